@@ -70,20 +70,23 @@ def pick_independently(probabilities_BT: Tensor, units: Units, noise_BT: Tensor)
 def proportional_probabilities(scores_BT: Tensor, units: Units, rate: float, sharpness: float = 1.0) -> Tensor:
     """Returns min(1, c score^sharpness) [B, T] with c such that a row's eligible tokens average `rate`.
 
-    Rows whose scores are all zero get `rate` everywhere. c is bisected on a log scale; the average meets the rate to
-    float32 precision.
+    Rows whose scores are all zero get `rate` everywhere. c is exact: with the k highest weights capped at 1,
+    c = (rate n - k) / (sum of the others), for the smallest k that leaves no other above 1.
+
+    >>> from maskwise.masking.units import token_units
+    >>> units = token_units(torch.ones(1, 4, dtype=torch.bool))
+    >>> proportional_probabilities(torch.tensor([[9.0, 1.0, 1.0, 0.0]]), units, 0.5).tolist()
+    [[1.0, 0.5, 0.5, 0.0]]
     """
     eligible_BT = units.atoms_BT >= 0
     weights_BT = mean_by_group(scores_BT, units).double().pow(sharpness)
     weights_BT = torch.where(weights_BT.sum(-1, keepdim=True) > 0, weights_BT, 1.0) * eligible_BT
-    weights_BT = weights_BT / weights_BT.amax(-1, keepdim=True).clamp_min(_SMALLEST_WEIGHT)
-    target_B1 = rate * eligible_BT.sum(-1, keepdim=True)
-    low_B1, high_B1 = torch.full_like(target_B1, -1.0, dtype=torch.float64), torch.full_like(target_B1, 70.0).double()
-    for _ in range(60):
-        middle_B1 = (low_B1 + high_B1) / 2
-        too_much_B1 = (middle_B1.exp() * weights_BT * rate).clamp_max(1).sum(-1, keepdim=True) > target_B1
-        low_B1, high_B1 = torch.where(too_much_B1, low_B1, middle_B1), torch.where(too_much_B1, middle_B1, high_B1)
-    return (high_B1.exp() * weights_BT * rate).clamp_max(1).float()
+    sorted_BT = weights_BT.sort(dim=-1, descending=True).values
+    others_BT = sorted_BT.flip(-1).cumsum(-1).flip(-1)
+    left_BT = rate * eligible_BT.sum(-1, keepdim=True) - torch.arange(sorted_BT.shape[-1], device=sorted_BT.device)
+    factors_BT = left_BT / others_BT.clamp_min(_SMALLEST_WEIGHT)
+    num_capped_B1 = (factors_BT * sorted_BT <= 1).to(torch.int8).argmax(dim=-1, keepdim=True)
+    return (factors_BT.gather(-1, num_capped_B1) * weights_BT).clamp(0, 1).float()
 
 
 def check_strategy(strategy: str) -> None:

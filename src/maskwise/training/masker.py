@@ -1,0 +1,290 @@
+"""One masked batch: score, unit, pick, rate and corruption put together.
+
+Shapes: B sequences, T positions, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from maskwise.errors import InputError, nearest
+from maskwise.masking import noise
+from maskwise.masking.corrupt import Corrupted, Corruption, corrupt
+from maskwise.masking.noise import Stream
+from maskwise.masking.pick import check_strategy, pick, pick_independently, proportional_probabilities
+from maskwise.masking.rates import RateSchedule, budget, constant
+from maskwise.masking.units import Units, span_units, token_units, word_units
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Score = Callable[[Mapping[str, Any]], Tensor]
+UNITS = ("token", "word", "span")
+SPENDS = ("exact", "bernoulli", "as-scored")
+OWN_COLUMNS = frozenset({"word_ids", "example_id", "eligible", "moment", "special_tokens_mask", "offset_mapping"})
+
+
+class Moment(NamedTuple):
+    """Where in a run a batch is masked: the epoch, the optimizer step, and the share of the run that is over."""
+
+    epoch: int = 0
+    step: int = 0
+    progress: float = 0.0
+
+
+class Vocabulary(NamedTuple):
+    """What masking needs of a tokenizer. `eligible_V`: may be masked. `ordinary_ids_N`: may replace a token."""
+
+    mask_token_id: int
+    pad_token_id: int
+    eligible_V: Tensor
+    ordinary_ids_N: Tensor
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
+        """Returns the vocabulary of `tokenizer`.
+
+        Special tokens are never masked, [UNK] excepted: it stands for a word of the text. Random replacements are
+        drawn from neither special nor [unused] tokens. Raises InputError where there is no mask token.
+        """
+        if tokenizer.mask_token_id is None:
+            raise InputError(
+                "The tokenizer has no mask token, so nothing can be masked. Use the tokenizer of a masked language "
+                "model, or add one: tokenizer.add_special_tokens({'mask_token': '[MASK]'})."
+            )
+        size = max(len(tokenizer), 1 + max(tokenizer.get_vocab().values()))
+        special = set(tokenizer.all_special_ids)
+        eligible_V, ordinary_V = torch.ones(size, dtype=torch.bool), torch.ones(size, dtype=torch.bool)
+        ordinary_V[list(special)] = False
+        eligible_V[list(special - {tokenizer.unk_token_id})] = False
+        ordinary_V[[i for token, i in tokenizer.get_vocab().items() if re.fullmatch(r"\[unused\d+\]", token)]] = False
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+        return cls(tokenizer.mask_token_id, pad, eligible_V, ordinary_V.nonzero().flatten())
+
+    def to(self, device: torch.device) -> Vocabulary:
+        """Returns the same vocabulary on `device`."""
+        eligible_V, ordinary_ids_N = self.eligible_V.to(device), self.ordinary_ids_N.to(device)
+        return self._replace(eligible_V=eligible_V, ordinary_ids_N=ordinary_ids_N)
+
+
+class Masker:
+    """Masks batches: any score x unit x pick x rate x corruption.
+
+    `score(batch) -> [B, T]` says how much each token is worth masking; it sees the batch with two more keys,
+    `eligible` [B, T] and `moment` (a `Moment`). `unit`: token, word or span. `pick`: see `maskwise.pick`, or
+    `alternating` (a fair coin per step between high and low). `rate`: a share, or a schedule from
+    `maskwise.masking.rates`. `spend`: `exact` (k tokens a sequence), `bernoulli` (each unit on its own) or `as-scored`
+    (the score is the probability of being masked). The mask of an example depends on (`seed`, epoch, example id) and
+    on nothing else.
+
+    Raises InputError for a tokenizer without mask token, an unknown name, a rate outside (0, 1), shares that do not
+    add to 1, and for scores that are not finite, with the row.
+    """
+
+    def __init__(
+        self,
+        score: Score,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        unit: str = "token",
+        pick: str = "sample",
+        rate: float | RateSchedule = 0.15,
+        spend: str = "exact",
+        corruption: tuple[float, float, float] = (1.0, 0.0, 0.0),
+        sharpness: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        _check_name("unit", unit, UNITS)
+        _check_name("spend", spend, SPENDS)
+        if pick != "alternating":
+            check_strategy(pick)
+        if spend != "exact" and pick != "sample":
+            raise InputError(f"spend={spend!r} draws each unit on its own, so it needs pick='sample'; found {pick!r}.")
+        self.score, self.unit, self.pick, self.spend, self.sharpness = score, unit, pick, spend, sharpness
+        self.rate: RateSchedule = rate if callable(rate) else constant(rate)
+        self.corruption = Corruption(*corruption).check()
+        self.seed = seed
+        self.vocabulary = Vocabulary.of(tokenizer)
+
+    def __call__(self, batch: Mapping[str, Any], moment: Moment = Moment()) -> dict[str, Tensor]:
+        """Returns the model's inputs with `input_ids` corrupted and `labels` made; `batch` stays as it is."""
+        batch = self.prepare(batch, moment)
+        picked_BT, units = self.choose(batch, self.scores(batch))
+        corrupted = self._corrupt(batch, picked_BT, units)
+        inputs = {key: value for key, value in batch.items() if key not in OWN_COLUMNS}
+        return inputs | {"input_ids": corrupted.input_ids_BT, "labels": corrupted.labels_BT}
+
+    def prepare(self, batch: Mapping[str, Any], moment: Moment = Moment()) -> dict[str, Any]:
+        """Returns the batch as a score sees it: with `eligible`, `moment` and an `example_id`."""
+        input_ids_BT = batch["input_ids"]
+        if self.vocabulary.eligible_V.device != input_ids_BT.device:
+            self.vocabulary = self.vocabulary.to(input_ids_BT.device)
+        eligible_BT = self.vocabulary.eligible_V[input_ids_BT]
+        if "attention_mask" in batch:
+            eligible_BT = eligible_BT & batch["attention_mask"].bool()
+        example_ids_B = batch.get("example_id")
+        if example_ids_B is None:
+            example_ids_B = noise.content_ids(input_ids_BT)
+        return dict(batch) | {"eligible": eligible_BT, "moment": moment, "example_id": example_ids_B}
+
+    def scores(self, batch: Mapping[str, Any]) -> Tensor:
+        """Returns the checked scores [B, T] of a prepared batch; raises InputError naming a row that is not finite."""
+        scores_BT = self.score(batch)
+        eligible_BT = batch["eligible"]
+        if scores_BT.shape != eligible_BT.shape:
+            raise InputError(
+                f"A score returns one number a token, shape {tuple(eligible_BT.shape)}; "
+                f"{_name(self.score)} returned shape {tuple(scores_BT.shape)}."
+            )
+        _check_finite(scores_BT, eligible_BT, batch["example_id"], self.score)
+        return scores_BT.float()
+
+    def choose(self, batch: Mapping[str, Any], scores_BT: Tensor) -> tuple[Tensor, Units]:
+        """Returns True [B, T] at the tokens to mask, and the units they were chosen by."""
+        moment: Moment = batch["moment"]
+        units = self._units(batch)
+        noise_BT = self._noise(batch, Stream.PICK)
+        rate = self.rate(moment.progress)
+        if self.spend == "as-scored":
+            return pick_independently(scores_BT, units, noise_BT), units
+        if self.spend == "bernoulli":
+            probabilities_BT = proportional_probabilities(scores_BT, units, rate, self.sharpness)
+            return pick_independently(probabilities_BT, units, noise_BT), units
+        strategy = self.pick
+        if strategy == "alternating":
+            strategy = "high" if noise.coin(self.seed, moment.step) else "low"
+        budget_B = budget((units.atoms_BT >= 0).sum(dim=-1), rate)
+        return pick(scores_BT, units, budget_B, noise_BT, strategy, self.sharpness), units
+
+    def _units(self, batch: Mapping[str, Any]) -> Units:
+        if self.unit == "token":
+            return token_units(batch["eligible"])
+        if "word_ids" not in batch:
+            raise InputError(
+                f"unit={self.unit!r} needs a `word_ids` column (-1 at special tokens); found {', '.join(batch)}. "
+                "`maskwise prepare` stores it; in your own script take it from the tokenizer's encoding.word_ids()."
+            )
+        words = word_units(batch["word_ids"].to(torch.int64), batch["eligible"])
+        return words if self.unit == "word" else span_units(words, self._noise(batch, Stream.SPAN_LENGTH))
+
+    def _corrupt(self, batch: Mapping[str, Any], picked_BT: Tensor, units: Units) -> Corrupted:
+        if self.corruption.mask >= 1:
+            return corrupt(batch["input_ids"], picked_BT, mask_token_id=self.vocabulary.mask_token_id)
+        action_noise_BT = self._noise(batch, Stream.ACTION).gather(-1, units.groups_BT.clamp_min(0))
+        return corrupt(
+            batch["input_ids"],
+            picked_BT,
+            mask_token_id=self.vocabulary.mask_token_id,
+            shares=self.corruption,
+            ordinary_ids_N=self.vocabulary.ordinary_ids_N,
+            action_noise_BT=action_noise_BT,
+            replacement_noise_BT=self._noise(batch, Stream.REPLACEMENT),
+        )
+
+    def _noise(self, batch: Mapping[str, Any], stream: Stream) -> Tensor:
+        return noise.uniform_noise(self.seed, batch["moment"].epoch, batch["example_id"], text_positions(batch), stream)
+
+
+def text_positions(batch: Mapping[str, Any]) -> Tensor:
+    """Returns positions [B, T] counted from each row's first real token, so that padding moves no noise."""
+    input_ids_BT = batch["input_ids"]
+    positions_T = torch.arange(input_ids_BT.shape[1], device=input_ids_BT.device)
+    if "attention_mask" not in batch:
+        return positions_T.expand(input_ids_BT.shape)
+    return positions_T - batch["attention_mask"].to(torch.int64).argmax(dim=-1, keepdim=True)
+
+
+def pad_batch(rows: list[Mapping[str, Any]], pad_token_id: int) -> dict[str, Tensor]:
+    """Returns rows of `input_ids` (with `word_ids`, `example_id` where present) as padded int64 tensors.
+
+    `attention_mask` is there only if something was padded: full blocks need none, and attention is faster without.
+    """
+    lengths = [len(row["input_ids"]) for row in rows]
+    fills = {"input_ids": pad_token_id, "word_ids": -1}
+    batch = {
+        key: torch.full((len(rows), max(lengths)), fill, dtype=torch.int64)
+        for key, fill in fills.items()
+        if key in rows[0]
+    }
+    for key, values_BT in batch.items():
+        for i, row in enumerate(rows):
+            values_BT[i, : lengths[i]] = torch.as_tensor(row[key])
+    if "example_id" in rows[0]:
+        batch["example_id"] = torch.tensor([row["example_id"] for row in rows])
+    masks = [row["attention_mask"] for row in rows if "attention_mask" in row]
+    if min(lengths) < max(lengths) or any(not all(mask) for mask in masks):
+        batch["attention_mask"] = _attention_mask(rows, lengths)
+    return batch
+
+
+def _attention_mask(rows: list[Mapping[str, Any]], lengths: list[int]) -> Tensor:
+    mask_BT = torch.zeros((len(rows), max(lengths)), dtype=torch.int64)
+    for i, row in enumerate(rows):
+        mask_BT[i, : lengths[i]] = torch.as_tensor(row.get("attention_mask", [1] * lengths[i]))
+    return mask_BT
+
+
+class MaskingCollator:
+    """Pads and masks in the data loader's workers, for a plain `Trainer`, Lightning, or a bare loop.
+
+    The score must need no model. A worker does not know the epoch, so tell it: `set_epoch(epoch)` before each epoch,
+    or `Trainer(..., callbacks=[collator.callback()])`. Without either it raises, rather than mask every epoch alike.
+    Rows without an `example_id` are told apart by their content.
+    """
+
+    def __init__(self, masker: Masker) -> None:
+        self.masker = masker
+        self._epoch = torch.full((), -1, dtype=torch.int64).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Makes every worker, running ones too, mask for `epoch` from its next batch on."""
+        self._epoch.fill_(epoch)
+
+    def __call__(self, rows: list[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Returns one padded, masked batch with `labels`."""
+        epoch = int(self._epoch)
+        if epoch < 0:
+            raise InputError(
+                "MaskingCollator was not told the epoch, and would mask every epoch alike. Call "
+                "collator.set_epoch(epoch) before each epoch, or pass callbacks=[collator.callback()] to the Trainer."
+            )
+        return self.masker(pad_batch(rows, self.masker.vocabulary.pad_token_id), Moment(epoch))
+
+    def callback(self):
+        """Returns a `TrainerCallback` that calls `set_epoch` at the start of each epoch."""
+        from transformers import TrainerCallback
+
+        collator = self
+
+        class SetEpoch(TrainerCallback):
+            def on_epoch_begin(self, args, state, control, **kwargs):
+                collator.set_epoch(int(state.epoch or 0))
+
+        return SetEpoch()
+
+
+def _check_finite(scores_BT: Tensor, eligible_BT: Tensor, example_ids_B: Tensor, score: Score) -> None:
+    bad_B = (~torch.isfinite(scores_BT) & eligible_BT).any(dim=-1)
+    if bad_B.is_cuda:  # a look at the answer would make the host wait for the device in every step
+        torch._assert_async(~bad_B.any(), "a score is not finite")
+    elif bad_B.any():
+        row = int(bad_B.nonzero()[0])
+        bad = scores_BT[row][~torch.isfinite(scores_BT[row]) & eligible_BT[row]][0].item()
+        raise InputError(
+            f"{_name(score)} gave {bad} in row {row} of the batch (example {int(example_ids_B[row])}). "
+            "Scores must be finite at every token that may be masked."
+        )
+
+
+def _check_name(what: str, name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise InputError(f"No {what} {name!r}; there are {', '.join(known)}.{nearest(name, known)}")
+
+
+def _name(score: Score) -> str:
+    return f"The score {getattr(score, '__name__', type(score).__name__)!r}"
