@@ -109,6 +109,7 @@ class Masker:
         self.rate: RateSchedule = rate if callable(rate) else constant(rate)
         self.corruption = Corruption(*corruption).check()
         self.seed = seed
+        self.tokenizer = tokenizer
         self.vocabulary = Vocabulary.of(tokenizer)
 
     def __call__(self, batch: Mapping[str, Any], moment: Moment = Moment()) -> dict[str, Tensor]:

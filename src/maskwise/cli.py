@@ -1,0 +1,159 @@
+"""The command line: a verb reads settings, imports one job, and calls it.
+
+Heavy imports are inside the verbs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from maskwise.errors import InputError
+
+app = typer.Typer(
+    name="maskwise",
+    help="Choose which tokens to mask when a masked language model is trained, and measure whether it helped.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def main() -> None:
+    """Runs the command line; a mistake of the user's is one message on stderr and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        if os.environ.get("RANK", "0") == "0":
+            print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("Stopped. A run goes on with the same command and --resume.", file=sys.stderr)
+        sys.exit(130)
+
+
+@app.command()
+def prepare(
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Files, folders, globs, hub:NAME[:CONFIG], python-docs.")],
+    out: Annotated[Path, typer.Option(help="The data folder to make.")],
+    tokenizer: Annotated[str | None, typer.Option(help="A tokenizer's name or folder, or a WordPiece vocab.txt.")] = None,
+    train_tokenizer: Annotated[int | None, typer.Option(help="Train a tokenizer with this many tokens instead.")] = None,
+    tokenizer_kind: Annotated[str, typer.Option(help="wordpiece or byte-bpe, for --train-tokenizer.")] = "wordpiece",
+    block: Annotated[int, typer.Option(help="Tokens a block, special tokens included.")] = 128,
+    mode: Annotated[str, typer.Option(help="concat: full blocks over document borders; document: never over them.")] = "concat",
+    valid: Annotated[list[str] | None, typer.Option(help="A source to hold out (repeatable), instead of a share.")] = None,
+    valid_share: Annotated[float, typer.Option(help="The share of documents to hold out.")] = 0.05,
+    min_words: Annotated[int, typer.Option(help="Shorter documents are dropped and counted.")] = 5,
+    keep_duplicates: Annotated[bool, typer.Option("--keep-duplicates", help="Keep exact duplicates of documents.")] = False,
+    seed: Annotated[int, typer.Option(help="Decides which documents are held out.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Processes; the result does not depend on it.")] = None,
+) -> None:
+    """Turn text into token blocks on disk."""
+    from maskwise.data.prepare import PrepareSettings, prepare
+
+    settings = PrepareSettings(
+        sources=tuple(sources), out=out, tokenizer=tokenizer, train_tokenizer=train_tokenizer,
+        tokenizer_kind=tokenizer_kind, block=block, mode=mode, valid=tuple(valid) if valid else None,
+        valid_share=valid_share, min_words=min_words, keep_duplicates=keep_duplicates, seed=seed, workers=workers,
+    )  # fmt: skip
+    data = prepare(settings)
+    print(data.summary())
+
+
+@app.command()
+def pretrain(
+    out: Annotated[Path, typer.Option(help="The run folder to make, or to resume.")],
+    data: Annotated[Path | None, typer.Option(help="A data folder made by `maskwise prepare`.")] = None,
+    model: Annotated[str | None, typer.Option(help="tiny, mini, bertlet, bert, or a config.json: from scratch.")] = None,
+    from_: Annotated[str | None, typer.Option("--from", metavar="CKPT", help="Go on from this checkpoint instead.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="What to mask; `maskwise recipes` lists them. [default: random]")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the data.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of --epochs.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Initial weights, order of the data, masks.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. trainer.learning_rate=1e-4.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest complete checkpoint in --out.")] = False,
+) -> None:
+    """Train a masked language model."""
+    from maskwise.config import load_recipe, merge, parse_assignments, read_toml, resolve
+
+    flags = _without_none(
+        {
+            "seed": seed,
+            "data": _without_none({"path": str(data) if data else None}),
+            "model": _without_none({"preset": model, "checkpoint": from_}),
+            "trainer": _without_none({"num_train_epochs": epochs, "max_steps": steps}),
+        }
+    )
+    file = read_toml(config) if config else {}
+    if model is not None or from_ is not None:
+        file = {key: value for key, value in file.items() if key != "model"}
+    chosen = recipe or file.get("recipe", "random")
+    base = load_recipe(chosen) if recipe or "masking" not in file else {}
+    layers = [file, base] if recipe else [base, file]
+    overrides = merge(parse_assignments(set_ or []), flags)
+    from maskwise.training import runs
+
+    bare = resume and config is None and not any((recipe, set_, *flags.values()))
+    settings = runs.stored_settings(out) if bare else resolve(*layers, {"recipe": chosen}, overrides)
+    from maskwise.training.pretrain import pretrain
+
+    result = pretrain(settings, out, resume=resume)
+    if os.environ.get("RANK", "0") == "0":
+        print(result.table())
+        print(f"The model is in {out}.")
+
+
+@app.command()
+def exam(
+    checkpoints: Annotated[list[str], typer.Argument(metavar="CKPT...", help="Run folders or checkpoints.")],
+    data: Annotated[Path | None, typer.Option(help="The data folder whose held-out part is the exam.")] = None,
+    words: Annotated[list[str] | None, typer.Option(metavar="SOURCE", help="Instead: whole words of this text, in nats a character; any tokenizers.")] = None,
+    blocks: Annotated[int, typer.Option(help="How many held-out blocks (or windows of text) the exam takes.")] = 1024,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Grade checkpoints on the frozen exam, side by side."""
+    from maskwise.training.examine import examine, examine_words
+
+    if (data is None) == (not words):
+        raise InputError("Give the exam's text: --data DIR (one tokenizer), or --words SOURCE (any tokenizers).")
+    report = examine(checkpoints, data, blocks=blocks) if data else examine_words(checkpoints, words or [], windows=blocks)
+    print(report.as_json() if json_ else report.table())
+
+
+@app.command()
+def recipes(name: Annotated[str | None, typer.Argument(help="Show this recipe's settings.")] = None) -> None:
+    """List the recipes, or show one."""
+    import tomli_w
+
+    from maskwise.config import load_recipe, recipe_names
+
+    if name:
+        print(tomli_w.dumps(load_recipe(name)), end="")
+        return
+    width = max(map(len, recipe_names()))
+    for known in recipe_names():
+        print(f"{known.ljust(width)}  {load_recipe(known)['description']}")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where the demo's folders go.")] = Path("demo-out"),
+) -> None:
+    """Run all of it, small, on the built-in corpus; needs no network."""
+    from maskwise.demo import demo
+
+    print(demo(out))
+
+
+def _without_none(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value not in (None, {})}
+
+
+if __name__ == "__main__":
+    main()

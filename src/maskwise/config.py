@@ -1,0 +1,210 @@
+"""Typed, checked settings of a pretraining run: TOML in and out.
+
+A run's settings are its preset's defaults, then the recipe, then the config file, then `--set` and the flags; later
+ones win. The resolved settings are written to the run folder and run the job again.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from maskwise.errors import InputError, nearest
+
+Tree = dict[str, Any]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RateSettings(_Section):
+    """A masking rate that changes over the run."""
+
+    schedule: Literal["linear", "cosine"]
+    start: float = Field(gt=0, lt=1)
+    end: float = Field(gt=0, lt=1)
+
+
+class MaskingSettings(_Section):
+    """Which tokens are masked, and by what they are replaced."""
+
+    score: str = Field("uniform", description="uniform, entropy, surprisal, or package.module:function")
+    unit: Literal["token", "word", "span"] = "token"
+    pick: Literal["sample", "high", "low", "mid", "marginal", "alternating"] = "sample"
+    rate: float | str | RateSettings = Field(0.15, description="a share, 'one', or a schedule table")
+    spend: Literal["exact", "bernoulli", "as-scored"] = "exact"
+    corruption: tuple[float, float, float] = Field((1.0, 0.0, 0.0), description="[MASK] / random / unchanged")
+    sharpness: float = Field(1.0, ge=0)
+
+    @field_validator("rate", mode="wrap")
+    @classmethod
+    def _rate_is_a_share(cls, rate: Any, check: Any) -> Any:
+        if isinstance(rate, Mapping):
+            return RateSettings.model_validate(rate)
+        if rate == "one" or isinstance(rate, RateSettings) or (isinstance(rate, int | float) and 0 < rate < 1):
+            return rate
+        raise ValueError("a masking rate is a share between 0 and 1 (15% is 0.15), 'one', or a schedule")
+
+    @field_validator("corruption")
+    @classmethod
+    def _shares_add_to_one(cls, shares: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+            raise ValueError(f"the three shares must be at least 0 and add to 1; they add to {sum(shares):g}")
+        return shares
+
+
+class DataSettings(_Section):
+    """What is read, and how much of the held-out part the exam takes."""
+
+    path: str = Field(description="a data folder made by `maskwise prepare`")
+    exam_blocks: int = Field(1024, ge=1)
+
+
+class ModelSettings(_Section):
+    """What is trained: a preset or a config.json from scratch, or a checkpoint continued."""
+
+    preset: str | None = Field(None, description="tiny, mini, bertlet, bert, or the path of a config.json")
+    checkpoint: str | None = Field(None, description="a folder or hub name to continue from")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> ModelSettings:
+        if (self.preset is None) == (self.checkpoint is None):
+            raise ValueError("give either a preset (--model) or a checkpoint to continue from (--from), not both or none")
+        return self
+
+
+class PretrainSettings(_Section):
+    """Everything a pretraining run depends on. `trainer` goes to `transformers.TrainingArguments` as it is."""
+
+    description: str = ""
+    recipe: str = "random"
+    seed: int = 0
+    data: DataSettings
+    model: ModelSettings
+    masking: MaskingSettings = MaskingSettings()
+    trainer: Tree = Field(default_factory=dict)
+
+
+def resolve(*layers: Mapping[str, Any]) -> PretrainSettings:
+    """Returns checked settings from layers, later ones winning; raises InputError that names the key at fault.
+
+    >>> resolve({"data": {"path": "d"}, "model": {"preset": "tiny"}}, {"masking": {"unit": "word"}}).masking.unit
+    'word'
+    """
+    tree: Tree = {}
+    for layer in layers:
+        tree = merge(tree, layer)
+    try:
+        return PretrainSettings.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(_explain(error)) from None
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Tree:
+    """Returns `base` with `changes` laid over it, table by table.
+
+    >>> merge({"a": {"x": 1, "y": 2}}, {"a": {"y": 3}})
+    {'a': {'x': 1, 'y': 3}}
+    """
+    merged = dict(base)
+    for key, value in changes.items():
+        both_tables = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both_tables else value
+    return merged
+
+
+def load_recipe(name: str) -> Tree:
+    """Returns a recipe's settings: one of the package's by name, or a .toml file of yours by path.
+
+    Raises InputError for an unknown name, with the nearest one.
+
+    >>> load_recipe("whole-word")["masking"]["unit"]
+    'word'
+    """
+    if name.endswith(".toml"):
+        return read_toml(Path(name))
+    known = recipe_names()
+    if name not in known:
+        raise InputError(f"No recipe {name!r}.{nearest(name, known)} `maskwise recipes` lists them all.")
+    return tomllib.loads(_recipe_file(name).read_text(encoding="utf-8"))
+
+
+def recipe_names() -> list[str]:
+    """Returns the names of the recipes in the package."""
+    files = resources.files("maskwise.recipes").iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def read_toml(path: Path) -> Tree:
+    """Returns the tables of a TOML file; raises InputError where it is missing or not TOML."""
+    if not path.is_file():
+        raise InputError(f"There is no file {path}.")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid TOML: {error}.") from None
+
+
+def to_toml(settings: BaseModel) -> str:
+    """Returns settings as TOML; what is off (None) is left out."""
+    return tomli_w.dumps(settings.model_dump(mode="json", exclude_none=True))
+
+
+def parse_assignments(assignments: Iterable[str]) -> Tree:
+    """Returns the tables that `--set a.b=value` means; a value is TOML, and text where it is not.
+
+    >>> parse_assignments(["trainer.learning_rate=1e-4", "masking.pick=high"])
+    {'trainer': {'learning_rate': 0.0001}, 'masking': {'pick': 'high'}}
+    """
+    tree: Tree = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key:
+            raise InputError(f"--set takes KEY=VALUE, such as trainer.learning_rate=1e-4; found {assignment!r}.")
+        change: Any = _toml_value(text)
+        for part in reversed(key.strip().split(".")):
+            change = {part: change}
+        tree = merge(tree, change)
+    return tree
+
+
+def _recipe_file(name: str) -> Any:
+    return resources.files("maskwise.recipes") / f"{name}.toml"
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _explain(error: ValidationError) -> str:
+    """One line per fault; an unknown key is answered with the nearest known one."""
+    lines = []
+    for fault in error.errors():
+        where = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            known = _fields_at(fault["loc"][:-1])
+            lines.append(f"Unknown setting {where!r}.{nearest(str(fault['loc'][-1]), known)} Known: {', '.join(known)}.")
+        elif fault["type"] == "missing":
+            lines.append(f"The setting {where!r} is missing.")
+        else:
+            text = fault["msg"].removeprefix("Value error, ")
+            lines.append(f"Setting {where!r}: {text}; found {fault['input']!r}.")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _fields_at(location: tuple[Any, ...]) -> list[str]:
+    section: Any = PretrainSettings
+    for part in location:
+        inner = section.model_fields[part].annotation
+        section = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else RateSettings
+    return list(section.model_fields)

@@ -1,0 +1,95 @@
+"""Checkpoints that are either complete or known not to be.
+
+The Trainer writes `checkpoint-N` file by file, and a kill can leave half of one. Here the score's state follows, a
+marker is written last, older checkpoints are deleted only after the marker, and a resume takes the newest one marked.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from maskwise.training.trainer import MaskingTrainer
+
+MARKER = "complete.json"
+SCORE_STATE = "score_state.pt"
+
+
+class Checkpoints:
+    """Finishes each checkpoint of a run, keeps the newest `keep` (all where None), and restores the score's state."""
+
+    def __init__(self, score: Any, keep: int | None) -> None:
+        self.score, self.keep = score, keep
+
+    def finish(self, folder: Path, step: int) -> None:
+        """Writes the score's state, then the marker; then deletes what is older than the newest `keep`."""
+        if hasattr(self.score, "state_dict"):
+            torch.save(self.score.state_dict(), folder / SCORE_STATE)
+        write_whole(folder / MARKER, json.dumps({"step": step}))
+        if self.keep is not None:
+            for old in complete_checkpoints(folder.parent)[: -self.keep]:
+                (old / MARKER).unlink()
+                shutil.rmtree(old)
+
+    def restore(self, folder: Path) -> None:
+        """Loads the score's state from a complete checkpoint."""
+        if hasattr(self.score, "load_state_dict") and (folder / SCORE_STATE).exists():
+            self.score.load_state_dict(torch.load(folder / SCORE_STATE, weights_only=True))
+
+    def newest(self, run_folder: str | Path | None) -> Path | None:
+        """Returns the newest complete checkpoint of a run folder, or None."""
+        found = complete_checkpoints(Path(run_folder)) if run_folder else []
+        return found[-1] if found else None
+
+    def for_trainer(self, trainer: MaskingTrainer):
+        """Returns the `TrainerCallback` that looks for bad losses before a save and finishes the checkpoint after it."""
+        from transformers import TrainerCallback
+
+        checkpoints = self
+
+        class FinishCheckpoints(TrainerCallback):
+            def on_step_end(self, args, state, control, **kwargs):
+                if control.should_log or control.should_save or control.should_training_stop:
+                    trainer.raise_if_not_finite()
+
+            def on_save(self, args, state, control, **kwargs):
+                trainer.accelerator.wait_for_everyone()
+                if args.should_save:
+                    checkpoints.finish(Path(args.output_dir) / f"checkpoint-{state.global_step}", state.global_step)
+                trainer.accelerator.wait_for_everyone()
+
+        return FinishCheckpoints()
+
+
+def complete_checkpoints(run_folder: Path) -> list[Path]:
+    """Returns the marked checkpoints of a run folder, oldest first."""
+    return sorted((path for path in _all(run_folder) if (path / MARKER).exists()), key=_step)
+
+
+def delete_incomplete(run_folder: Path) -> list[Path]:
+    """Deletes the checkpoints a kill left without a marker; returns them."""
+    broken = [path for path in _all(run_folder) if not (path / MARKER).exists()]
+    for path in broken:
+        shutil.rmtree(path)
+    return broken
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file so that a reader finds the old text or the new one, never a part."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _all(run_folder: Path) -> list[Path]:
+    return [path for path in run_folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
+
+
+def _step(path: Path) -> int:
+    return int(path.name.rpartition("-")[2])

@@ -1,0 +1,182 @@
+"""Several checkpoints side by side on one exam.
+
+Checkpoints with one tokenizer are graded token by token. Across tokenizers a loss per token means nothing, since the
+tokens differ; there whole words of the text are masked and graded in nats per character.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from maskwise.data.blocks import open_data
+from maskwise.data.text import documents
+from maskwise.errors import InputError
+from maskwise.masking.noise import Stream, mix_int
+from maskwise.models.sparse import SparseHead
+from maskwise.progress import Progress
+from maskwise.training.build import load_checkpoint
+from maskwise.training.exam import EXAM_SEED, ExamResult, exam_table, freeze_exam, grade_model, grade_unigram
+
+WINDOW_WORDS = 48
+WORD_RATE = 0.15
+
+
+@dataclass(frozen=True)
+class ExamReport:
+    """The grades of several checkpoints on one exam, the unigram floor first."""
+
+    results: dict[str, ExamResult]
+
+    def table(self) -> str:
+        """Returns the grades as plain text."""
+        return exam_table(self.results)
+
+    def as_json(self) -> str:
+        """Returns the grades as JSON."""
+        return json.dumps({name: result.as_dict() for name, result in self.results.items()}, indent=2)
+
+
+class WordGrade(NamedTuple):
+    """Sums over the graded words: `loss` in nats, their `characters`, `hits` (every piece right), `words`."""
+
+    loss: float = 0.0
+    characters: int = 0
+    hits: int = 0
+    words: int = 0
+
+
+@dataclass(frozen=True)
+class WordReport:
+    """Whole-word grades of several checkpoints; `skipped` words were unknown to at least one tokenizer."""
+
+    results: dict[str, WordGrade]
+    skipped: int
+
+    def table(self) -> str:
+        """Returns the grades as plain text."""
+        width = max(map(len, self.results))
+        lines = [f"{'model'.ljust(width)}  nats/character  whole words right"]
+        for name, grade in self.results.items():
+            loss, hits = grade.loss / max(grade.characters, 1), grade.hits / max(grade.words, 1)
+            lines.append(f"{name.ljust(width)}  {loss:14.4f}  {hits:17.2%}")
+        words = next(iter(self.results.values())).words
+        return "\n".join([*lines, f"{words:,} words graded; {self.skipped:,} unknown to a tokenizer were left out."])
+
+    def as_json(self) -> str:
+        """Returns the sums as JSON."""
+        return json.dumps({"skipped": self.skipped} | {n: g._asdict() for n, g in self.results.items()}, indent=2)
+
+
+def examine(checkpoints: Sequence[str], data_folder: Path, *, blocks: int = 1024, show: bool = True) -> ExamReport:
+    """Returns the token-level grades of checkpoints that share the data folder's tokenizer.
+
+    Raises InputError for a checkpoint made with another tokenizer.
+    """
+    data = open_data(data_folder)
+    exam = freeze_exam(data.valid, data.tokenizer, data.token_counts, blocks=blocks)
+    results = {"unigram floor": grade_unigram(exam)}
+    for name in checkpoints:
+        check_same_tokenizer(name, data.tokenizer, data_folder)
+        with Progress(f"exam {name}", None, "models", show=show) as progress:
+            results[name] = grade_model(load_checkpoint(name, data.tokenizer), exam)
+            progress.advance()
+    return ExamReport(results)
+
+
+def check_same_tokenizer(checkpoint: str, tokenizer: Any, data_folder: Path) -> None:
+    """Raises InputError where a checkpoint carries a tokenizer with another vocabulary."""
+    own = load_tokenizer(checkpoint)
+    if own.get_vocab() != tokenizer.get_vocab():
+        raise InputError(
+            f"{checkpoint} and {data_folder} have different vocabularies ({len(own):,} and {len(tokenizer):,} tokens), so "
+            "their losses per token cannot be compared. Use --words SOURCE: whole words, in nats a character."
+        )
+
+
+def load_tokenizer(checkpoint: str) -> Any:
+    """Returns a checkpoint's fast tokenizer; raises InputError where there is none."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"The checkpoint {checkpoint!r} has no tokenizer: {str(error).splitlines()[0]}") from None
+    if not tokenizer.is_fast:
+        raise InputError(f"The tokenizer of {checkpoint!r} is not a fast one, which word boundaries need.")
+    return tokenizer
+
+
+def examine_words(checkpoints: Sequence[str], sources: Sequence[str], *, windows: int = 1024, show: bool = True) -> WordReport:
+    """Returns whole-word grades of checkpoints with any tokenizers, over the first `windows` windows of the text.
+
+    15% of the words of each window are masked, all pieces of each at once, the same words for every checkpoint.
+    """
+    models = {name: _load_pair(name) for name in checkpoints}
+    results, skipped = dict.fromkeys(checkpoints, WordGrade()), 0
+    with Progress("exam", windows, "windows", show=show) as progress:
+        for number, words in enumerate(islice(_windows(sources), windows)):
+            questions = {i for i in range(len(words)) if _is_asked(number, i)}
+            known = {i for i in questions if all(_knows(tokenizer, words[i]) for _, tokenizer in models.values())}
+            skipped += len(questions) - len(known)
+            for name, (head, tokenizer) in models.items():
+                results[name] = _add(results[name], _grade_window(head, tokenizer, words, sorted(known)))
+            progress.advance()
+    return WordReport(results, skipped)
+
+
+def _load_pair(name: str) -> tuple[SparseHead, Any]:
+    tokenizer = load_tokenizer(name)
+    return SparseHead(load_checkpoint(name, tokenizer).eval()), tokenizer
+
+
+def _windows(sources: Sequence[str]) -> Iterator[list[str]]:
+    for document in documents(sources):
+        words = document.text.split()
+        yield from (words[i : i + WINDOW_WORDS] for i in range(0, len(words) - WINDOW_WORDS + 1, WINDOW_WORDS))
+
+
+def _is_asked(window: int, word: int) -> bool:
+    bits = mix_int(mix_int(mix_int(EXAM_SEED) + int(Stream.EXAM)) + window * WINDOW_WORDS + word)
+    return bits / 2**64 < WORD_RATE
+
+
+def _knows(tokenizer: Any, word: str) -> bool:
+    return tokenizer.unk_token_id not in tokenizer(word, add_special_tokens=False)["input_ids"]
+
+
+@torch.no_grad()
+def _grade_window(head: SparseHead, tokenizer: Any, words: list[str], asked: list[int]) -> WordGrade:
+    """Masks every piece that touches an asked word, and sums the losses of those pieces."""
+    input_ids_T, owner_T = _encode(tokenizer, words, asked)
+    rows_T = owner_T >= 0
+    if not rows_T.any():
+        return WordGrade()
+    masked_1T = torch.where(rows_T, tokenizer.mask_token_id, input_ids_T)[None]
+    logits_RV = head.logits({"input_ids": masked_1T}, rows_T[None]).float()
+    targets_R = input_ids_T[rows_T]
+    wrong = set(owner_T[rows_T][logits_RV.argmax(-1) != targets_R].tolist())
+    loss = F.cross_entropy(logits_RV, targets_R, reduction="sum").item()
+    return WordGrade(loss, sum(len(words[i]) for i in asked), len(asked) - len(wrong), len(asked))
+
+
+def _encode(tokenizer: Any, words: list[str], asked: list[int]) -> tuple[Tensor, Tensor]:
+    """Returns the window's token ids and, per token, the asked word it belongs to (-1 for none)."""
+    encoding = tokenizer(" ".join(words), return_offsets_mapping=True)
+    owner_of_character: list[int] = []
+    for i, word in enumerate(words):
+        owner_of_character += [i if i in asked else -1] * len(word) + [-1]
+    owners = [max(owner_of_character[start:end], default=-1) for start, end in encoding["offset_mapping"]]
+    return torch.tensor(encoding["input_ids"]), torch.tensor(owners)
+
+
+def _add(left: WordGrade, right: WordGrade) -> WordGrade:
+    return WordGrade(*(a + b for a, b in zip(left, right, strict=True)))

@@ -1,0 +1,157 @@
+"""MaskingTrainer: transformers' Trainer with the masking, the loss and the evaluation of masked language models.
+
+Shapes: B sequences, T positions, R labelled rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from transformers import Trainer, TrainingArguments
+
+from maskwise.errors import InputError
+from maskwise.masking.corrupt import IGNORE
+from maskwise.masking.losses import mlm_loss
+from maskwise.models.sparse import SparseHead
+from maskwise.training.checkpoints import Checkpoints
+from maskwise.training.exam import Exam, ExamResult, freeze_exam, grade_model, sum_over_ranks
+from maskwise.training.masker import Masker, Moment, pad_batch
+
+
+class MaskingTrainer(Trainer):
+    """A `Trainer` that masks on the device, runs the head on labelled rows only, and grades by the frozen exam.
+
+    Give it a `masker` in place of a masking collator; everything else is the `Trainer`'s. It differs in this:
+
+    - All micro-batches of a step are masked before its first forward pass, so the loss is one sum over labelled
+      tokens divided by one count, whatever the accumulation and the number of processes.
+    - `evaluate` grades the frozen exam made of `eval_dataset` (or the `Exam` given as such).
+    - A loss that is not finite stops the run, with the step; it is looked for when logging and before every save.
+    - Checkpoints carry the score's state and end with a completion marker; see `checkpoints.newest_complete`.
+
+    Sequence: tokenised rows with `input_ids`, and `word_ids` for word and span units. Raises InputError for a
+    `data_collator`, since a second masking would corrupt the first.
+    """
+
+    def __init__(
+        self,
+        model: Any = None,
+        args: TrainingArguments | None = None,
+        *,
+        masker: Masker,
+        train_dataset: Any = None,
+        eval_dataset: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        if kwargs.get("data_collator") is not None:
+            raise InputError("MaskingTrainer pads and masks by itself; leave out data_collator and set up the masker.")
+        args = copy.copy(args) if args is not None else TrainingArguments("trainer_output")
+        args.remove_unused_columns = False
+        args.logging_nan_inf_filter = False
+        self.checkpoints = Checkpoints(masker.score, args.save_total_limit)
+        args.save_total_limit = None
+        super().__init__(
+            model,
+            args,
+            train_dataset=train_dataset if train_dataset is None else IndexedRows.wrap(train_dataset),
+            eval_dataset=_as_exam(eval_dataset, masker),
+            data_collator=partial(pad_batch, pad_token_id=masker.vocabulary.pad_token_id),
+            compute_loss_func=self._loss,
+            **kwargs,
+        )
+        self.masker = masker
+        self.head = SparseHead(self.model)
+        self._first_bad_step: Tensor | None = None
+        if hasattr(masker.score, "bind"):
+            masker.score.bind(self.model)
+        self.add_callback(self.checkpoints.for_trainer(self))
+
+    def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device):
+        """Masks the micro-batches of one step; the Trainer then counts their labels."""
+        return super().get_batch_samples(map(self._mask, epoch_iterator), num_batches, device)
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch=None):
+        """Runs the model's head on the labelled rows only."""
+        with self.head.only(inputs["labels"] != IGNORE):
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+
+    def evaluate(self, eval_dataset: Any = None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
+        """Returns the exam's grades as `{prefix}_loss` (nats), `_top1`, `_top5` ..., logged like any metrics."""
+        exam = self.eval_dataset if eval_dataset is None else _as_exam(eval_dataset, self.masker)
+        if exam is None:
+            raise InputError("There is nothing to evaluate on: give MaskingTrainer an eval_dataset or an Exam.")
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in self.grade(exam).as_dict().items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def grade(self, exam: Exam) -> ExamResult:
+        """Returns the model's grades, each rank marking its share of the exam, in the precision of training."""
+        share = (self.args.process_index, self.args.world_size)
+        with self.compute_loss_context_manager():
+            return sum_over_ranks(grade_model(self.model, exam, head=self.head, share=share))
+
+    def raise_if_not_finite(self) -> None:
+        """Raises InputError naming the first step whose loss was not finite; costs one look at the device."""
+        if self._first_bad_step is not None and int(self._first_bad_step) >= 0:
+            last = self.checkpoints.newest(self.args.output_dir)
+            kept = f"The last good checkpoint is {last}." if last else "No checkpoint had been written."
+            raise InputError(
+                f"The loss was not finite at step {int(self._first_bad_step) + 1}, and the run was stopped. {kept} "
+                "Try a lower learning rate, more warm-up, or trainer.bf16 = false."
+            )
+
+    def _mask(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        progress = self.state.global_step / max(self.state.max_steps, 1)
+        moment = Moment(int(self.state.epoch or 0), self.state.global_step, progress)
+        with self.compute_loss_context_manager():
+            return self.masker(self._prepare_inputs(batch), moment)
+
+    def _loss(self, outputs: Any, labels_BT: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+        logits = outputs["logits"] if isinstance(outputs, dict) else outputs[0]
+        logits_RV = logits.reshape(-1, logits.shape[-1])
+        loss = mlm_loss(logits_RV, labels_BT[labels_BT != IGNORE], num_items_in_batch)
+        self._note_if_not_finite(loss.detach())
+        return loss
+
+    def _note_if_not_finite(self, loss: Tensor) -> None:
+        """Keeps the first bad step on the device: a look at every loss would stall a GPU."""
+        if self._first_bad_step is None:
+            self._first_bad_step = torch.full((), -1, dtype=torch.int64, device=loss.device)
+        is_first = ~torch.isfinite(loss) & (self._first_bad_step < 0)
+        self._first_bad_step = torch.where(is_first, self.state.global_step, self._first_bad_step)
+
+
+class IndexedRows(Dataset):
+    """A map-style dataset whose rows carry their index as `example_id`."""
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+    @classmethod
+    def wrap(cls, rows: Any) -> Any:
+        """Returns `rows` with example ids; an iterable dataset as it is (its rows are told apart by content)."""
+        return cls(rows) if hasattr(rows, "__getitem__") and hasattr(rows, "__len__") else rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {**self.rows[index], "example_id": index}
+
+    def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
+        """Rows of one batch at once: one read from disk instead of one a row."""
+        rows = self.rows.__getitems__(indices) if hasattr(self.rows, "__getitems__") else [self.rows[i] for i in indices]
+        return [{**row, "example_id": index} for index, row in zip(indices, rows, strict=True)]
+
+
+def _as_exam(dataset: Any, masker: Masker) -> Exam | None:
+    if dataset is None or isinstance(dataset, Exam):
+        return dataset
+    return freeze_exam(dataset, masker.tokenizer)
