@@ -41,13 +41,13 @@ def word_units(word_ids_BT: Tensor, eligible_BT: Tensor, max_pieces: int = MAX_W
     """Returns words as units, from the tokenizer's word ids (-1 where a token belongs to no word).
 
     A word of more than `max_pieces` pieces falls back to its pieces: byte-level tokenizers see a whole Chinese
-    sentence as one "word".
+    sentence as one "word". A word ends at a token that may not be masked.
 
     >>> word_units(torch.tensor([[-1, 0, 0, 1]]), torch.tensor([[False, True, True, True]])).atoms_BT.tolist()
     [[-1, 1, 1, 3]]
     """
     positions_BT = _positions(word_ids_BT)
-    starts_BT = _changes(word_ids_BT) | (word_ids_BT < 0)
+    starts_BT = _changes(word_ids_BT) | _changes(eligible_BT) | (word_ids_BT < 0)
     ids_BT = torch.where(starts_BT, positions_BT, 0).cummax(dim=-1).values
     pieces_BT = sum_by_unit(torch.ones_like(ids_BT), ids_BT).gather(-1, ids_BT)
     ids_BT = torch.where(pieces_BT > max_pieces, positions_BT, ids_BT)
