@@ -70,7 +70,7 @@ def pick_independently(probabilities_BT: Tensor, units: Units, noise_BT: Tensor)
 def proportional_probabilities(scores_BT: Tensor, units: Units, rate: float, sharpness: float = 1.0) -> Tensor:
     """Returns min(1, c score^sharpness) [B, T] with c such that a row's eligible tokens average `rate`.
 
-    Rows whose scores are all zero get `rate` everywhere. c is exact: with the k highest weights capped at 1,
+    Rows without a positive score get `rate` everywhere. c is exact: with the k highest weights capped at 1,
     c = (rate n - k) / (sum of the others), for the smallest k that leaves no other above 1.
 
     >>> from maskwise.masking.units import token_units
@@ -79,8 +79,9 @@ def proportional_probabilities(scores_BT: Tensor, units: Units, rate: float, sha
     [[1.0, 0.5, 0.5, 0.0]]
     """
     eligible_BT = units.atoms_BT >= 0
-    weights_BT = mean_by_group(scores_BT, units).double().pow(sharpness)
-    weights_BT = torch.where(weights_BT.sum(-1, keepdim=True) > 0, weights_BT, 1.0) * eligible_BT
+    weights_BT = mean_by_group(scores_BT, units).double().clamp_min(0)
+    highest_B1 = weights_BT.amax(-1, keepdim=True)
+    weights_BT = torch.where(highest_B1 > 0, (weights_BT / highest_B1).pow(sharpness), 1.0) * eligible_BT
     sorted_BT = weights_BT.sort(dim=-1, descending=True).values
     others_BT = sorted_BT.flip(-1).cumsum(-1).flip(-1)
     left_BT = rate * eligible_BT.sum(-1, keepdim=True) - torch.arange(sorted_BT.shape[-1], device=sorted_BT.device)
