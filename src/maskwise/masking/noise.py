@@ -50,10 +50,14 @@ def hash_bits(seed: int, epoch: int, example_ids_B: Tensor, positions_BT: Tensor
     return _mix(row_key_B.unsqueeze(-1) + positions_BT.to(torch.int64) * _signed(_GOLDEN))
 
 
-def content_ids(input_ids_BT: Tensor) -> Tensor:
-    """Returns one int64 per sequence that depends on its tokens alone, for data that carries no example ids."""
-    positions_T = torch.arange(input_ids_BT.shape[1], device=input_ids_BT.device)
-    return _mix(input_ids_BT.to(torch.int64) + positions_T * _signed(_GOLDEN)).sum(dim=-1)
+def content_ids(input_ids_BT: Tensor, positions_BT: Tensor, is_text_BT: Tensor) -> Tensor:
+    """Returns one int64 [B] that depends on a sequence's text alone, for data that carries no example ids.
+
+    `positions_BT` counts from the first token of the text, and padding is no text, so neither its side nor its
+    amount changes the id.
+    """
+    mixed_BT = _mix(input_ids_BT.to(torch.int64) + positions_BT * _signed(_GOLDEN))
+    return torch.where(is_text_BT, mixed_BT, 0).sum(dim=-1)
 
 
 def coin(seed: int, step: int) -> bool:

@@ -130,7 +130,8 @@ class Masker:
             eligible_BT = eligible_BT & batch["attention_mask"].bool()
         example_ids_B = batch.get("example_id")
         if example_ids_B is None:
-            example_ids_B = noise.content_ids(input_ids_BT)
+            is_text_BT = batch.get("attention_mask", torch.ones_like(input_ids_BT)).bool()
+            example_ids_B = noise.content_ids(input_ids_BT, text_positions(batch), is_text_BT)
         return dict(batch) | {"eligible": eligible_BT, "moment": moment, "example_id": example_ids_B}
 
     def scores(self, batch: Mapping[str, Any]) -> Tensor:
@@ -171,7 +172,10 @@ class Masker:
                 "`maskwise prepare` stores it; in your own script take it from the tokenizer's encoding.word_ids()."
             )
         words = word_units(batch["word_ids"].to(torch.int64), batch["eligible"])
-        return words if self.unit == "word" else span_units(words, self._noise(batch, Stream.SPAN_LENGTH))
+        if self.unit == "word":
+            return words
+        span_numbers_BT = torch.arange(words.atoms_BT.shape[1], device=words.atoms_BT.device).expand_as(words.atoms_BT)
+        return span_units(words, self._noise(batch, Stream.SPAN_LENGTH, span_numbers_BT))
 
     def _corrupt(self, batch: Mapping[str, Any], picked_BT: Tensor, units: Units) -> Corrupted:
         if self.corruption.mask >= 1:
@@ -187,8 +191,9 @@ class Masker:
             replacement_noise_BT=self._noise(batch, Stream.REPLACEMENT),
         )
 
-    def _noise(self, batch: Mapping[str, Any], stream: Stream) -> Tensor:
-        return noise.uniform_noise(self.seed, batch["moment"].epoch, batch["example_id"], text_positions(batch), stream)
+    def _noise(self, batch: Mapping[str, Any], stream: Stream, positions_BT: Tensor | None = None) -> Tensor:
+        positions_BT = text_positions(batch) if positions_BT is None else positions_BT
+        return noise.uniform_noise(self.seed, batch["moment"].epoch, batch["example_id"], positions_BT, stream)
 
 
 def text_positions(batch: Mapping[str, Any]) -> Tensor:
@@ -263,8 +268,13 @@ class MaskingCollator:
         collator = self
 
         class SetEpoch(TrainerCallback):
+            # Counted, since `state.epoch` is a share of max_steps where the dataset has no length.
+            def on_train_begin(self, args, state, control, **kwargs):
+                self.next_epoch = int(state.epoch or 0)
+
             def on_epoch_begin(self, args, state, control, **kwargs):
-                collator.set_epoch(int(state.epoch or 0))
+                collator.set_epoch(self.next_epoch)
+                self.next_epoch += 1
 
         return SetEpoch()
 
