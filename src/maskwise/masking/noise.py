@@ -8,6 +8,7 @@ of workers or ranks, and any restart see the same numbers. Nothing has to be sav
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 
 import torch
@@ -58,6 +59,15 @@ def content_ids(input_ids_BT: Tensor, positions_BT: Tensor, is_text_BT: Tensor) 
     """
     mixed_BT = _mix(input_ids_BT.to(torch.int64) + positions_BT * _signed(_GOLDEN))
     return torch.where(is_text_BT, mixed_BT, 0).sum(dim=-1)
+
+
+def text_positions(batch: Mapping[str, Tensor]) -> Tensor:
+    """Returns positions [B, T] counted from each row's first real token, so that padding moves no noise."""
+    input_ids_BT = batch["input_ids"]
+    positions_T = torch.arange(input_ids_BT.shape[1], device=input_ids_BT.device)
+    if "attention_mask" not in batch:
+        return positions_T.expand(input_ids_BT.shape)
+    return positions_T - batch["attention_mask"].to(torch.int64).argmax(dim=-1, keepdim=True)
 
 
 def coin(seed: int, step: int) -> bool:

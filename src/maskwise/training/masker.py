@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 Score = Callable[[Mapping[str, Any]], Tensor]
 UNITS = ("token", "word", "span")
 SPENDS = ("exact", "bernoulli", "as-scored")
-OWN_COLUMNS = frozenset({"word_ids", "example_id", "eligible", "moment", "special_tokens_mask", "offset_mapping"})
+NOT_FOR_THE_MODEL = frozenset(
+    {"word_ids", "example_id", "eligible", "moment", "mask_token_id", "special_tokens_mask", "offset_mapping"}
+)
 
 
 class Moment(NamedTuple):
@@ -75,10 +77,10 @@ class Vocabulary(NamedTuple):
 class Masker:
     """Masks batches: any score x unit x pick x rate x corruption.
 
-    `score(batch) -> [B, T]` says how much each token is worth masking; it sees the batch with two more keys,
-    `eligible` [B, T] and `moment` (a `Moment`). `unit`: token, word or span. `pick`: see `maskwise.pick`, or
-    `alternating` (a fair coin per step between high and low). `rate`: a share, or a schedule from
-    `maskwise.masking.rates`. `spend`: `exact` (k tokens a sequence), `bernoulli` (each unit on its own) or `as-scored`
+    `score(batch) -> [B, T]` says how much each token is worth masking; it sees the batch with more keys:
+    `eligible` [B, T], `moment` (a `Moment`), `example_id` [B] and `mask_token_id`. `unit`: token, word or span.
+    `pick`: see `maskwise.pick`, or `alternating` (a fair coin per step between high and low). `rate`: a share, or a
+    schedule from `maskwise.masking.rates`. `spend`: `exact` (k tokens a sequence), `bernoulli` (each unit on its own) or `as-scored`
     (the score is the probability of being masked). The mask of an example depends on (`seed`, epoch, example id) and
     on nothing else.
 
@@ -117,7 +119,7 @@ class Masker:
         batch = self.prepare(batch, moment)
         picked_BT, units = self.choose(batch, self.scores(batch))
         corrupted = self._corrupt(batch, picked_BT, units)
-        inputs = {key: value for key, value in batch.items() if key not in OWN_COLUMNS}
+        inputs = {key: value for key, value in batch.items() if key not in NOT_FOR_THE_MODEL}
         return inputs | {"input_ids": corrupted.input_ids_BT, "labels": corrupted.labels_BT}
 
     def prepare(self, batch: Mapping[str, Any], moment: Moment = Moment()) -> dict[str, Any]:
@@ -131,8 +133,9 @@ class Masker:
         example_ids_B = batch.get("example_id")
         if example_ids_B is None:
             is_text_BT = batch.get("attention_mask", torch.ones_like(input_ids_BT)).bool()
-            example_ids_B = noise.content_ids(input_ids_BT, text_positions(batch), is_text_BT)
-        return dict(batch) | {"eligible": eligible_BT, "moment": moment, "example_id": example_ids_B}
+            example_ids_B = noise.content_ids(input_ids_BT, noise.text_positions(batch), is_text_BT)
+        added = {"eligible": eligible_BT, "moment": moment, "example_id": example_ids_B}
+        return dict(batch) | added | {"mask_token_id": self.vocabulary.mask_token_id}
 
     def scores(self, batch: Mapping[str, Any]) -> Tensor:
         """Returns the checked scores [B, T] of a prepared batch; raises InputError naming a row that is not finite."""
@@ -192,17 +195,8 @@ class Masker:
         )
 
     def _noise(self, batch: Mapping[str, Any], stream: Stream, positions_BT: Tensor | None = None) -> Tensor:
-        positions_BT = text_positions(batch) if positions_BT is None else positions_BT
+        positions_BT = noise.text_positions(batch) if positions_BT is None else positions_BT
         return noise.uniform_noise(self.seed, batch["moment"].epoch, batch["example_id"], positions_BT, stream)
-
-
-def text_positions(batch: Mapping[str, Any]) -> Tensor:
-    """Returns positions [B, T] counted from each row's first real token, so that padding moves no noise."""
-    input_ids_BT = batch["input_ids"]
-    positions_T = torch.arange(input_ids_BT.shape[1], device=input_ids_BT.device)
-    if "attention_mask" not in batch:
-        return positions_T.expand(input_ids_BT.shape)
-    return positions_T - batch["attention_mask"].to(torch.int64).argmax(dim=-1, keepdim=True)
 
 
 def pad_batch(rows: list[Mapping[str, Any]], pad_token_id: int) -> dict[str, Tensor]:
