@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from maskwise.errors import InputError, nearest
 
 Tree = dict[str, Any]
+MODEL_SCORES = ("entropy", "surprisal")
 
 
 class _Section(BaseModel):
@@ -36,6 +37,13 @@ class MaskingSettings(_Section):
     """Which tokens are masked, and by what they are replaced."""
 
     score: str = Field("uniform", description="uniform, entropy, surprisal, or package.module:function")
+    source: Literal["self", "teacher", "teacher-then-self"] = Field("self", description="whose entropy or surprisal")
+    teacher_epochs: int | None = Field(None, ge=1, description="teacher-then-self: the teacher scores this long,")
+    teacher_steps: int | None = Field(None, ge=1, description="or this many optimizer steps,")
+    teacher_share: float | None = Field(None, gt=0, lt=1, description="or this share of the run")
+    stored: bool = Field(False, description="read the teacher's scores that `maskwise annotate` stored")
+    refresh_epochs: int | None = Field(None, ge=1, description="score by the model as it was up to this many epochs ago")
+    folds: int | None = Field(None, ge=2, description="score tokens masked, in this many passes")
     unit: Literal["token", "word", "span"] = "token"
     pick: Literal["sample", "high", "low", "mid", "marginal", "alternating"] = "sample"
     rate: float | str | RateSettings = Field(0.15, description="a share, 'one', or a schedule table")
@@ -80,6 +88,15 @@ class ModelSettings(_Section):
         return self
 
 
+class DistillationSettings(_Section):
+    """How much of the loss comes from the teacher's predictions: (1 - weight) gold + weight T^2 KL."""
+
+    weight: float = Field(0.0, ge=0, le=1)
+    temperature: float = Field(1.0, gt=0)
+    start_epochs: int | None = Field(None, ge=1, description="distil only after this many epochs,")
+    start_share: float | None = Field(None, gt=0, lt=1, description="or after this share of the run")
+
+
 class PretrainSettings(_Section):
     """Everything a pretraining run depends on. `trainer` goes to `transformers.TrainingArguments` as it is."""
 
@@ -88,8 +105,17 @@ class PretrainSettings(_Section):
     seed: int = 0
     data: DataSettings
     model: ModelSettings
+    teacher: str | None = Field(None, description="a folder or hub name, for scores and distillation")
     masking: MaskingSettings = MaskingSettings()
+    distillation: DistillationSettings = DistillationSettings()
     trainer: Tree = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _teacher_where_needed(self) -> PretrainSettings:
+        scored = self.masking.score in MODEL_SCORES and self.masking.source != "self"
+        if self.teacher is None and (scored or self.distillation.weight > 0):
+            raise ValueError(f"the recipe {self.recipe!r} needs a teacher: give --teacher CKPT")
+        return self
 
 
 def resolve(*layers: Mapping[str, Any]) -> PretrainSettings:
@@ -198,6 +224,9 @@ def _explain(error: ValidationError) -> str:
             lines.append(f"The setting {where!r} is missing.")
         else:
             text = fault["msg"].removeprefix("Value error, ")
+            if not where or isinstance(fault["input"], Mapping):
+                lines.append(f"{text[0].upper()}{text[1:]}.")
+                continue
             lines.append(f"Setting {where!r}: {text}; found {fault['input']!r}.")
     return "\n".join(dict.fromkeys(lines))
 
