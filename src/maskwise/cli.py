@@ -54,6 +54,7 @@ def prepare(
     workers: Annotated[int | None, typer.Option(help="Processes; the result does not depend on it.")] = None,
 ) -> None:
     """Turn text into token blocks on disk."""
+    from maskwise.data.describe import describe
     from maskwise.data.prepare import PrepareSettings, prepare
 
     settings = PrepareSettings(
@@ -61,8 +62,8 @@ def prepare(
         tokenizer_kind=tokenizer_kind, block=block, mode=mode, valid=tuple(valid) if valid else None,
         valid_share=valid_share, min_words=min_words, keep_duplicates=keep_duplicates, seed=seed, workers=workers,
     )  # fmt: skip
-    data = prepare(settings)
-    print(data.summary())
+
+    print(describe(prepare(settings)))
 
 
 @app.command()

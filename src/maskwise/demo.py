@@ -6,6 +6,7 @@ from pathlib import Path
 
 from maskwise.config import load_recipe, resolve
 from maskwise.data.blocks import open_data
+from maskwise.data.describe import describe
 from maskwise.data.prepare import PrepareSettings, prepare
 from maskwise.progress import printer
 from maskwise.training.exam import exam_table
@@ -24,7 +25,7 @@ def demo(out: Path) -> str:
     if not (data / "manifest.json").exists():
         tell("1. prepare: the English prose of the Python documentation on this machine")
         prepare(PrepareSettings(sources=("python-docs",), out=data, train_tokenizer=DEMO_VOCABULARY))
-    tell(open_data(data).summary())
+    tell(describe(open_data(data)))
     grades = {}
     for recipe in DEMO_RECIPES:
         tell(f"2. pretrain: a tiny model, recipe {recipe}")

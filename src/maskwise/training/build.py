@@ -64,7 +64,7 @@ def training_arguments(settings: PretrainSettings, out: Path) -> TrainingArgumen
     if unknown:
         raise InputError(f"TrainingArguments has no option {unknown[0]!r}.{nearest(unknown[0], known)}")
     try:
-        return TrainingArguments(**settings.trainer, **own)
+        return TrainingArguments(**{"use_cpu": not torch.accelerator.is_available()} | settings.trainer | own)
     except (ValueError, TypeError) as error:
         raise InputError(f"The [trainer] settings do not work: {error}") from None
 
@@ -74,7 +74,8 @@ def load_model(settings: PretrainSettings, data: DataFolder) -> Any:
     tokenizer = data.tokenizer
     if settings.model.checkpoint is None:
         assert settings.model.preset is not None
-        return build_model(settings.model.preset, tokenizer, seed=settings.seed, block=data.manifest["block"])
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+        return build_model(settings.model.preset, len(tokenizer), settings.seed, pad)
     return load_checkpoint(settings.model.checkpoint, tokenizer)
 
 
