@@ -1,0 +1,82 @@
+"""Encoders to train from scratch: four BERT shapes by name, any other by its config.json.
+
+The shapes are those of the entropy paper's Table (BERTlet) and of its neighbours: `tiny` and `mini` for runs of
+minutes on a processor, `bert` for the original.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from transformers import AutoConfig, AutoModelForMaskedLM, BertConfig, PreTrainedConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+from maskwise.errors import InputError, nearest
+
+
+class Shape(NamedTuple):
+    """Layers, width, heads and feed-forward width of an encoder, with its dropout."""
+
+    num_layers: int
+    width: int
+    num_heads: int
+    feed_forward: int
+    dropout: float
+
+
+PRESETS = {
+    "tiny": Shape(2, 128, 2, 512, 0.0),
+    "mini": Shape(4, 256, 4, 1024, 0.0),
+    "bertlet": Shape(4, 512, 8, 2048, 0.1),
+    "bert": Shape(12, 768, 12, 3072, 0.1),
+}
+
+
+def preset_config(name: str, vocab_size: int, pad_token_id: int = 0, max_position: int = 512) -> BertConfig:
+    """Returns the BERT configuration of a preset. Raises InputError for an unknown name.
+
+    >>> preset_config("bertlet", vocab_size=30522).num_hidden_layers
+    4
+    """
+    if name not in PRESETS:
+        raise InputError(f"There is no model {name!r}.{nearest(name, PRESETS)} Known: {', '.join(PRESETS)}.")
+    shape = PRESETS[name]
+    return BertConfig(
+        vocab_size=vocab_size,
+        hidden_size=shape.width,
+        num_hidden_layers=shape.num_layers,
+        num_attention_heads=shape.num_heads,
+        intermediate_size=shape.feed_forward,
+        hidden_dropout_prob=shape.dropout,
+        attention_probs_dropout_prob=shape.dropout,
+        max_position_embeddings=max_position,
+        pad_token_id=pad_token_id,
+    )
+
+
+def build_model(name_or_config: str | Path, vocab_size: int, seed: int, pad_token_id: int = 0) -> PreTrainedModel:
+    """Returns a new masked-LM with random weights, the same for the same seed; the global random state stays as it is.
+
+    `name_or_config` is a preset's name, a config.json, or a folder with one; the vocabulary size and the padding id
+    are set from the tokenizer. Raises InputError for an unknown name and for a configuration without a masked-LM.
+    """
+    config = _config(name_or_config, vocab_size, pad_token_id)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return AutoModelForMaskedLM.from_config(config)
+
+
+def _config(name_or_config: str | Path, vocab_size: int, pad_token_id: int) -> PreTrainedConfig:
+    path = Path(name_or_config)
+    if not path.exists():
+        return preset_config(str(name_or_config), vocab_size, pad_token_id)
+    changes: dict[str, Any] = {"vocab_size": vocab_size, "pad_token_id": pad_token_id}
+    try:
+        config = AutoConfig.from_pretrained(path, **changes)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is not a model configuration: {str(error).splitlines()[0]}") from error
+    if config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+        raise InputError(f"{path} describes a {config.model_type!r} model, which has no masked-LM head. Use an encoder.")
+    return config

@@ -1,0 +1,241 @@
+"""The masked-LM head of any encoder, run only on the rows asked for.
+
+Shapes: B sequences, T positions, R rows asked for (row-major over [B, T]), D the width that reaches the decoder,
+V vocabulary. With 15% of the tokens labelled, a head over the labelled rows costs 15% of a dense one, and the head is
+more than half of a small encoder's arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from maskwise.errors import InputError
+
+NUM_CHECKED_ROWS = 4
+
+
+class DecoderInputs(NamedTuple):
+    """What the logits are made of: logits_RV = hidden_RD @ weight_VD.T + bias_V, to be taken in pieces."""
+
+    hidden_RD: Tensor
+    weight_VD: Tensor
+    bias_V: Tensor | None
+
+
+def sparse_logits(model: nn.Module, inputs: Mapping[str, Tensor], rows: Tensor) -> Tensor:
+    """Returns the model's logits [R, V] of the chosen rows: `SparseHead(model).logits(inputs, rows)`."""
+    return SparseHead(model).logits(inputs, rows)
+
+
+class SparseHead:
+    """Runs a masked-LM's body over whole sequences and its own head over chosen rows, with gradients.
+
+    Works on any encoder of `AutoModelForMaskedLM` by cutting the body's output down to the rows while a call lasts, so
+    the head needs no code of ours. The model may be wrapped (DistributedDataParallel, `torch.compile`): the wrapper is
+    what gets called, so its own hooks run. Nothing stays behind on the model after a call, nor after an exception.
+
+    Rows are a bool mask [B, T], or flat int64 indices into B * T. The indices of a mask have to be counted, which makes
+    a GPU wait; who knows their number passes `torch.nonzero_static(mask.flatten(), size=R)[:, 0]` and waits for nothing.
+
+    Raises InputError for a model without a separate body.
+
+    >>> from transformers import BertConfig, BertForMaskedLM
+    >>> model = BertForMaskedLM(BertConfig(50, hidden_size=8, num_hidden_layers=1, num_attention_heads=1)).eval()
+    >>> rows_BT = torch.tensor([[False, True, True], [True, False, False]])
+    >>> SparseHead(model).logits({"input_ids": torch.ones(2, 3, dtype=torch.long)}, rows_BT).shape
+    torch.Size([3, 50])
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.unwrapped = unwrapped(model)
+        self.body = self.unwrapped.base_model
+        self._cut, self._tap = _Cut(), _Tap(num_rows=0)
+        self._is_checked = False
+        self._added_biases: list[Tensor] | None = None
+        if self.body is self.unwrapped:
+            name = type(self.unwrapped).__name__
+            raise InputError(f"{name} has no body apart from its head. Load it with AutoModelForMaskedLM.")
+
+    @contextmanager
+    def only(self, rows: Tensor) -> Iterator[None]:
+        """Makes every call of the model inside the `with` block return logits [1, R, V] of these rows alone."""
+        is_mask = rows.dtype == torch.bool
+        self._cut.index_R = rows.flatten().nonzero()[:, 0] if is_mask else rows
+        self._cut.shape = rows.shape if is_mask else None
+        with _standing_in(self.body, self._cut):
+            yield
+
+    def logits(self, inputs: Mapping[str, Tensor], rows: Tensor) -> Tensor:
+        """Returns logits [R, V], equal to the dense ones at `rows`. Pass no labels: the loss is the caller's."""
+        with self.only(rows):
+            return self.model(**inputs)[0].squeeze(0)
+
+    def decoder_inputs(self, inputs: Mapping[str, Tensor], rows: Tensor) -> DecoderInputs | None:
+        """Returns the rows that reach the decoder, its weight and its bias, without computing any logits.
+
+        With them a caller streams over rows or vocabulary and [R, V] never exists. They come in their own dtypes, also
+        under autocast, and gradients flow through all three. None where the logits are something else than
+        hidden @ weight.T + bias (MobileBERT, Perceiver ...): take `logits` of a few sequences at a time there. Which
+        it is, is found out on the first call, on four rows of its inputs.
+        """
+        if not self._is_checked:
+            self._added_biases = self._find_added_biases(inputs)
+            self._is_checked = True
+        if self._added_biases is None:
+            return None
+        decoder = self.unwrapped.get_output_embeddings()
+        with _standing_in(decoder, self._tap):
+            self.logits(inputs, rows)
+        hidden_1RD, self._tap.hidden_1RD = self._tap.hidden_1RD, None
+        biases = ([] if decoder.bias is None else [decoder.bias]) + self._added_biases
+        return DecoderInputs(hidden_1RD.squeeze(0), decoder.weight, sum(biases[1:], biases[0]) if biases else None)
+
+    def _find_added_biases(self, inputs: Mapping[str, Tensor]) -> list[Tensor] | None:
+        """Returns the biases that the head adds after its decoder (ESM has one), or None if it does more than that.
+
+        Equal values would not do as a test: a bias is 0 in a new model and is not after a step of training. So the
+        difference must also have no derivative by any of the head's parameters, but for biases.
+        """
+        decoder = self.unwrapped.get_output_embeddings()
+        if not isinstance(decoder, nn.Linear):
+            return None
+        in_body = {id(parameter) for parameter in self.body.parameters()}
+        head = [p for p in self.unwrapped.parameters() if id(p) not in in_body and p is not decoder.bias]
+        with _undisturbed(self.unwrapped), _requiring_grad(head):
+            hidden_1RD, logits_1RV = self._first_rows(decoder, inputs)
+            if hidden_1RD is None or logits_1RV.shape[-1] != decoder.out_features:
+                return None
+            rest_1RV = logits_1RV - F.linear(hidden_1RD, decoder.weight, decoder.bias)
+            slopes = torch.autograd.grad(rest_1RV.sum(), head, allow_unused=True) if head else ()
+        added = [(p, slope) for p, slope in zip(head, slopes, strict=True) if slope is not None and slope.any()]
+        if any(p.shape != logits_1RV.shape[-1:] or slope.ne(logits_1RV.shape[1]).any() for p, slope in added):
+            return None
+        rest_1RV = rest_1RV.detach() - sum(p.detach() for p, _ in added)
+        tolerance = 16 * torch.finfo(logits_1RV.dtype).eps * logits_1RV.abs().max()
+        return [p for p, _ in added] if rest_1RV.abs().max() <= tolerance else None
+
+    def _first_rows(self, decoder: nn.Linear, inputs: Mapping[str, Tensor]) -> tuple[Tensor | None, Tensor]:
+        """Returns what reaches the decoder on the first rows (None if nothing does), and their logits."""
+        cut, tap = _ConstantCut(), _Tap(num_rows=None)
+        num_positions = next(iter(inputs.values())).shape[:2].numel()
+        cut.index_R = torch.arange(min(NUM_CHECKED_ROWS, num_positions), device=decoder.weight.device)
+        with _standing_in(self.body, cut), _standing_in(decoder, tap):
+            logits_1RV = self.unwrapped(**inputs)[0]
+        return tap.hidden_1RD, logits_1RV
+
+
+def unwrapped(model: Any) -> Any:
+    """Returns the transformers model inside DistributedDataParallel, `torch.compile` and their like.
+
+    >>> from transformers import BertConfig, BertModel
+    >>> model = BertModel(BertConfig(50, hidden_size=8, num_hidden_layers=1, num_attention_heads=1))
+    >>> unwrapped(torch.nn.DataParallel(torch.compile(model))) is model
+    True
+    """
+    while (inner := getattr(model, "_orig_mod", None) or getattr(model, "module", None)) is not None:
+        model = inner
+    return model
+
+
+class _Cut:
+    """Stands in for the body's forward and returns its first output [B, T, D] cut down to [1, R, D].
+
+    Three axes, because some heads insist on them.
+    """
+
+    forward: Callable[..., Any]
+    index_R: Tensor
+    shape: torch.Size | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        output = self.forward(*args, **kwargs)
+        hidden_BTD = output[0]
+        if self.shape is not None and hidden_BTD.shape[:2] != self.shape:
+            raise InputError(
+                f"The rows are of shape {tuple(self.shape)}, the body gave {tuple(hidden_BTD.shape[:2])} positions. "
+                "On several GPUs start one process for each (torchrun): DataParallel splits the batch, so it cannot work."
+            )
+        rows_1RD = hidden_BTD.flatten(0, 1).index_select(0, self.index_R)[None]
+        if isinstance(output, tuple):
+            return (rows_1RD, *output[1:])
+        output[next(iter(output))] = rows_1RD
+        return output
+
+
+class _Tap:
+    """Stands in for the decoder's forward and keeps what reaches it; the product is made of `num_rows` of the rows.
+
+    With none the product costs nothing and the model's forward still runs to its end, as its wrappers expect.
+    """
+
+    forward: Callable[..., Any]
+
+    def __init__(self, num_rows: int | None) -> None:
+        self.num_rows = num_rows
+        self.hidden_1RD: Tensor | None = None
+
+    def __call__(self, hidden_1RD: Tensor) -> Tensor:
+        self.hidden_1RD = hidden_1RD
+        return self.forward(hidden_1RD[:, : self.num_rows])
+
+
+class _ConstantCut(_Cut):
+    """A cut whose rows are constants to autograd: no activations of the body are kept."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with torch.no_grad():
+            return super().__call__(*args, **kwargs)
+
+
+@contextmanager
+def _standing_in(module: nn.Module, stand_in: Any) -> Iterator[None]:
+    """Puts the stand-in where the module's forward is while the block lasts.
+
+    A forward hook would be the usual way, but a model compiled earlier does not see a hook added later; and a stand-in
+    that is a new object every time would have it compiled again every time.
+    """
+    own, stand_in.forward = vars(module).get("forward"), module.forward
+    module.forward = stand_in
+    try:
+        yield
+    finally:
+        del module.forward
+        if own is not None:
+            module.forward = own
+
+
+@contextmanager
+def _undisturbed(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode in full precision with gradients; modes, random state and the caller's contexts come back."""
+    modes = {module: module.training for module in model.modules()}
+    device = next(model.parameters()).device
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(torch.autocast(device.type, enabled=False))
+        model.eval()
+        try:
+            yield
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+
+
+@contextmanager
+def _requiring_grad(parameters: list[nn.Parameter]) -> Iterator[None]:
+    flags = [parameter.requires_grad for parameter in parameters]
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter, flag in zip(parameters, flags, strict=True):
+            parameter.requires_grad_(flag)
