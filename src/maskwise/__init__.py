@@ -1,0 +1,66 @@
+"""maskwise: choose which tokens to mask when a masked language model is trained, and measure whether it helped.
+
+The public names, each imported when first used: `import maskwise` costs nothing, and what needs no transformers loads
+none.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from maskwise.config import load_recipe
+    from maskwise.masking.corrupt import corrupt
+    from maskwise.masking.entropy import token_entropy
+    from maskwise.masking.losses import distillation_loss, mlm_loss
+    from maskwise.masking.pick import pick
+    from maskwise.training.exam import freeze_exam
+    from maskwise.training.masker import Masker, MaskingCollator
+    from maskwise.training.pretrain import pretrain
+    from maskwise.training.scores import Entropy, Surprisal, uniform
+    from maskwise.training.trainer import MaskingTrainer
+
+__all__ = [
+    "Entropy",
+    "Masker",
+    "MaskingCollator",
+    "MaskingTrainer",
+    "Surprisal",
+    "corrupt",
+    "distillation_loss",
+    "freeze_exam",
+    "load_recipe",
+    "mlm_loss",
+    "pick",
+    "pretrain",
+    "token_entropy",
+    "uniform",
+]
+
+_MODULES = {
+    "Entropy": "training.scores",
+    "Masker": "training.masker",
+    "MaskingCollator": "training.masker",
+    "MaskingTrainer": "training.trainer",
+    "Surprisal": "training.scores",
+    "corrupt": "masking.corrupt",
+    "distillation_loss": "masking.losses",
+    "freeze_exam": "training.exam",
+    "load_recipe": "config",
+    "mlm_loss": "masking.losses",
+    "pick": "masking.pick",
+    "pretrain": "training.pretrain",
+    "token_entropy": "masking.entropy",
+    "uniform": "training.scores",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'maskwise' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"maskwise.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

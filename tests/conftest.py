@@ -1,0 +1,83 @@
+"""What all tests share: no network, few threads, a tiny tokenizer, a tiny model, and real data where there is any."""
+
+import os
+
+# Before torch, tokenizers or transformers are imported: they read these once.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
+else:
+    os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+import string
+from pathlib import Path
+
+import pytest
+
+TINY_PIECES = "un play walk work quick friend teach ##able ##ed ##er ##est ##ing ##ly ##ness ##s"
+TINY_WORDS = """
+    a and are at bird book by cat child city day dog door each fish for from garden girl good green he her his house
+    in is it language long man many mask model morning no not of old on one river sea she small song street sun that
+    the they to token tree was water we were who wind with woman word
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer():
+    """A lower-case WordPiece tokenizer in memory: [PAD] [UNK] [CLS] [SEP] [MASK] are 0 to 4.
+
+    Every lower-case ASCII word has pieces, so words of one, few and many tokens are at hand: "the", "play ##ing",
+    "z ##e ##b ##r ##a".
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    letters = [*string.ascii_lowercase.replace("a", ""), *(f"##{letter}" for letter in string.ascii_lowercase)]
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", ",", *letters, *TINY_PIECES.split(), *TINY_WORDS.split()]
+    ids = {token: i for i, token in enumerate(dict.fromkeys(tokens))}
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_max_length=64,
+    )
+
+
+@pytest.fixture
+def tiny_model(tiny_tokenizer):
+    """A random BertForMaskedLM over `tiny_tokenizer`: 2 layers, 32 wide, no dropout, the same weights every time."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    config = BertConfig(
+        vocab_size=len(tiny_tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        pad_token_id=tiny_tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return BertForMaskedLM(config)
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of real data, from MASKWISE_DATA; tests that ask for it are marked `data`."""
+    root = os.environ.get("MASKWISE_DATA")
+    if not root:
+        pytest.skip("MASKWISE_DATA is not set")
+    return Path(root)
