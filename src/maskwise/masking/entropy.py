@@ -1,0 +1,282 @@
+"""Entropy, surprisal and log Z of rows against a vocabulary, from tiles that stay in the cache.
+
+Shapes: R rows, V vocabulary, D width, C columns of one tile, P interleaved parts of one tile (1, or 2 for bfloat16).
+
+With m = max z, S = sum e^(z - m) and M = sum (z - m) e^(z - m), the entropy of softmax(z) is H = log S - M / S, and
+log Z = m + log S. (m, S, M) of two sets of columns merge exactly, so [R, V] never has to exist. M is taken over shifted
+logits: with sum z e^(z - m) instead, the error would grow with |z|.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_Running = tuple[Tensor, Tensor, Tensor]
+_Fold = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], _Running]
+_Fill = Callable[[slice, Tensor], object]
+
+_LOWEST = torch.finfo(torch.float32).min
+_SMALLEST_EXPONENT = -87.0
+"""e^-87 is the last normal float32: below it a term is nothing beside S >= 1, and -inf would give -inf * 0."""
+
+
+class RowStatistics(NamedTuple):
+    """What is known of each row's distribution, in nats, as float32."""
+
+    entropy_R: Tensor
+    surprisal_R: Tensor | None
+    """-log p of the given token; None where no token was given."""
+    log_z_R: Tensor
+
+
+def token_entropy(logits_RV: Tensor, *, compiled: bool = False) -> Tensor:
+    """Returns the entropy in nats of softmax(logits) over the last dimension, float32, without gradient.
+
+    Any leading shape is kept, so [B, T, V] gives [B, T]. Equation 1 of the entropy-masking paper (arXiv 2605.28526).
+
+    >>> token_entropy(torch.zeros(2, 8)).allclose(torch.tensor(8.0).log())
+    True
+    """
+    flat_RV = logits_RV.reshape(-1, logits_RV.shape[-1])
+    return logit_statistics(flat_RV, compiled=compiled).entropy_R.reshape(logits_RV.shape[:-1])
+
+
+@torch.no_grad()
+def logit_statistics(
+    logits_RV: Tensor,
+    targets_R: Tensor | None = None,
+    *,
+    row_chunk: int | None = None,
+    vocab_chunk: int | None = None,
+    compiled: bool = False,
+) -> RowStatistics:
+    """Returns entropy, surprisal of `targets_R` and log Z of each row of dense logits.
+
+    Chunks, accuracy and what non-finite logits give are those of `row_statistics`.
+
+    >>> statistics = logit_statistics(torch.tensor([[0.0, float("-inf"), 0.0]]), torch.tensor([2]))
+    >>> [round(value.item(), 4) for value in statistics]
+    [0.6931, 0.6931, 0.6931]
+    """
+
+    def copy(columns: slice) -> _Fill:
+        return lambda rows, tile_RC: tile_RC.copy_(logits_RV[rows, columns])
+
+    num_rows, num_vocab = logits_RV.shape
+    bias_V = logits_RV.new_zeros(num_vocab, dtype=torch.float32)
+    target_logit_R = None if targets_R is None else logits_RV.gather(1, targets_R[:, None])[:, 0].float()
+    tiling = _Tiling.of(logits_RV, num_vocab, row_chunk, vocab_chunk, compiled)
+    return _finish(_stream(copy, num_rows, bias_V, tiling), target_logit_R, num_vocab)
+
+
+@torch.no_grad()
+def row_statistics(
+    hidden_RD: Tensor,
+    weight_VD: Tensor,
+    bias_V: Tensor | None = None,
+    targets_R: Tensor | None = None,
+    *,
+    row_chunk: int | None = None,
+    vocab_chunk: int | None = None,
+    compiled: bool = False,
+) -> RowStatistics:
+    """Returns entropy, surprisal of `targets_R` and log Z of softmax(hidden @ weight.T + bias), without gradient.
+
+    The product is taken in the dtype of `hidden_RD` (the weight follows it, as under autocast), the bias and all sums
+    in float32. Memory beyond the inputs is one tile of `row_chunk` x `vocab_chunk` and three floats a row. A tile of
+    1024 x 2048 was the fastest on a CPU: the product in such tiles takes 0.6 (float32) to 0.9 (bfloat16) of the time
+    of the product in one piece. `compiled` fuses the sums by `torch.compile`, about ten times faster than eager; it
+    compiles once for any number of rows and any V above 2048, and runs eagerly where there is no compiler.
+
+    Accuracy of H against float64 from the same logits: 1e-5 eager and 5e-5 compiled for |z| up to 1e4. The product's
+    own rounding adds at most 2 max|z - z64| log V: about 1e-4 at |z| = 20 in float32. In bfloat16 the logits carry 8
+    bits. 0 <= H <= log V always holds. log Z has float32's resolution at its own size, surprisal that at its distance
+    from the row's maximum. A row with NaN or +inf gives NaN; one with nothing above -inf gives entropy NaN and log Z
+    -inf. `targets_R` are in [0, V).
+
+    >>> hidden_RD, weight_VD = torch.eye(2, 3), torch.zeros(4, 3)
+    >>> row_statistics(hidden_RD, weight_VD).entropy_R.allclose(torch.tensor(4.0).log())
+    True
+    """
+
+    def multiply(columns: slice) -> _Fill:
+        weight_DC = weight_VD[columns].to(hidden_RD.dtype).t()
+        return lambda rows, tile_RC: torch.mm(hidden_RD[rows], weight_DC, out=tile_RC)
+
+    num_vocab = weight_VD.shape[0]
+    bias_V = weight_VD.new_zeros(num_vocab) if bias_V is None else bias_V
+    tiling = _Tiling.of(hidden_RD, num_vocab, row_chunk, vocab_chunk, compiled)
+    target_logit_R = None if targets_R is None else _target_logits(hidden_RD, weight_VD, bias_V, targets_R, tiling.rows)
+    return _finish(_stream(multiply, hidden_RD.shape[0], bias_V.float(), tiling), target_logit_R, num_vocab)
+
+
+class _Tiling(NamedTuple):
+    """The shape of a tile, its place, and the function that folds it into the running sums."""
+
+    rows: int
+    columns: int
+    parts: int
+    dtype: torch.dtype
+    device: torch.device
+    fold: _Fold
+
+    @classmethod
+    def of(
+        cls, like: Tensor, num_vocab: int, row_chunk: int | None, vocab_chunk: int | None, compiled: bool
+    ) -> _Tiling:
+        on_cpu = like.device.type == "cpu"
+        rows = row_chunk or _default_rows(on_cpu, compiled)
+        # Powers of two: small vocabularies share a few widths, so that few shapes are ever compiled.
+        columns = vocab_chunk or min(2048 if on_cpu else 8192, max(64, 1 << (num_vocab - 1).bit_length()))
+        parts = 2 if compiled and on_cpu and like.dtype == torch.bfloat16 and columns % 2 == 0 else 1
+        fold = _compiled_fold(columns, parts, like.dtype, like.device) if compiled else _fold
+        return cls(rows, columns, parts if fold is not _fold else 1, like.dtype, like.device, fold)
+
+
+def _default_rows(on_cpu: bool, compiled: bool) -> int:
+    """Eager keeps five float32 copies of a tile alive, so its tile has to be smaller to stay in the cache."""
+    if not on_cpu:
+        return 4096
+    return 1024 if compiled else 256
+
+
+def _stream(source: Callable[[slice], _Fill], num_rows: int, bias_V: Tensor, tiling: _Tiling) -> _Running:
+    """Returns (m, S, M) of every row; columns are the outer loop, so that each is read, cast and packed once."""
+    tile_RC = torch.zeros(max(2, min(tiling.rows, num_rows)), tiling.columns, dtype=tiling.dtype, device=tiling.device)
+    row_slices = [slice(start, min(start + tiling.rows, num_rows)) for start in range(0, max(1, num_rows), tiling.rows)]
+    # Two rows at least: torch.compile takes a size of one for a constant.
+    running = [_start(max(2, rows.stop - rows.start), tiling.device) for rows in row_slices]
+    for columns, bias_PC in _column_slices(bias_V, tiling):
+        fill, width = source(columns), columns.stop - columns.start
+        tile_RC[:, width:] = 0
+        for index, rows in enumerate(row_slices):
+            fill(rows, tile_RC[: rows.stop - rows.start, :width])
+            running[index] = tiling.fold(tile_RC[: len(running[index][0])], bias_PC, *running[index])
+    counts = [rows.stop - rows.start for rows in row_slices]
+    max_R, sum_R, moment_R = (
+        torch.cat([values_R[:count] for values_R, count in zip(of_all, counts, strict=True)])
+        for of_all in zip(*running, strict=True)
+    )
+    return max_R, sum_R, moment_R
+
+
+def _column_slices(bias_V: Tensor, tiling: _Tiling) -> Iterator[tuple[slice, Tensor]]:
+    """Yields each slice of the vocabulary with its bias [P, C]; a bias of -inf switches the padding columns off."""
+    num_vocab = len(bias_V)
+    for start in range(0, num_vocab, tiling.columns):
+        columns = slice(start, min(start + tiling.columns, num_vocab))
+        bias_C = bias_V.new_full((tiling.columns,), -torch.inf)
+        bias_C[: columns.stop - start] = bias_V[columns]
+        yield columns, bias_C.view(-1, tiling.parts).t().contiguous()
+
+
+def _start(num_rows: int, device: torch.device) -> _Running:
+    """Returns the sums over no columns; the maximum is finite so that a tile of nothing but -inf can be shifted."""
+    zeros_R = torch.zeros(num_rows, device=device)
+    return torch.full_like(zeros_R, _LOWEST), zeros_R, zeros_R.clone()
+
+
+def _finish(running: _Running, target_logit_R: Tensor | None, num_vocab: int) -> RowStatistics:
+    max_R, sum_R, moment_R = running
+    empty_R = max_R == _LOWEST
+    log_sum_R = sum_R.log()
+    entropy_R = (log_sum_R - moment_R / sum_R).clamp(0.0, math.log(num_vocab)).masked_fill(empty_R, torch.nan)
+    log_z_R = (max_R + log_sum_R).masked_fill(empty_R, -torch.inf)
+    if target_logit_R is None:
+        return RowStatistics(entropy_R, None, log_z_R)
+    surprisal_R = ((max_R - target_logit_R) + log_sum_R).clamp(min=0.0).masked_fill(empty_R, torch.nan)
+    return RowStatistics(entropy_R, surprisal_R, log_z_R)
+
+
+def _target_logits(hidden_RD: Tensor, weight_VD: Tensor, bias_V: Tensor, targets_R: Tensor, row_chunk: int) -> Tensor:
+    """Returns each row's logit of its own token in float32, from one product of D terms a row."""
+    logits = [
+        (hidden_RD[rows].float() * weight_VD.index_select(0, targets_R[rows]).to(hidden_RD.dtype).float()).sum(-1)
+        for rows in (slice(start, start + row_chunk) for start in range(0, max(1, len(targets_R)), row_chunk))
+    ]
+    return torch.cat(logits) + bias_V.index_select(0, targets_R).float()
+
+
+def _fold(tile_RC: Tensor, bias_PC: Tensor, max_R: Tensor, sum_R: Tensor, moment_R: Tensor) -> _Running:
+    """Returns the running sums with one more tile of logits folded in."""
+    return _merge([tile_RC.float() + bias_PC[0]], torch.exp, max_R, sum_R, moment_R)
+
+
+def _fold_on_cpu(tile_RC: Tensor, bias_PC: Tensor, max_R: Tensor, sum_R: Tensor, moment_R: Tensor) -> _Running:
+    """Returns what `_fold` does, in operations that the compiler turns into vector instructions without a call."""
+    parts = _bfloat16_halves(tile_RC) if len(bias_PC) == 2 else [tile_RC.float()]
+    logits = [part_RC + bias_C for part_RC, bias_C in zip(parts, bias_PC, strict=True)]
+    return _merge(logits, _exp_inline, max_R, sum_R, moment_R)
+
+
+def _merge(
+    parts: Sequence[Tensor], exp: Callable[[Tensor], Tensor], max_R: Tensor, sum_R: Tensor, moment_R: Tensor
+) -> _Running:
+    new_max_R = functools.reduce(torch.maximum, [part_RC.amax(-1) for part_RC in parts], max_R)
+    moved_R = max_R - new_max_R
+    scale_R = moved_R.exp()
+    moment_R = scale_R * (moment_R + moved_R * sum_R)
+    sum_R = scale_R * sum_R
+    for part_RC in parts:
+        shifted_RC = (part_RC - new_max_R[:, None]).clamp(min=_SMALLEST_EXPONENT)
+        exp_RC = exp(shifted_RC)
+        sum_R = sum_R + exp_RC.sum(-1)
+        moment_R = moment_R + (shifted_RC * exp_RC).sum(-1)
+    return new_max_R, sum_R, moment_R
+
+
+def _bfloat16_halves(tile_RC: Tensor) -> list[Tensor]:
+    """Returns the even and the odd columns as float32: a bfloat16 is the upper half of a float32.
+
+    Two of them are read as one 32-bit integer, because a loop that loads 16-bit numbers compiles to code four times
+    slower.
+    """
+    pairs_RC = tile_RC.view(torch.int32)
+    return [(pairs_RC << 16).view(torch.float32), (pairs_RC & -65536).view(torch.float32)]
+
+
+_ROUND_TO_INTEGER = 1.5 * 2.0**23
+_EXP2_COEFFICIENTS = (
+    0.001338130253731142,
+    0.009666368515384688,
+    0.055503810137964675,
+    0.24022349038020382,
+    0.6931471805599451,
+    1.0,
+)
+
+
+def _exp_inline(x: Tensor) -> Tensor:
+    """Returns e^x for -87 <= x <= 0 to 3e-7 of itself: 2^n as bits of the exponent times a polynomial for the rest.
+
+    The library's exp is a call, which empties the vector registers: half the speed at twice the precision needed here.
+    """
+    shifted = x * math.log2(math.e) + _ROUND_TO_INTEGER
+    fraction = x * math.log2(math.e) - (shifted - _ROUND_TO_INTEGER)
+    power = torch.full_like(fraction, _EXP2_COEFFICIENTS[0])
+    for coefficient in _EXP2_COEFFICIENTS[1:]:
+        power = power * fraction + coefficient
+    return (power.view(torch.int32) + (shifted.view(torch.int32) << 23)).view(torch.float32)
+
+
+@functools.cache
+def _compiled_fold(num_columns: int, num_parts: int, dtype: torch.dtype, device: torch.device) -> _Fold:
+    """Returns the compiled fold for one width of tile and any number of rows, or the eager one where that fails."""
+    on_cpu = device.type == "cpu"
+    options = {"cpp.enable_floating_point_contract_flag": "fast"} if on_cpu else {}
+    fold = torch.compile(_fold_on_cpu if on_cpu else _fold, fullgraph=True, options=options)
+    tile_RC = torch.zeros(2, num_columns, dtype=dtype, device=device)
+    running = _start(2, device)
+    for tensor in (tile_RC, *running):
+        torch._dynamo.mark_dynamic(tensor, 0)
+    try:
+        fold(tile_RC, torch.zeros(num_parts, num_columns // num_parts, device=device), *running)
+    except Exception:  # what is raised without a compiler differs by platform and by release of torch
+        return _fold
+    return fold
