@@ -1,0 +1,33 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check docs bench
+
+BIN := .venv/bin
+READY := .venv/.ready
+
+help: ## Show what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make .venv with the pinned packages and maskwise itself, editable
+
+$(READY): requirements.txt pyproject.toml
+	test -x $(BIN)/python || python3 -m venv .venv
+	$(BIN)/python -m pip install --quiet torch==2.13.0 -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: setup ## All of it, small, on text that is already on this machine: about 5 minutes on 2 cores
+	$(BIN)/maskwise demo
+
+test: setup ## Run the tests; ARGS="-k word -x" goes to pytest
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+check: setup ## Lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+
+docs: setup ## Build the documentation into site/, warnings being errors
+	$(BIN)/mkdocs build --strict
+
+bench: setup ## Run every benchmark; long, and meaningful on a quiet machine only
+	set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script; done
