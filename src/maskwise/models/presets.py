@@ -78,5 +78,7 @@ def _config(name_or_config: str | Path, vocab_size: int, pad_token_id: int) -> P
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} is not a model configuration: {str(error).splitlines()[0]}") from error
     if config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
-        raise InputError(f"{path} describes a {config.model_type!r} model, which has no masked-LM head. Use an encoder.")
+        raise InputError(
+            f"{path} describes a {config.model_type!r} model, which has no masked-LM head. Use an encoder."
+        )
     return config

@@ -40,15 +40,15 @@ class SparseHead:
     the head needs no code of ours. The model may be wrapped (DistributedDataParallel, `torch.compile`): the wrapper is
     what gets called, so its own hooks run. Nothing stays behind on the model after a call, nor after an exception.
 
-    Rows are a bool mask [B, T], or flat int64 indices into B * T. The indices of a mask have to be counted, which makes
-    a GPU wait; who knows their number passes `torch.nonzero_static(mask.flatten(), size=R)[:, 0]` and waits for nothing.
+    Rows are a bool mask [B, T], or flat int64 indices into B * T. A mask has to be counted, which makes a GPU wait; who
+    knows the count passes `torch.nonzero_static(mask.flatten(), size=R)[:, 0]` and waits for nothing.
 
     Raises InputError for a model without a separate body.
 
     >>> from transformers import BertConfig, BertForMaskedLM
-    >>> model = BertForMaskedLM(BertConfig(50, hidden_size=8, num_hidden_layers=1, num_attention_heads=1)).eval()
+    >>> config = BertConfig(vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
     >>> rows_BT = torch.tensor([[False, True, True], [True, False, False]])
-    >>> SparseHead(model).logits({"input_ids": torch.ones(2, 3, dtype=torch.long)}, rows_BT).shape
+    >>> SparseHead(BertForMaskedLM(config)).logits({"input_ids": torch.ones(2, 3, dtype=torch.long)}, rows_BT).shape
     torch.Size([3, 50])
     """
 
@@ -114,7 +114,9 @@ class SparseHead:
                 return None
             rest_1RV = logits_1RV - F.linear(hidden_1RD, decoder.weight, decoder.bias)
             slopes = torch.autograd.grad(rest_1RV.sum(), head, allow_unused=True) if head else ()
-        added = [(p, slope) for p, slope in zip(head, slopes, strict=True) if slope is not None and slope.any()]
+        added = [
+            (p, slope) for p, slope in zip(head, slopes, strict=True) if slope is not None and slope.abs().max() > 1e-3
+        ]
         if any(p.shape != logits_1RV.shape[-1:] or slope.ne(logits_1RV.shape[1]).any() for p, slope in added):
             return None
         rest_1RV = rest_1RV.detach() - sum(p.detach() for p, _ in added)
@@ -135,8 +137,8 @@ def unwrapped(model: Any) -> Any:
     """Returns the transformers model inside DistributedDataParallel, `torch.compile` and their like.
 
     >>> from transformers import BertConfig, BertModel
-    >>> model = BertModel(BertConfig(50, hidden_size=8, num_hidden_layers=1, num_attention_heads=1))
-    >>> unwrapped(torch.nn.DataParallel(torch.compile(model))) is model
+    >>> model = BertModel(BertConfig(vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=1))
+    >>> unwrapped(torch.nn.DataParallel(model)) is model
     True
     """
     while (inner := getattr(model, "_orig_mod", None) or getattr(model, "module", None)) is not None:
@@ -160,7 +162,7 @@ class _Cut:
         if self.shape is not None and hidden_BTD.shape[:2] != self.shape:
             raise InputError(
                 f"The rows are of shape {tuple(self.shape)}, the body gave {tuple(hidden_BTD.shape[:2])} positions. "
-                "On several GPUs start one process for each (torchrun): DataParallel splits the batch, so it cannot work."
+                "On several GPUs start one process for each (torchrun): DataParallel splits the batch and cannot work."
             )
         rows_1RD = hidden_BTD.flatten(0, 1).index_select(0, self.index_R)[None]
         if isinstance(output, tuple):
