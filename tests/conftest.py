@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+FIRST_TOKENS = "[PAD] [UNK] [CLS] [SEP] [MASK] . ,"
 TINY_PIECES = "un play walk work quick friend teach ##able ##ed ##er ##est ##ing ##ly ##ness ##s"
 TINY_WORDS = """
     a and are at bird book by cat child city day dog door each fish for from garden girl good green he her his house
@@ -34,7 +35,7 @@ def tiny_tokenizer():
     from transformers import PreTrainedTokenizerFast
 
     letters = [*string.ascii_lowercase.replace("a", ""), *(f"##{letter}" for letter in string.ascii_lowercase)]
-    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", ",", *letters, *TINY_PIECES.split(), *TINY_WORDS.split()]
+    tokens = [*FIRST_TOKENS.split(), *letters, *TINY_PIECES.split(), *TINY_WORDS.split()]
     ids = {token: i for i, token in enumerate(dict.fromkeys(tokens))}
     tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)

@@ -1,0 +1,134 @@
+"""The house: sizes, public names, a quick command line, and a wheel that has everything in it."""
+
+import ast
+import re
+import subprocess
+import sys
+import time
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import maskwise
+from maskwise.config import load_recipe, recipe_names
+
+SRC = Path(maskwise.__file__).parent
+REPOSITORY = SRC.parent.parent
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 60
+HELP_SECONDS = 1.0
+MASKWISE = Path(sys.executable).parent / "maskwise"
+SOURCES = sorted(SRC.rglob("*.py"))
+
+
+def run(*command, **options):
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, **options)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(SRC)))
+def test_files_and_functions_stay_small(path):
+    text = path.read_text(encoding="utf-8")
+    lines = text.count("\n")
+    assert lines <= MAX_FILE_LINES, f"{lines} lines: does {path.name} hold more than one idea?"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = node.end_lineno - node.lineno + 1
+            assert length <= MAX_FUNCTION_LINES, f"{node.name} has {length} lines: cut it into steps"
+
+
+def test_there_are_sources_to_measure():
+    assert len(SOURCES) > 20
+
+
+@pytest.mark.parametrize("name", maskwise.__all__)
+def test_every_public_name_is_there_with_a_docstring(name):
+    assert getattr(maskwise, name).__doc__
+
+
+def test_public_names_agree_with_what_type_checkers_see():
+    """The table, __all__ and the imports for type checkers say the same thing three times."""
+    tree = ast.parse((SRC / "__init__.py").read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    for_types = {alias.name: f"maskwise.{maskwise._MODULES[alias.name]}" for node in block.body for alias in node.names}
+    assert for_types == {alias.name: node.module for node in block.body for alias in node.names}
+    assert sorted(for_types) == sorted(maskwise.__all__) == sorted(maskwise._MODULES)
+    assert set(maskwise.__all__) <= set(dir(maskwise))
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'entrpy'"):
+        maskwise.entrpy
+
+
+def test_help_imports_neither_torch_nor_transformers():
+    code = (
+        "import sys; from maskwise.cli import main; sys.argv = ['maskwise', '--help']\n"
+        "try: main()\n"
+        "except SystemExit as stop: assert not stop.code, stop.code\n"
+        "print(sorted({'torch', 'transformers', 'datasets', 'numpy'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = run(sys.executable, "-c", code)
+    assert "pretrain" in done.stdout
+    assert done.stderr.strip() == "[]"
+
+
+def test_help_answers_in_under_a_second():
+    seconds = []
+    for _ in range(3):
+        started_at = time.perf_counter()
+        assert run(MASKWISE, "--help").returncode == 0
+        seconds.append(time.perf_counter() - started_at)
+    assert min(seconds) < HELP_SECONDS
+
+
+@pytest.mark.parametrize(
+    "arguments", [["recipes", "entrpy-high"], ["pretrain", "--out", "x", "--config", "none.toml"]], ids=" ".join
+)
+def test_a_users_mistake_is_a_short_message_and_exit_code_2(arguments, tmp_path):
+    done = run(MASKWISE, *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert 1 <= len(done.stderr.strip().splitlines()) <= 3
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_readme_names_every_recipe():
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    missing = [name for name in recipe_names() if f"`{name}`" not in readme]
+    assert not missing
+
+
+def test_the_pinned_packages_satisfy_the_project():
+    """A pin that the project itself refuses would let `make setup` fail on a clean machine only."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.lower().replace("_", "-").split("==") for line in lines if not line.startswith("#"))
+    extras = [text for texts in project["optional-dependencies"].values() for text in texts]
+    for requirement in map(Requirement, [*project["dependencies"], *extras]):
+        assert requirement.specifier.contains(pins[requirement.name.lower()]), requirement
+
+
+def test_every_make_target_explains_itself():
+    shown = run("make", "help", cwd=REPOSITORY).stdout
+    targets = re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert {"help", "setup", "demo", "test", "check", "docs", "bench"} <= set(targets)
+    assert all(re.search(rf"^make {target} +\S", shown, flags=re.MULTILINE) for target in targets)
+
+
+@pytest.mark.slow
+def test_a_built_wheel_has_the_recipes_and_imports(tmp_path):
+    """An editable install finds files that the wheel forgot."""
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    built = run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, REPOSITORY)
+    assert built.returncode == 0, built.stderr
+    (wheel,) = tmp_path.glob("maskwise-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {f"maskwise/recipes/{name}.toml" for name in recipe_names()} <= set(names)
+    assert "maskwise/py.typed" in names
+    assert not [name for name in names if name.startswith("tests")]
+    code = "import maskwise; print(maskwise.__file__); print(maskwise.load_recipe('random'))"
+    used = run(sys.executable, "-c", f"import sys; sys.path.insert(0, {str(wheel)!r}); {code}")
+    assert used.stdout.splitlines() == [f"{wheel}/maskwise/__init__.py", str(load_recipe("random"))], used.stderr

@@ -1,0 +1,113 @@
+"""The direction of imports: a layer may import what is below it, and nothing else."""
+
+import ast
+import graphlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import maskwise
+
+SRC = Path(maskwise.__file__).parent
+LAYERS = (
+    {"errors", "progress"},
+    {"config", "recipes"},
+    {"masking"},
+    {"models"},
+    {"data"},
+    {"training"},
+    {"tuning"},
+    {"study"},
+    {"cli", "demo", "testing"},
+)
+LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
+HEAVY = ("torch", "transformers", "datasets", "tokenizers", "numpy")
+
+
+def module_name(path):
+    parts = path.relative_to(SRC.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = {module_name(path): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(SRC.rglob("*.py"))}
+
+
+def is_for_types_only(node):
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+
+
+def imports(tree, *, deferred=True):
+    """The maskwise modules that a tree imports; with deferred=False only those at import time."""
+    found, todo = set(), [tree]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports are absolute in this package"
+            whole = f"{node.module}."
+            found |= {whole + alias.name if whole + alias.name in SOURCES else node.module for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        is_deferred = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or is_for_types_only(node)
+        if deferred or not is_deferred:
+            todo += ast.iter_child_nodes(node)
+    return {name for name in found if name in SOURCES}
+
+
+def layer_of(module):
+    return module.split(".")[1]
+
+
+MODULES = sorted(name for name in SOURCES if name.count("."))
+
+
+def test_every_part_of_the_package_has_a_layer():
+    parts = {layer_of(name) for name in MODULES}
+    assert len(parts) > 5
+    assert parts <= set(LEVEL), f"{parts - set(LEVEL)} are in no layer: add them to LAYERS"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_down_only(module):
+    """Deferred imports and those for types count too: they tie the same knots, only later."""
+    for imported in imports(SOURCES[module]):
+        assert imported != "maskwise", f"{module} imports the package's front; name the module instead"
+        same, above = layer_of(imported) == layer_of(module), LEVEL[layer_of(imported)] > LEVEL[layer_of(module)]
+        assert same or not above, f"{module} imports {imported}, which is above it"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {name: imports(SOURCES[name]) - {name} for name in MODULES}
+    assert sum(map(len, graph.values())) > 20
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(f"a circle of imports: {' -> '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize("module", sorted(name for name in SOURCES if name != "maskwise"))
+def test_importing_a_module_does_no_work(module):
+    """A call at import time is paid for by everybody, and by every worker process."""
+    for node in SOURCES[module].body:
+        is_script = isinstance(node, ast.If) and "__main__" in ast.dump(node.test)
+        is_statement = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+        is_block = isinstance(node, ast.For | ast.While | ast.With)
+        assert is_script or not (is_statement or is_block), f"{module}, line {node.lineno}: work at import"
+
+
+@pytest.mark.parametrize(
+    "module", ["maskwise", "maskwise.errors", "maskwise.progress", "maskwise.config", "maskwise.cli"]
+)
+def test_light_modules_import_nothing_heavy(module):
+    code = f"import sys, {module}; print(sorted(set({HEAVY!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_masking_core_needs_torch_alone():
+    core = ", ".join(name for name in MODULES if layer_of(name) == "masking")
+    code = f"import sys, {core}; print(sorted({{'transformers', 'datasets', 'tokenizers'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert core.count(",") > 3
+    assert done.stdout.strip() == "[]"
