@@ -62,7 +62,7 @@ def check_score(
     if model is not None and hasattr(score, "bind"):
         score.bind(model)
     if batches is None:
-        batches = [*edge_batches(tokenizer), *random_batches(tokenizer, num_batches, seed)]
+        batches = [*edge_batches(tokenizer), *random_batches(tokenizer, num_batches, seed, padding_sides)]
     for batch in batches:
         check_score_on(
             score,
@@ -105,14 +105,14 @@ def check_score_on(
 
 
 def random_batches(
-    tokenizer: PreTrainedTokenizerBase, num_batches: int, seed: int = 0, longest: int = 12
+    tokenizer: PreTrainedTokenizerBase, num_batches: int, seed: int = 0, sides: tuple[str, ...] = SIDES
 ) -> Iterator[dict[str, Tensor]]:
-    """Yields batches of 1 to 4 random rows, 1 to `longest` tokens each, with words, padding and example ids."""
+    """Yields batches of 1 to 4 random rows, 1 to 12 tokens each, with words, padding and example ids."""
     generator = random.Random(seed)
     for _ in range(num_batches):
-        lengths = [generator.randint(1, longest) for _ in range(generator.randint(1, 4))]
+        lengths = [generator.randint(1, 12) for _ in range(generator.randint(1, 4))]
         rows = [[generator.randrange(len(tokenizer)) for _ in range(length)] for length in lengths]
-        yield make_batch(tokenizer, rows, side=generator.choice(SIDES), first_example=generator.randrange(1000))
+        yield make_batch(tokenizer, rows, side=generator.choice(sides), first_example=generator.randrange(1000))
 
 
 def edge_batches(tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Tensor]]:

@@ -117,6 +117,15 @@ def test_an_example_gets_the_same_noise_in_any_batch(data):
     assert torch.equal(uniform_noise(3, 2, ids_B[order], positions_BT, Stream.PICK), whole_BT[order])
 
 
+def test_noise_neither_reads_nor_moves_torchs_random_state():
+    torch.manual_seed(1)
+    first = noise()
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    assert torch.equal(noise(), first)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_gpu_draws_the_same_numbers():
