@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -94,11 +95,12 @@ def row_statistics(
     of the product in one piece. `compiled` fuses the sums by `torch.compile`, about ten times faster than eager; it
     compiles once for any number of rows and any V above 2048, and runs eagerly where there is no compiler.
 
-    Accuracy of H against float64 from the same logits: 1e-5 eager and 5e-5 compiled for |z| up to 1e4. The product's
-    own rounding adds at most 2 max|z - z64| log V: about 1e-4 at |z| = 20 in float32. In bfloat16 the logits carry 8
-    bits. 0 <= H <= log V always holds. log Z has float32's resolution at its own size, surprisal that at its distance
-    from the row's maximum. A row with NaN or +inf gives NaN; one with nothing above -inf gives entropy NaN and log Z
-    -inf. `targets_R` are in [0, V).
+    Accuracy of H against float64: from the same logits 1e-5 eager and 5e-5 compiled, for |z| up to 1e4; the product's
+    rounding in float32 adds at most 1e-6 max|z| log V. In bfloat16 the logits carry 8 bits: on 2,048 random rows with
+    Zipf's law for a bias and logits of standard deviation 1 to 4 the error is 0.002 to 0.012 nats in the mean and at
+    most 0.09, and over 99% of the top 15% of 128 tokens stay the same. 0 <= H <= log V always holds. log Z has
+    float32's resolution at its own size, surprisal that at its distance from the row's maximum. A row with NaN or +inf
+    gives NaN; one with nothing above -inf gives NaN, and log Z -inf. `targets_R` are in [0, V).
 
     >>> hidden_RD, weight_VD = torch.eye(2, 3), torch.zeros(4, 3)
     >>> row_statistics(hidden_RD, weight_VD).entropy_R.allclose(torch.tensor(4.0).log())
@@ -131,7 +133,7 @@ class _Tiling(NamedTuple):
         cls, like: Tensor, num_vocab: int, row_chunk: int | None, vocab_chunk: int | None, compiled: bool
     ) -> _Tiling:
         on_cpu = like.device.type == "cpu"
-        rows = row_chunk or _default_rows(on_cpu, compiled)
+        rows = max(2, row_chunk or _default_rows(on_cpu, compiled))
         # Powers of two: small vocabularies share a few widths, so that few shapes are ever compiled.
         columns = vocab_chunk or min(2048 if on_cpu else 8192, max(64, 1 << (num_vocab - 1).bit_length()))
         parts = 2 if compiled and on_cpu and like.dtype == torch.bfloat16 and columns % 2 == 0 else 1
@@ -148,21 +150,20 @@ def _default_rows(on_cpu: bool, compiled: bool) -> int:
 
 def _stream(source: Callable[[slice], _Fill], num_rows: int, bias_V: Tensor, tiling: _Tiling) -> _Running:
     """Returns (m, S, M) of every row; columns are the outer loop, so that each is read, cast and packed once."""
-    tile_RC = torch.zeros(max(2, min(tiling.rows, num_rows)), tiling.columns, dtype=tiling.dtype, device=tiling.device)
-    row_slices = [slice(start, min(start + tiling.rows, num_rows)) for start in range(0, max(1, num_rows), tiling.rows)]
-    # Two rows at least: torch.compile takes a size of one for a constant.
-    running = [_start(max(2, rows.stop - rows.start), tiling.device) for rows in row_slices]
+    # torch.compile takes a size of one for a constant: a last row alone is folded as two, the second one spare.
+    running = _start(num_rows + 1, tiling.device)
+    tile_RC = torch.zeros(min(tiling.rows, num_rows + 1), tiling.columns, dtype=tiling.dtype, device=tiling.device)
     for columns, bias_PC in _column_slices(bias_V, tiling):
         fill, width = source(columns), columns.stop - columns.start
         tile_RC[:, width:] = 0
-        for index, rows in enumerate(row_slices):
-            fill(rows, tile_RC[: rows.stop - rows.start, :width])
-            running[index] = tiling.fold(tile_RC[: len(running[index][0])], bias_PC, *running[index])
-    counts = [rows.stop - rows.start for rows in row_slices]
-    max_R, sum_R, moment_R = (
-        torch.cat([values_R[:count] for values_R, count in zip(of_all, counts, strict=True)])
-        for of_all in zip(*running, strict=True)
-    )
+        for start in range(0, num_rows, tiling.rows):
+            stop = min(start + tiling.rows, num_rows)
+            fill(slice(start, stop), tile_RC[: stop - start, :width])
+            part = slice(start, max(stop, start + 2))
+            folded = tiling.fold(tile_RC[: part.stop - start], bias_PC, *(values_R[part] for values_R in running))
+            for values_R, new_R in zip(running, folded, strict=True):
+                values_R[part] = new_R
+    max_R, sum_R, moment_R = (values_R[:num_rows] for values_R in running)
     return max_R, sum_R, moment_R
 
 
@@ -173,7 +174,7 @@ def _column_slices(bias_V: Tensor, tiling: _Tiling) -> Iterator[tuple[slice, Ten
         columns = slice(start, min(start + tiling.columns, num_vocab))
         bias_C = bias_V.new_full((tiling.columns,), -torch.inf)
         bias_C[: columns.stop - start] = bias_V[columns]
-        yield columns, bias_C.view(-1, tiling.parts).t().contiguous()
+        yield columns, bias_C.view(-1, tiling.parts).t().clone(memory_format=torch.contiguous_format)
 
 
 def _start(num_rows: int, device: torch.device) -> _Running:
@@ -270,13 +271,16 @@ def _compiled_fold(num_columns: int, num_parts: int, dtype: torch.dtype, device:
     """Returns the compiled fold for one width of tile and any number of rows, or the eager one where that fails."""
     on_cpu = device.type == "cpu"
     options = {"cpp.enable_floating_point_contract_flag": "fast"} if on_cpu else {}
-    fold = torch.compile(_fold_on_cpu if on_cpu else _fold, fullgraph=True, options=options)
+    # Autocast is off inside: it changes nothing there, but every change of it would compile again.
+    unchanging = torch.autocast(device.type, enabled=False)
+    fold = unchanging(torch.compile(_fold_on_cpu if on_cpu else _fold, fullgraph=True, options=options))
     tile_RC = torch.zeros(2, num_columns, dtype=dtype, device=device)
     running = _start(2, device)
     for tensor in (tile_RC, *running):
         torch._dynamo.mark_dynamic(tensor, 0)
     try:
-        fold(tile_RC, torch.zeros(num_parts, num_columns // num_parts, device=device), *running)
+        with warnings.catch_warnings(action="ignore"):  # torch's own, on loading its compiler
+            fold(tile_RC, torch.zeros(num_parts, num_columns // num_parts, device=device), *running)
     except Exception:  # what is raised without a compiler differs by platform and by release of torch
         return _fold
     return fold
