@@ -64,9 +64,12 @@ def training_arguments(settings: PretrainSettings, out: Path) -> TrainingArgumen
     if unknown:
         raise InputError(f"TrainingArguments has no option {unknown[0]!r}.{nearest(unknown[0], known)}")
     try:
-        return TrainingArguments(**{"use_cpu": not torch.accelerator.is_available()} | settings.trainer | own)
+        args = TrainingArguments(**{"use_cpu": not torch.accelerator.is_available()} | settings.trainer | own)
     except (ValueError, TypeError) as error:
         raise InputError(f"The [trainer] settings do not work: {error}") from None
+    if args.per_device_train_batch_size < 1:
+        raise InputError(f"trainer.per_device_train_batch_size is {args.per_device_train_batch_size}; give at least 1.")
+    return args
 
 
 def load_model(settings: PretrainSettings, data: DataFolder) -> Any:
