@@ -8,6 +8,8 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoModelForMaskedLM, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
@@ -270,6 +272,23 @@ def test_autocast_gives_the_dense_logits_in_every_gradient_mode(architecture, co
         if found is not None:
             torch.testing.assert_close(F.linear(*found).to(dense_RV.dtype), dense_RV, rtol=2e-2, atol=2e-2)
     assert (found is None) == (architecture in WITHOUT_DECODER)
+
+
+@pytest.fixture
+def accelerator():
+    yield Accelerator(mixed_precision="bf16", cpu=True)
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "esm"])
+def test_a_model_prepared_by_accelerate_in_bfloat16_has_decoder_inputs(architecture, accelerator):
+    """Accelerate puts autocast into the model's own forward, where the caller's contexts do not reach."""
+    model, (inputs, rows_BT, _) = random_model(architecture), random_batch()
+    prepared = accelerator.prepare(model)
+    dense_RV = prepared(**inputs).logits[rows_BT]
+    torch.testing.assert_close(SparseHead(prepared).logits(inputs, rows_BT), dense_RV, rtol=2e-2, atol=2e-2)
+    hidden_RD, weight_VD, bias_V = SparseHead(model).decoder_inputs(inputs, rows_BT)
+    torch.testing.assert_close(F.linear(hidden_RD.float(), weight_VD, bias_V), dense_RV, rtol=2e-2, atol=2e-2)
 
 
 def test_a_bfloat16_model_has_decoder_inputs_too():

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import reduce
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from maskwise.errors import InputError
@@ -80,8 +80,8 @@ class SparseHead:
     def decoder_inputs(self, inputs: Mapping[str, Tensor], rows: Tensor) -> DecoderInputs | None:
         """Returns the rows that reach the decoder, its weight and its bias, without computing any logits.
 
-        With them a caller streams over rows or vocabulary and [R, V] never exists. They come in their own dtypes, also
-        under autocast, and gradients flow through all three. None where the logits are something else than
+        With them a caller streams over rows or vocabulary and [R, V] never exists. Each comes in the dtype it has in the
+        model, so under autocast the caller casts. Gradients flow through all three. None where the logits are something else than
         hidden @ weight.T + bias (MobileBERT, Perceiver ...): take `logits` of a few sequences at a time there. Which
         it is, is found out on the first call, on four rows of its inputs.
         """
@@ -93,9 +93,9 @@ class SparseHead:
         decoder = self.unwrapped.get_output_embeddings()
         with _standing_in(decoder, self._tap):
             self.logits(inputs, rows)
-        hidden_1RD, self._tap.hidden_1RD = self._tap.hidden_1RD, None
-        biases = ([] if decoder.bias is None else [decoder.bias]) + self._added_biases
-        return DecoderInputs(hidden_1RD.squeeze(0), decoder.weight, sum(biases[1:], biases[0]) if biases else None)
+        (hidden_1RD, _), self._tap.seen = self._tap.seen, ()
+        biases = [bias for bias in (decoder.bias, *self._added_biases) if bias is not None]
+        return DecoderInputs(hidden_1RD.squeeze(0), decoder.weight, reduce(torch.add, biases) if biases else None)
 
     def _find_added_biases(self, inputs: Mapping[str, Tensor]) -> list[Tensor] | None:
         """Returns the biases that the head adds after its decoder (ESM has one), or None if it does more than that.
@@ -109,28 +109,27 @@ class SparseHead:
         in_body = {id(parameter) for parameter in self.body.parameters()}
         head = [p for p in self.unwrapped.parameters() if id(p) not in in_body and p is not decoder.bias]
         with _undisturbed(self.unwrapped), _requiring_grad(head):
-            hidden_1RD, logits_1RV = self._first_rows(decoder, inputs)
-            if hidden_1RD is None or logits_1RV.shape[-1] != decoder.out_features:
+            product_1RV, logits_1RV = self._first_rows(decoder, inputs)
+            if product_1RV is None or product_1RV.shape != logits_1RV.shape:
                 return None
-            rest_1RV = logits_1RV - F.linear(hidden_1RD, decoder.weight, decoder.bias)
+            rest_1RV = logits_1RV - product_1RV
             slopes = torch.autograd.grad(rest_1RV.sum(), head, allow_unused=True) if head else ()
-        added = [
-            (p, slope) for p, slope in zip(head, slopes, strict=True) if slope is not None and slope.abs().max() > 1e-3
-        ]
-        if any(p.shape != logits_1RV.shape[-1:] or slope.ne(logits_1RV.shape[1]).any() for p, slope in added):
+        num_rows, vocab_size = logits_1RV.shape[1:]
+        added = [(p, slope) for p, slope in zip(head, slopes, strict=True) if _is_felt(slope)]
+        if any(p.shape != (vocab_size,) or slope.ne(num_rows).any() for p, slope in added):
             return None
         rest_1RV = rest_1RV.detach() - sum(p.detach() for p, _ in added)
-        tolerance = 16 * torch.finfo(logits_1RV.dtype).eps * logits_1RV.abs().max()
+        tolerance = 16 * torch.finfo(product_1RV.dtype).eps * logits_1RV.abs().max()
         return [p for p, _ in added] if rest_1RV.abs().max() <= tolerance else None
 
     def _first_rows(self, decoder: nn.Linear, inputs: Mapping[str, Tensor]) -> tuple[Tensor | None, Tensor]:
-        """Returns what reaches the decoder on the first rows (None if nothing does), and their logits."""
+        """Returns what the decoder makes of the first rows (None if it is not called), and their logits."""
         cut, tap = _ConstantCut(), _Tap(num_rows=None)
         num_positions = next(iter(inputs.values())).shape[:2].numel()
         cut.index_R = torch.arange(min(NUM_CHECKED_ROWS, num_positions), device=decoder.weight.device)
         with _standing_in(self.body, cut), _standing_in(decoder, tap):
             logits_1RV = self.unwrapped(**inputs)[0]
-        return tap.hidden_1RD, logits_1RV
+        return (tap.seen[1] if tap.seen else None), logits_1RV
 
 
 def unwrapped(model: Any) -> Any:
@@ -172,7 +171,7 @@ class _Cut:
 
 
 class _Tap:
-    """Stands in for the decoder's forward and keeps what reaches it; the product is made of `num_rows` of the rows.
+    """Stands in for the decoder's forward; notes the rows that reach it and the product, made of `num_rows` of them.
 
     With none the product costs nothing and the model's forward still runs to its end, as its wrappers expect.
     """
@@ -181,11 +180,12 @@ class _Tap:
 
     def __init__(self, num_rows: int | None) -> None:
         self.num_rows = num_rows
-        self.hidden_1RD: Tensor | None = None
+        self.seen: tuple[Tensor, ...] = ()
 
     def __call__(self, hidden_1RD: Tensor) -> Tensor:
-        self.hidden_1RD = hidden_1RD
-        return self.forward(hidden_1RD[:, : self.num_rows])
+        product_1RV = self.forward(hidden_1RD[:, : self.num_rows])
+        self.seen = (hidden_1RD, product_1RV)
+        return product_1RV
 
 
 class _ConstantCut(_Cut):
@@ -213,16 +213,20 @@ def _standing_in(module: nn.Module, stand_in: Any) -> Iterator[None]:
             module.forward = own
 
 
+def _is_felt(slope: Tensor | None) -> bool:
+    """Whether a derivative is more than the rounding of two equal terms that cancel."""
+    return slope is not None and bool(slope.abs().max() > 1e-3)
+
+
 @contextmanager
 def _undisturbed(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode in full precision with gradients; modes, random state and the caller's contexts come back."""
+    """Evaluation mode with gradients; modes, random state and the caller's contexts come back."""
     modes = {module: module.training for module in model.modules()}
     device = next(model.parameters()).device
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
-        stack.enter_context(torch.autocast(device.type, enabled=False))
         model.eval()
         try:
             yield
