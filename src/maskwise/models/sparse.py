@@ -80,10 +80,11 @@ class SparseHead:
     def decoder_inputs(self, inputs: Mapping[str, Tensor], rows: Tensor) -> DecoderInputs | None:
         """Returns the rows that reach the decoder, its weight and its bias, without computing any logits.
 
-        With them a caller streams over rows or vocabulary and [R, V] never exists. Each comes in the dtype it has in the
-        model, so under autocast the caller casts. Gradients flow through all three. None where the logits are something else than
-        hidden @ weight.T + bias (MobileBERT, Perceiver ...): take `logits` of a few sequences at a time there. Which
-        it is, is found out on the first call, on four rows of its inputs.
+        With them a caller streams over rows or vocabulary, and [R, V] never exists. Each has the dtype it has in the
+        model, so under autocast the caller casts. Gradients flow through all three.
+
+        None where the logits are something else than hidden @ weight.T + bias (MobileBERT, Perceiver): take `logits` of
+        a few sequences at a time there. Which it is, is found out on the first call, on four rows of its inputs.
         """
         if not self._is_checked:
             self._added_biases = self._find_added_biases(inputs)
@@ -101,7 +102,7 @@ class SparseHead:
         """Returns the biases that the head adds after its decoder (ESM has one), or None if it does more than that.
 
         Equal values would not do as a test: a bias is 0 in a new model and is not after a step of training. So the
-        difference must also have no derivative by any of the head's parameters, but for biases.
+        difference must also have no derivative by any parameter of the head, except for biases.
         """
         decoder = self.unwrapped.get_output_embeddings()
         if not isinstance(decoder, nn.Linear):
