@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskwise.masking import entropy
+from maskwise.masking import entropy, tiles
 from maskwise.masking.entropy import logit_statistics, row_statistics, token_entropy
 
 WAYS = pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
@@ -43,8 +43,8 @@ def worst(ours, theirs):
 def test_the_compiled_way_is_really_compiled_here():
     """Else every comparison of the compiled way below would compare the eager way with itself."""
     for parts, dtype in ((1, torch.float32), (2, torch.bfloat16)):
-        fold = entropy._compiled_fold(2048, parts, dtype, torch.device("cpu"))
-        assert fold is not entropy._fold
+        fold = tiles._compiled(entropy.FOLD, 2048, parts, dtype, torch.device("cpu"))
+        assert fold is not entropy.FOLD.plain
 
 
 @WAYS
@@ -248,7 +248,7 @@ def test_one_compilation_serves_any_number_of_rows_and_any_large_vocabulary():
     """A compilation takes seconds: one for each last chunk of a batch would cost more than scoring."""
     from torch._dynamo.utils import counters
 
-    entropy._compiled_fold.cache_clear()
+    tiles._compiled.cache_clear()
     torch._dynamo.reset()
     before = counters["stats"]["unique_graphs"]
     hidden_RD, weight_VD, bias_V = head(vocabulary=4500, width=16)
@@ -269,14 +269,14 @@ def test_without_a_compiler_the_eager_way_is_taken_in_silence(monkeypatch):
         return fails
 
     monkeypatch.setattr(torch, "compile", no_compiler)
-    entropy._compiled_fold.cache_clear()
+    tiles._compiled.cache_clear()
     try:
         for dtype in (torch.float32, torch.bfloat16):
             hidden_RD, weight_VD, bias_V = (tensor.to(dtype) for tensor in head())
             ours = row_statistics(hidden_RD, weight_VD, bias_V, compiled=True)
             torch.testing.assert_close(ours, row_statistics(hidden_RD, weight_VD, bias_V))
     finally:
-        entropy._compiled_fold.cache_clear()
+        tiles._compiled.cache_clear()
 
 
 PEAK_MEMORY = """

@@ -1,6 +1,6 @@
 """Entropy, surprisal and log Z of rows against a vocabulary, from tiles that stay in the cache.
 
-Shapes: R rows, V vocabulary, D width, C columns of one tile, P interleaved parts of one tile (1, or 2 for bfloat16).
+Shapes: R rows, V vocabulary, D width, C columns of one tile, P interleaved parts of one tile (`tiles`).
 
 With m = max z, S = sum e^(z - m) and M = sum (z - m) e^(z - m), the entropy of softmax(z) is H = log S - M / S, and
 log Z = m + log S. (m, S, M) of two sets of columns merge exactly, so [R, V] never has to exist. M is taken over shifted
@@ -11,20 +11,20 @@ from __future__ import annotations
 
 import functools
 import math
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from maskwise.masking.tiles import (
+    SMALLEST_EXPONENT, Kernel, Tiling, bfloat16_halves, column_slices, exp_inline,
+)  # fmt: skip
+
 _Running = tuple[Tensor, Tensor, Tensor]
-_Fold = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], _Running]
 _Fill = Callable[[slice, Tensor], object]
 
 _LOWEST = torch.finfo(torch.float32).min
-_SMALLEST_EXPONENT = -87.0
-"""e^-87 is the last normal float32: below it a term is nothing beside S >= 1, and -inf would give -inf * 0."""
 
 
 class RowStatistics(NamedTuple):
@@ -72,7 +72,9 @@ def logit_statistics(
     num_rows, num_vocab = logits_RV.shape
     bias_V = logits_RV.new_zeros(num_vocab, dtype=torch.float32)
     target_logit_R = None if targets_R is None else logits_RV.gather(1, targets_R[:, None])[:, 0].float()
-    tiling = _Tiling.of(logits_RV, num_vocab, row_chunk, vocab_chunk, compiled)
+    tiling = Tiling.of(
+        FOLD, logits_RV, num_vocab, row_chunk=row_chunk, vocab_chunk=vocab_chunk, compiled=compiled
+    )
     return _finish(_stream(copy, num_rows, bias_V, tiling), target_logit_R, num_vocab)
 
 
@@ -113,68 +115,30 @@ def row_statistics(
 
     num_vocab = weight_VD.shape[0]
     bias_V = weight_VD.new_zeros(num_vocab) if bias_V is None else bias_V
-    tiling = _Tiling.of(hidden_RD, num_vocab, row_chunk, vocab_chunk, compiled)
+    tiling = Tiling.of(
+        FOLD, hidden_RD, num_vocab, row_chunk=row_chunk, vocab_chunk=vocab_chunk, compiled=compiled
+    )
     target_logit_R = None if targets_R is None else _target_logits(hidden_RD, weight_VD, bias_V, targets_R, tiling.rows)
     return _finish(_stream(multiply, hidden_RD.shape[0], bias_V.float(), tiling), target_logit_R, num_vocab)
 
 
-class _Tiling(NamedTuple):
-    """The shape of a tile, its place, and the function that folds it into the running sums."""
-
-    rows: int
-    columns: int
-    parts: int
-    dtype: torch.dtype
-    device: torch.device
-    fold: _Fold
-
-    @classmethod
-    def of(
-        cls, like: Tensor, num_vocab: int, row_chunk: int | None, vocab_chunk: int | None, compiled: bool
-    ) -> _Tiling:
-        on_cpu = like.device.type == "cpu"
-        rows = max(2, row_chunk or _default_rows(on_cpu, compiled))
-        # Powers of two: small vocabularies share a few widths, so that few shapes are ever compiled.
-        columns = vocab_chunk or min(2048 if on_cpu else 8192, max(64, 1 << (num_vocab - 1).bit_length()))
-        parts = 2 if compiled and on_cpu and like.dtype == torch.bfloat16 and columns % 2 == 0 else 1
-        fold = _compiled_fold(columns, parts, like.dtype, like.device) if compiled else _fold
-        return cls(rows, columns, parts if fold is not _fold else 1, like.dtype, like.device, fold)
-
-
-def _default_rows(on_cpu: bool, compiled: bool) -> int:
-    """Eager keeps five float32 copies of a tile alive, so its tile has to be smaller to stay in the cache."""
-    if not on_cpu:
-        return 4096
-    return 1024 if compiled else 256
-
-
-def _stream(source: Callable[[slice], _Fill], num_rows: int, bias_V: Tensor, tiling: _Tiling) -> _Running:
+def _stream(source: Callable[[slice], _Fill], num_rows: int, bias_V: Tensor, tiling: Tiling) -> _Running:
     """Returns (m, S, M) of every row; columns are the outer loop, so that each is read, cast and packed once."""
     # torch.compile takes a size of one for a constant: a last row alone is folded as two, the second one spare.
     running = _start(num_rows + 1, tiling.device)
     tile_RC = torch.zeros(min(tiling.rows, num_rows + 1), tiling.columns, dtype=tiling.dtype, device=tiling.device)
-    for columns, bias_PC in _column_slices(bias_V, tiling):
+    for columns, bias_PC in column_slices(bias_V, tiling):
         fill, width = source(columns), columns.stop - columns.start
         tile_RC[:, width:] = 0
         for start in range(0, num_rows, tiling.rows):
             stop = min(start + tiling.rows, num_rows)
             fill(slice(start, stop), tile_RC[: stop - start, :width])
             part = slice(start, max(stop, start + 2))
-            folded = tiling.fold(tile_RC[: part.stop - start], bias_PC, *(values_R[part] for values_R in running))
+            folded = tiling.run(tile_RC[: part.stop - start], bias_PC, *(values_R[part] for values_R in running))
             for values_R, new_R in zip(running, folded, strict=True):
                 values_R[part] = new_R
     max_R, sum_R, moment_R = (values_R[:num_rows] for values_R in running)
     return max_R, sum_R, moment_R
-
-
-def _column_slices(bias_V: Tensor, tiling: _Tiling) -> Iterator[tuple[slice, Tensor]]:
-    """Yields each slice of the vocabulary with its bias [P, C]; a bias of -inf switches the padding columns off."""
-    num_vocab = len(bias_V)
-    for start in range(0, num_vocab, tiling.columns):
-        columns = slice(start, min(start + tiling.columns, num_vocab))
-        bias_C = bias_V.new_full((tiling.columns,), -torch.inf)
-        bias_C[: columns.stop - start] = bias_V[columns]
-        yield columns, bias_C.view(-1, tiling.parts).t().clone(memory_format=torch.contiguous_format)
 
 
 def _start(num_rows: int, device: torch.device) -> _Running:
@@ -211,9 +175,9 @@ def _fold(tile_RC: Tensor, bias_PC: Tensor, max_R: Tensor, sum_R: Tensor, moment
 
 def _fold_on_cpu(tile_RC: Tensor, bias_PC: Tensor, max_R: Tensor, sum_R: Tensor, moment_R: Tensor) -> _Running:
     """Returns what `_fold` does, in operations that the compiler turns into vector instructions without a call."""
-    parts = _bfloat16_halves(tile_RC) if len(bias_PC) == 2 else [tile_RC.float()]
+    parts = bfloat16_halves(tile_RC) if len(bias_PC) == 2 else [tile_RC.float()]
     logits = [part_RC + bias_C for part_RC, bias_C in zip(parts, bias_PC, strict=True)]
-    return _merge(logits, _exp_inline, max_R, sum_R, moment_R)
+    return _merge(logits, exp_inline, max_R, sum_R, moment_R)
 
 
 def _merge(
@@ -225,62 +189,11 @@ def _merge(
     moment_R = scale_R * (moment_R + moved_R * sum_R)
     sum_R = scale_R * sum_R
     for part_RC in parts:
-        shifted_RC = (part_RC - new_max_R[:, None]).clamp(min=_SMALLEST_EXPONENT)
+        shifted_RC = (part_RC - new_max_R[:, None]).clamp(min=SMALLEST_EXPONENT)
         exp_RC = exp(shifted_RC)
         sum_R = sum_R + exp_RC.sum(-1)
         moment_R = moment_R + (shifted_RC * exp_RC).sum(-1)
     return new_max_R, sum_R, moment_R
 
 
-def _bfloat16_halves(tile_RC: Tensor) -> list[Tensor]:
-    """Returns the even and the odd columns as float32: a bfloat16 is the upper half of a float32.
-
-    Two of them are read as one 32-bit integer, because a loop that loads 16-bit numbers compiles to code four times
-    slower.
-    """
-    pairs_RC = tile_RC.view(torch.int32)
-    return [(pairs_RC << 16).view(torch.float32), (pairs_RC & -65536).view(torch.float32)]
-
-
-_ROUND_TO_INTEGER = 1.5 * 2.0**23
-_EXP2_COEFFICIENTS = (
-    0.001338130253731142,
-    0.009666368515384688,
-    0.055503810137964675,
-    0.24022349038020382,
-    0.6931471805599451,
-    1.0,
-)
-
-
-def _exp_inline(x: Tensor) -> Tensor:
-    """Returns e^x for -87 <= x <= 0 to 3e-7 of itself: 2^n as bits of the exponent times a polynomial for the rest.
-
-    The library's exp is a call, which empties the vector registers: half the speed at twice the precision needed here.
-    """
-    shifted = x * math.log2(math.e) + _ROUND_TO_INTEGER
-    fraction = x * math.log2(math.e) - (shifted - _ROUND_TO_INTEGER)
-    power = torch.full_like(fraction, _EXP2_COEFFICIENTS[0])
-    for coefficient in _EXP2_COEFFICIENTS[1:]:
-        power = power * fraction + coefficient
-    return (power.view(torch.int32) + (shifted.view(torch.int32) << 23)).view(torch.float32)
-
-
-@functools.cache
-def _compiled_fold(num_columns: int, num_parts: int, dtype: torch.dtype, device: torch.device) -> _Fold:
-    """Returns the compiled fold for one width of tile and any number of rows, or the eager one where that fails."""
-    on_cpu = device.type == "cpu"
-    options = {"cpp.enable_floating_point_contract_flag": "fast"} if on_cpu else {}
-    # Autocast is off inside: it changes nothing there, but every change of it would compile again.
-    unchanging = torch.autocast(device.type, enabled=False)
-    fold = unchanging(torch.compile(_fold_on_cpu if on_cpu else _fold, fullgraph=True, options=options))
-    tile_RC = torch.zeros(2, num_columns, dtype=dtype, device=device)
-    running = _start(2, device)
-    for tensor in (tile_RC, *running):
-        torch._dynamo.mark_dynamic(tensor, 0)
-    try:
-        with warnings.catch_warnings(action="ignore"):  # torch's own, on loading its compiler
-            fold(tile_RC, torch.zeros(num_parts, num_columns // num_parts, device=device), *running)
-    except Exception:  # what is raised without a compiler differs by platform and by release of torch
-        return _fold
-    return fold
+FOLD = Kernel(_fold, _fold_on_cpu, num_row_values=3)
