@@ -119,7 +119,8 @@ class BlockWriter:
         if self.mode == "document":
             lengths_K = split_lengths(pieces.lengths_N, self.body)
             blocks_N = -(-pieces.lengths_N // self.body)
-            self._write(lay_out(pieces, lengths_K, *self.borders), np.repeat(np.array(labels, object), blocks_N))
+            labels_K = np.repeat(np.array(labels, object), blocks_N).tolist()
+            self._write(lay_out(pieces, lengths_K, *self.borders), labels_K)
             return
         stream = _joined(self._rest, pieces, self.borders[1])
         num_full = len(stream.ids_P) // self.body
@@ -133,7 +134,8 @@ class BlockWriter:
         ids_P, starts_P = self._rest.ids_P[:-1], self._rest.starts_P[:-1]
         if len(ids_P):
             self._write(lay_out(Pieces(ids_P, starts_P, self._rest.lengths_N), np.array([len(ids_P)]), *self.borders))
-        self._writer.write_table(self._table(Blocks(np.zeros(0, np.int32), np.zeros(0, np.int16), np.zeros(0, int)), []))
+        nothing = Blocks(np.zeros(0, np.int32), np.zeros(0, np.int16), np.zeros(0, np.int64))
+        self._writer.write_table(self._table(nothing, []))  # a split without blocks is a file all the same
         self._writer.finalize()
 
     def _write(self, blocks: Blocks, labels: Sequence[str | None] = ()) -> None:

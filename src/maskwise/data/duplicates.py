@@ -21,7 +21,7 @@ def share(digest: bytes, seed: int) -> float:
 
 
 class SeenDigests:
-    """The digests met so far, as a few sorted runs of 16-byte strings (a Python set of them costs about 100 bytes each).
+    """The digests met so far, as a few sorted runs of 16-byte strings (a Python set of them: about 100 bytes each).
 
     A new batch is a new run; runs of similar length are merged, so a digest is moved log2(N) times and looked up in
     about log2(N) runs. While two runs merge, they and their union are in memory together.

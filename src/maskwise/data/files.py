@@ -52,7 +52,7 @@ class HashingReader(io.RawIOBase):
 
 
 class ZstdReader(io.RawIOBase):
-    """Decompresses concatenated zstd frames; an unfinished last frame raises EOFError (`stream_reader` stays silent)."""
+    """Decompresses concatenated zstd frames; EOFError if the last is unfinished (`stream_reader` is silent)."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
@@ -98,7 +98,9 @@ def open_source(path: Path) -> Iterator[tuple[BinaryIO, HashingReader]]:
             f"{path} is cut off: the compressed data ends before its end mark.\nFetch or compress the file again."
         ) from error
     except (lzma.LZMAError, gzip.BadGzipFile, zstandard.ZstdError, zlib.error) as error:
-        raise InputError(f"{path} does not decompress as {path.suffix}: {error}.\nIs it damaged, or misnamed?") from error
+        raise InputError(
+            f"{path} does not decompress as {path.suffix}: {error}.\nIs it damaged, or misnamed?"
+        ) from error
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise InputError(f"cannot read {path}: {error.strerror}.") from error
 

@@ -81,9 +81,27 @@ class ChunkEncoder:
         if len(self._index) > MAX_CACHED_CHUNKS:
             self._forget()
         new = [chunk for chunk in dict.fromkeys(chunks) if chunk not in self._index]
-        if new:
-            self._index.update(zip(new, range(len(self._index), len(self._index) + len(new)), strict=True))
-            self._known = Pieces(*map(np.concatenate, zip(self._known, encode(self.tokenizer, new), strict=True)))
+        blank = [chunk for chunk in new if chunk.isspace()]
+        solid = [chunk for chunk in new if not chunk.isspace()]
+        for group, encode_group in ((solid, _encode_lines), (blank, encode)):
+            if group:
+                self._index.update(zip(group, range(len(self._index), len(self._index) + len(group)), strict=True))
+                learnt = encode_group(self.tokenizer, group)
+                self._known = Pieces(*map(np.concatenate, zip(self._known, learnt, strict=True)))
+
+
+def _encode_lines(tokenizer: Tokenizer, chunks: Sequence[str]) -> Pieces:
+    """Returns what `encode` returns for chunks that are not blank, sent as the lines of one text: half the time."""
+    encoding = tokenizer.encode("\n".join(chunks), add_special_tokens=False)
+    ids_P, words_P = np.array(encoding.ids, np.int32), np.array(encoding.word_ids, np.int64)
+    begins_P = np.fromiter((begin for begin, _ in encoding.offsets), np.int64, len(ids_P))
+    lengths_C = np.fromiter(map(len, chunks), np.int64, len(chunks))
+    begins_C = _firsts(lengths_C + 1)
+    chunk_P = np.searchsorted(begins_C, begins_P, side="right") - 1
+    starts_P = np.diff(words_P, prepend=-1) != 0
+    is_chunk_P = begins_P < (begins_C + lengths_C)[chunk_P]  # byte-level tokenizers have a token for the line's end
+    lengths_C = np.bincount(chunk_P[is_chunk_P], minlength=len(chunks))
+    return Pieces(ids_P[is_chunk_P], starts_P[is_chunk_P], lengths_C)
 
 
 def chunk_splitter(tokenizer: Tokenizer) -> Callable[[str], list[str]] | None:

@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from maskwise.data.blocks import (
-    MANIFEST, TOKEN_COUNTS, TOKENIZER, BlockWriter, DataFolder, Mode, open_data,
-)  # fmt: skip
+from maskwise.data.blocks import MANIFEST, TOKEN_COUNTS, TOKENIZER, BlockWriter, DataFolder, Mode, open_data
 from maskwise.data.corpus import Batch, Corpus
 from maskwise.data.parallel import encode_batches
 from maskwise.data.text import BUILT_IN, Source, find_sources
 from maskwise.data.tokenizer import (
-    TokenizerKind, block_borders, load_tokenizer, plain_backend, tokenizer_hash, train_tokenizer,
-)  # fmt: skip
+    TokenizerKind,
+    block_borders,
+    load_tokenizer,
+    plain_backend,
+    tokenizer_hash,
+    train_tokenizer,
+)
 from maskwise.data.unfinished import whole_folder
 from maskwise.errors import InputError
 from maskwise.progress import Progress

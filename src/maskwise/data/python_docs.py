@@ -13,16 +13,18 @@ from pathlib import Path
 MIN_PARAGRAPH_WORDS = 6
 TEST_FOLDERS = {"test", "tests", "testing", "idlelib", "lib2to3", "site-packages", "maskwise"}
 
-# A docstring is the literal behind a header's colon, or the first thing in a file. Found with a pattern and evaluated
-# with `ast`: parsing whole files with `ast` finds the same 97% and takes 30 times as long (a minute instead of two
-# seconds for 200 MB of sources).
+# A docstring is the literal behind a header's colon, or the first thing in a file: found with a pattern, evaluated with
+# `ast`. On one in 40 of the files of a large installation (224 thousand words) that gives 99.9% of the words which
+# parsing the whole files gives, 0.2% that it does not, and takes a tenth of the time.
 _DOCSTRING = re.compile(
     r"""(?:\A(?:[ \t]*\#[^\n]*\n|\s)*|:[ \t]*(?:\#[^\n]*)?\n\s*)  # start of the file, or the end of a header
         ([rRuU]?(?P<quotes>\"{3}|'{3}).*?(?<!\\)(?P=quotes))""",
     re.VERBOSE | re.DOTALL,
 )
 _CODE_LINE = re.compile(r"\s*(>>>|\.\.\.?\s|\.\. |[:@]\w|[-=~*#+|]{3,}|def |class |import |from \w+ import|\$ )")
-_FUNCTION_WORDS = frozenset("a an and are as be by for from if in is it of on or that the this to was when with".split())
+_FUNCTION_WORDS = re.compile(
+    r"\b(a|an|and|are|as|be|by|for|from|if|in|is|it|of|on|or|that|the|this|to|was|when|with)\b", re.IGNORECASE
+)
 _FINISHED = re.compile(r"[.!?:)]['\"`]*$")
 
 
@@ -62,9 +64,9 @@ def _file_prose(path: Path) -> Iterator[str]:
 
 
 def docstrings(source: str) -> Iterator[str]:
-    """Yields the docstrings of Python source text, unindented.
+    r"""Yields the docstrings of Python source text, unindented.
 
-    >>> list(docstrings('def f():\\n    "short"\\ndef g():\\n    \\"\\"\\"Returns g.\\"\\"\\"\\n'))
+    >>> list(docstrings("def f():\n    'short'\ndef g():\n    '''Returns g.'''\n"))
     ['Returns g.']
     """
     for match in _DOCSTRING.finditer(source):
@@ -78,9 +80,9 @@ def docstrings(source: str) -> Iterator[str]:
 
 
 def prose(text: str) -> str:
-    """Returns the paragraphs of English prose in a documentation text, one a line; empty if there is none.
+    r"""Returns the paragraphs of English prose in a documentation text, one a line; empty if there is none.
 
-    >>> prose("Returns the sum of a list of numbers, or zero.\\n\\n    >>> total([1, 2])\\n    3\\n")
+    >>> prose("Returns the sum of a list of numbers, or zero.\n\n    >>> total([1, 2])\n    3\n")
     'Returns the sum of a list of numbers, or zero.'
     """
     paragraphs = (" ".join(block.split()) for block in re.split(r"\n\s*\n", text) if not _looks_like_code(block))
@@ -96,8 +98,8 @@ def _looks_like_code(block: str) -> bool:
 
 
 def _is_english(paragraph: str) -> bool:
-    words = paragraph.lower().split()
-    if len(words) < MIN_PARAGRAPH_WORDS or not _FINISHED.search(paragraph):
+    num_words = paragraph.count(" ") + 1
+    if num_words < MIN_PARAGRAPH_WORDS or not _FINISHED.search(paragraph):
         return False
     letters = sum(character.isascii() and (character.isalpha() or character == " ") for character in paragraph)
-    return letters >= 0.85 * len(paragraph) and sum(word in _FUNCTION_WORDS for word in words) >= 0.15 * len(words)
+    return letters >= 0.85 * len(paragraph) and len(_FUNCTION_WORDS.findall(paragraph)) >= 0.15 * num_words

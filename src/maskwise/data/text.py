@@ -202,11 +202,12 @@ def _read_hub(source: Source) -> Iterator[Document]:
 
 
 def _hub_rows(name: str, config: str | None) -> Iterator[dict]:
-    import datasets
+    from datasets import load_dataset
+    from datasets.exceptions import DatasetsError
 
     try:
-        yield from datasets.load_dataset(name, config, split="train", streaming=True)  # type: ignore[misc]
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        yield from load_dataset(name, config, split="train", streaming=True)  # type: ignore[misc]
+    except (OSError, ValueError, DatasetsError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"cannot read the data set {name!r} (config {config!r}, split 'train'): {error}") from error

@@ -75,7 +75,7 @@ def block_borders(tokenizer: PreTrainedTokenizerFast) -> tuple[int, int]:
         (tokenizer.cls_token_id, tokenizer.sep_token_id),
         (tokenizer.bos_token_id, tokenizer.eos_token_id),
     ):
-        if first is not None and last is not None:
+        if isinstance(first, int) and isinstance(last, int):
             return first, last
     specials = ", ".join(tokenizer.all_special_tokens) or "none"
     raise InputError(f"the tokenizer has no tokens to open and close a block, as [CLS] and [SEP]; found: {specials}.")
@@ -181,9 +181,8 @@ def _train_byte_bpe(texts: Callable[[], Iterator[str]], size: int) -> PreTrained
         ),
     )
     start, pad, end, unknown, mask = ROBERTA_SPECIALS
-    core.post_processor = processors.RobertaProcessing(
-        (end, core.token_to_id(end)), (start, core.token_to_id(start)), add_prefix_space=False
-    )
+    ids = {token: number for number, token in enumerate(ROBERTA_SPECIALS)}  # special tokens are numbered first
+    core.post_processor = processors.RobertaProcessing((end, ids[end]), (start, ids[start]), add_prefix_space=False)
     return PreTrainedTokenizerFast(
         tokenizer_object=core, cls_token=start, bos_token=start, sep_token=end, eos_token=end, pad_token=pad,
         unk_token=unknown, mask_token=mask,
