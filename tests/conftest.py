@@ -14,6 +14,11 @@ import string
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is slow, not wrong; and a change's tests should not depend on luck.
+settings.register_profile("house", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("house")
 
 FIRST_TOKENS = "[PAD] [UNK] [CLS] [SEP] [MASK] . ,"
 TINY_PIECES = "un play walk work quick friend teach ##able ##ed ##er ##est ##ing ##ly ##ness ##s"
