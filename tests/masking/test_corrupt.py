@@ -65,7 +65,7 @@ def test_replacements_are_uniform_over_ordinary_tokens_alone():
 
 
 def test_the_highest_noise_still_draws_an_ordinary_token():
-    """Noise just below 1 times the count, rounded up in float32, would index past the end."""
+    """A draw past the end would stop a run once in millions of tokens."""
     top_11 = torch.tensor([[1 - 2.0**-24]])
     many_ids = torch.arange(250_002)
     seen_11, _ = corrupt(

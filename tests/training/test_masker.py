@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast
@@ -24,6 +24,7 @@ PAD, UNK, CLS, SEP, MASK = range(5)  # of tiny_tokenizer
 ORDINARY = range(5, 60)
 PICKS = (*STRATEGIES, "alternating")
 BERT = (0.8, 0.1, 0.1)
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def by_token(batch):
@@ -89,6 +90,7 @@ def chi_square(observed, shares) -> float:
 # What may be masked, and how much.
 
 
+@unhurried
 @given(texts(), ways, corruptions, st.sampled_from(SIDES), st.integers(0, 3))
 def test_labels_lie_on_maskable_tokens_and_everything_else_stays(tiny_tokenizer, text, way, corruption, side, epoch):
     rows, word_ids = text
@@ -106,6 +108,7 @@ def test_labels_lie_on_maskable_tokens_and_everything_else_stays(tiny_tokenizer,
     assert not torch.isin(replaced_N, torch.tensor([PAD, UNK, CLS, SEP])).any()
 
 
+@unhurried
 @given(texts(), st.sampled_from(PICKS), st.floats(0.05, 0.95))
 def test_token_masking_spends_the_budget_exactly_in_every_row(tiny_tokenizer, text, pick, rate):
     batch = make_batch(tiny_tokenizer, *text)
@@ -115,6 +118,7 @@ def test_token_masking_spends_the_budget_exactly_in_every_row(tiny_tokenizer, te
         assert found == (min(n, max(1, math.floor(rate * n + 0.5))) if n else 0)
 
 
+@unhurried
 @given(texts(), st.sampled_from(["word", "span"]), st.sampled_from(PICKS), st.floats(0.05, 0.95))
 def test_no_word_is_split_and_the_budget_is_met_to_within_one_word(tiny_tokenizer, text, unit, pick, rate):
     rows, word_ids = text
@@ -146,6 +150,7 @@ def test_the_rate_follows_its_schedule_over_the_progress_of_the_run(tiny_tokeniz
 # Nothing but seed, epoch and example decides.
 
 
+@unhurried
 @given(texts(), ways, corruptions, st.data())
 def test_a_text_gets_the_same_mask_in_any_batch_with_any_padding(tiny_tokenizer, text, way, corruption, data):
     """Were it not so, the batch size, the number of workers or a restart would change the masks unseen."""
@@ -332,7 +337,7 @@ def test_a_score_of_the_wrong_shape_says_both_shapes(tiny_tokenizer):
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("arguments", "message"),
     [
         ({"pick": "hihg"}, "No pick strategy 'hihg'.*Did you mean 'high'"),
         ({"unit": "words"}, "No unit 'words'.*Did you mean 'word'"),
@@ -343,9 +348,9 @@ def test_a_score_of_the_wrong_shape_says_both_shapes(tiny_tokenizer):
         ({"rate": 0.0}, "between 0 and 1; found 0.0"),
     ],
 )
-def test_a_wrong_setting_is_an_error_that_says_what_there_is(tiny_tokenizer, settings, message):
+def test_a_wrong_setting_is_an_error_that_says_what_there_is(tiny_tokenizer, arguments, message):
     with pytest.raises(InputError, match=message):
-        Masker(uniform, tiny_tokenizer, **settings)
+        Masker(uniform, tiny_tokenizer, **arguments)
 
 
 def test_a_tokenizer_without_a_mask_token_is_an_error():
