@@ -40,7 +40,7 @@ def test_the_uniform_score_keeps_the_contract(tiny_tokenizer):
     check_score(uniform, tiny_tokenizer)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_scores_keep_the_contract_on_any_batch(tiny_tokenizer, data):
     tokens = st.integers(0, len(tiny_tokenizer) - 1)

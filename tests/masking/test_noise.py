@@ -5,7 +5,7 @@ Shapes: B sequences, T positions.
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from maskwise.masking.noise import (
@@ -56,13 +56,11 @@ def test_mixing_gives_the_reference_outputs_of_splitmix64():
     assert [mix_int(state) for state in states] == SPLITMIX64_FROM_1234567
 
 
-@settings(deadline=None)
 @given(st.lists(int64s, min_size=1, max_size=20))
 def test_tensors_and_python_integers_mix_alike(values):
     assert _mix(torch.tensor(values)).tolist() == [_signed(mix_int(value & _MASK_64)) for value in values]
 
 
-@settings(deadline=None)
 @given(int64s, st.integers(0, 1000), int64s, st.integers(-100, 10**6), st.sampled_from(Stream))
 def test_hashed_bits_are_those_of_exact_integer_arithmetic(seed, epoch, example_id, position, stream):
     """Wrapping int64 could differ from 64-bit arithmetic unnoticed, and masks with it between machines."""
@@ -105,7 +103,6 @@ def test_neighbouring_epochs_seeds_examples_and_positions_are_independent():
     assert_uncorrelated(base[:, :-1], base[:, 1:])
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_an_example_gets_the_same_noise_in_any_batch(data):
     ids = data.draw(st.lists(int64s, min_size=2, max_size=6))

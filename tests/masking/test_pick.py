@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from maskwise.errors import InputError
@@ -223,7 +223,6 @@ def bisected_probabilities(weights, rate):
     return [min(1.0, high * w) for w in weights]
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=12), st.floats(0.01, 0.99), st.sampled_from([0.5, 1.0, 2.0]))
 def test_probabilities_average_the_rate_and_stay_in_proportion_below_one(scores, rate, sharpness):
     units = whole_rows(1, len(scores))

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from maskwise.errors import InputError
@@ -13,7 +13,6 @@ from maskwise.masking.rates import budget, constant, cosine, linear, one_token
 rates = st.floats(0.001, 0.999)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2000), rates)
 def test_the_budget_is_the_rounded_share_at_least_one_and_at_most_all(n, rate):
     expected = 0 if n == 0 else min(n, max(1, math.floor(rate * n + 0.5)))
@@ -28,7 +27,6 @@ def test_one_token_is_one_token_at_any_length_and_progress():
     assert budget(torch.tensor([0, 1, 128, 10_000]), one_token()(0.5)).tolist() == [0, 1, 1, 1]
 
 
-@settings(deadline=None)
 @given(rates, rates, st.floats(0, 1))
 def test_schedules_start_and_end_where_they_say_and_stay_between(start, end, progress):
     for schedule in (linear(start, end), cosine(start, end)):

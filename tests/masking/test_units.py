@@ -5,7 +5,7 @@ Shapes: B sequences, T positions.
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from maskwise.masking.units import (
@@ -21,8 +21,6 @@ from maskwise.masking.units import (
 
 # SpanBERT's truncated geometric lengths: 0.2 x 0.8^(j - 1), renormalised over 1..10.
 SPAN_LENGTH_SHARES = [0.2241, 0.1792, 0.1434, 0.1147, 0.0918, 0.0734, 0.0587, 0.0470, 0.0376, 0.0301]
-
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def words_of(lengths, special_every=0):
@@ -51,7 +49,6 @@ def test_every_eligible_token_is_a_token_unit():
     assert torch.equal(units.atoms_BT, units.groups_BT)
 
 
-@unhurried
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=12), st.integers(0, 3))
 def test_a_word_unit_holds_exactly_the_pieces_of_its_word(lengths, special_every):
     word_ids_BT = words_of(lengths, special_every)
@@ -74,7 +71,6 @@ def test_a_word_ends_at_a_piece_that_may_not_be_masked():
     assert word_units(torch.zeros(1, 5, dtype=torch.int64), eligible_BT).atoms_BT.tolist() == [[-1, 1, 1, -1, 4]]
 
 
-@unhurried
 @given(st.data())
 def test_spans_are_runs_of_whole_words_within_one_text(data):
     lengths = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=30))

@@ -24,7 +24,7 @@ PAD, UNK, CLS, SEP, MASK = range(5)  # of tiny_tokenizer
 ORDINARY = range(5, 60)
 PICKS = (*STRATEGIES, "alternating")
 BERT = (0.8, 0.1, 0.1)
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+unhurried = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 def by_token(batch):
@@ -176,6 +176,26 @@ def test_a_text_gets_the_same_mask_in_any_batch_with_any_padding(tiny_tokenizer,
     alone = {i: masked([i], "right", 0)[i] for i in range(len(rows))}
     order = data.draw(st.permutations(range(len(rows))), label="order")
     assert masked(order, data.draw(st.sampled_from(SIDES), label="side"), data.draw(st.integers(0, 3))) == alone
+
+
+@pytest.mark.parametrize("way", [{}, {"unit": "word"}, {"unit": "span"}, {"spend": "bernoulli"}])
+def test_padding_on_the_left_moves_no_mask(tiny_tokenizer, way):
+    batch, masker = blocks(20), Masker(uniform, tiny_tokenizer, corruption=BERT, **way)
+    rows, word_ids = batch["input_ids"].tolist(), batch["word_ids"].tolist()
+    padded = make_batch(tiny_tokenizer, rows, word_ids, side="left", num_extra=5)
+    expected = masker(batch, Moment(1))
+    for key, found_BT in masker(padded, Moment(1)).items():
+        if key != "attention_mask":
+            assert torch.equal(found_BT[:, 5:], expected[key])
+
+
+def test_what_the_attention_mask_hides_is_never_masked(tiny_tokenizer):
+    """Packed rows may hide ordinary tokens, not [PAD] alone."""
+    batch = blocks(20) | {"attention_mask": torch.ones(20, 128, dtype=torch.int64)}
+    batch["attention_mask"][:, 50:] = 0
+    picked_BT = picks(Masker(uniform, tiny_tokenizer, rate=0.9), batch)
+    assert picked_BT.sum(dim=-1).tolist() == [44] * 20
+    assert not picked_BT[:, 50:].any()
 
 
 @pytest.mark.parametrize("way", [{}, {"unit": "word"}, {"unit": "span"}, {"spend": "bernoulli"}])
