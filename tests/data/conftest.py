@@ -18,17 +18,22 @@ CHINESE = [
 TEXTS = ENGLISH + CHINESE
 
 
+def spelled(number):
+    """Returns the number in letters, which the tiny tokenizer knows: 204 is "cae"."""
+    return "".join(chr(ord("a") + int(digit)) for digit in str(number))
+
+
 @pytest.fixture
 def make_corpus(tmp_path):
-    """Writes a text file of numbered documents that have two lines each; returns its path."""
+    """Writes a text file of different documents that have two lines each; returns its path."""
 
     def make(count, name="corpus.txt"):
         path = tmp_path / name
-        lines = (
-            f"The girl saw river number {i} of the city.\nIt is a long street, playing {i * 7} songs.\n"
+        documents = (
+            f"The girl saw river {spelled(i)} of the city.\nIt is a long street, playing {spelled(i * 7)} songs.\n"
             for i in range(count)
         )
-        path.write_text("\n".join(lines), encoding="utf-8")
+        path.write_text("\n".join(documents), encoding="utf-8")
         return path
 
     return make

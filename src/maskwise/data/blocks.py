@@ -39,6 +39,7 @@ TOKENIZER = "tokenizer"
 TOKEN_COUNTS = "token_counts.npy"
 ROW_COLUMNS = ["input_ids", "word_ids"]
 NO_WORD = -1
+NO_LENGTHS = np.zeros(0, np.int64)  # of a stream, which has no documents any more
 
 
 class Blocks(NamedTuple):
@@ -110,7 +111,8 @@ class BlockWriter:
         columns = {"input_ids": List(Value(np.dtype(self.id_type).name)), "word_ids": List(Value("int16"))}
         self._features = Features(columns | ({"label": Value("string")} if labelled else {}))
         self._writer = ArrowWriter(path=str(path), features=self._features)
-        self._rest = Pieces(np.zeros(0, np.int32), np.zeros(0, bool), np.zeros(0, np.int64))
+        self._rest = Pieces(np.zeros(0, np.int32), np.zeros(0, bool), NO_LENGTHS)
+        self._begun = False
         self.token_counts = np.zeros(vocabulary_size, np.int64)
         self.num_blocks = 0
 
@@ -122,19 +124,23 @@ class BlockWriter:
             labels_K = np.repeat(np.array(labels, object), blocks_N).tolist()
             self._write(lay_out(pieces, lengths_K, *self.borders), labels_K)
             return
-        stream = _joined(self._rest, pieces, self.borders[1])
-        num_full = len(stream.ids_P) // self.body
+        stream = _stream(pieces, self.borders[1])
+        skip = 0 if self._begun else 1  # there is no border in front of the first document
+        self._begun = self._begun or len(stream.ids_P) > 0
+        ids_P = np.concatenate([self._rest.ids_P, stream.ids_P[skip:]])
+        starts_P = np.concatenate([self._rest.starts_P, stream.starts_P[skip:]])
+        num_full = len(ids_P) // self.body
         full = num_full * self.body
-        self._rest = Pieces(stream.ids_P[full:], stream.starts_P[full:], pieces.lengths_N[:0])
-        whole = Pieces(stream.ids_P[:full], stream.starts_P[:full], pieces.lengths_N[:0])
-        self._write(lay_out(whole, np.full(num_full, self.body), *self.borders))
+        self._rest = Pieces(ids_P[full:], starts_P[full:], NO_LENGTHS)
+        self._write(
+            lay_out(Pieces(ids_P[:full], starts_P[:full], NO_LENGTHS), np.full(num_full, self.body), *self.borders)
+        )
 
     def close(self) -> None:
-        """Writes what is left, without the border behind the last document, and ends the file."""
-        ids_P, starts_P = self._rest.ids_P[:-1], self._rest.starts_P[:-1]
-        if len(ids_P):
-            self._write(lay_out(Pieces(ids_P, starts_P, self._rest.lengths_N), np.array([len(ids_P)]), *self.borders))
-        nothing = Blocks(np.zeros(0, np.int32), np.zeros(0, np.int16), np.zeros(0, np.int64))
+        """Writes the unfilled block, and ends the file."""
+        if left := len(self._rest.ids_P):
+            self._write(lay_out(self._rest, np.array([left]), *self.borders))
+        nothing = Blocks(np.zeros(0, np.int32), np.zeros(0, np.int16), NO_LENGTHS)
         self._writer.write_table(self._table(nothing, []))  # a split without blocks is a file all the same
         self._writer.finalize()
 
@@ -158,15 +164,12 @@ class BlockWriter:
         return pa.table(columns, schema=self._features.arrow_schema)
 
 
-def _joined(rest: Pieces, pieces: Pieces, border: int) -> Pieces:
-    """Returns the rest and the documents as one stream, `border` behind each document that has any piece."""
+def _stream(pieces: Pieces, border: int) -> Pieces:
+    """Returns the documents as one stream, `border` in front of each that has any piece."""
     lengths_N = pieces.lengths_N[pieces.lengths_N > 0]
-    behind_N = np.cumsum(lengths_N)
-    return Pieces(
-        np.concatenate([rest.ids_P, np.insert(pieces.ids_P, behind_N, border)]),
-        np.concatenate([rest.starts_P, np.insert(pieces.starts_P, behind_N, True)]),
-        lengths_N,
-    )
+    begins_N = np.cumsum(lengths_N) - lengths_N
+    ids_P, starts_P = np.insert(pieces.ids_P, begins_N, border), np.insert(pieces.starts_P, begins_N, True)
+    return Pieces(ids_P, starts_P, lengths_N)
 
 
 class DataFolder:

@@ -138,7 +138,7 @@ def _train_wordpiece(texts: Callable[[], Iterator[str]], size: int) -> PreTraine
     alphabet = _alphabet(texts(), core, limit=min(MAX_ALPHABET, size // 4))
     # The trainer numbers "##x" in the order of a randomly seeded hash table, and breaks ties by number. Handing these
     # tokens in first, in order, is what makes the result the same every time.
-    inner = [f"##{letter}" for letter in alphabet if len(core.pre_tokenizer.pre_tokenize_str(f"a{letter}")) == 1]
+    inner = [f"##{letter}" for letter in alphabet if _continues_a_word(core, letter)]
     _require_room(size, len(BERT_SPECIALS) + len(alphabet) + len(inner))
     trainer = trainers.WordPieceTrainer(
         vocab_size=size,
@@ -149,6 +149,11 @@ def _train_wordpiece(texts: Callable[[], Iterator[str]], size: int) -> PreTraine
     )
     core.train_from_iterator(texts(), trainer)
     return _bert(core.get_vocab(), lowercase=True)
+
+
+def _continues_a_word(core: Tokenizer, letter: str) -> bool:
+    """Returns False for punctuation and Chinese characters: each is a word by itself."""
+    return len(core.pre_tokenizer.pre_tokenize_str(core.normalizer.normalize_str(f"a{letter}"))) == 1
 
 
 def _alphabet(texts: Iterator[str], core: Tokenizer, limit: int) -> list[str]:
