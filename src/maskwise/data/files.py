@@ -92,7 +92,6 @@ def open_source(path: Path) -> Iterator[tuple[BinaryIO, HashingReader]]:
     try:
         with HashingReader(path) as raw, _decompressed(path.suffix, io.BufferedReader(raw, READ_BYTES)) as stream:
             yield stream, raw
-            raw.drain()
     except EOFError as error:
         raise InputError(
             f"{path} is cut off: the compressed data ends before its end mark.\nFetch or compress the file again."

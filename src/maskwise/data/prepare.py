@@ -88,9 +88,9 @@ def prepare(settings: PrepareSettings, show: bool = True) -> DataFolder:
     )  # fmt: skip
     given = load_tokenizer(settings.tokenizer) if settings.tokenizer is not None else None
     with whole_folder(settings.out) as folder:
+        batches: Iterable[Batch] = corpus if given else _spooled(corpus, folder, show)
+        tokenizer = given or _trained(folder, settings)
         with Progress("tokenize", None, "words", show=show) as progress:
-            batches: Iterable[Batch] = corpus if given else _spooled(corpus, folder, show)
-            tokenizer = given or _trained(folder, settings)
             written = _write_blocks(batches, tokenizer, settings, folder, progress)
         _require_blocks(written, corpus, settings)
         tokenizer.save_pretrained(folder / TOKENIZER)

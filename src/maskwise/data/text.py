@@ -208,8 +208,6 @@ def _hub_rows(name: str, config: str | None) -> Iterator[dict]:
     try:
         yield from load_dataset(name, config, split="train", streaming=True)  # type: ignore[misc]
     except (OSError, ValueError, DatasetsError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"cannot read the data set {name!r} (config {config!r}, split 'train'): {error}") from error
 
 

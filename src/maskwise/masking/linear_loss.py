@@ -1,9 +1,9 @@
-"""Masked-LM loss straight from hidden rows, with its gradient: the logits [R, V] exist a tile at a time.
+"""Masked-LM loss straight from hidden rows, with its gradient: the logits exist for a chunk of rows at a time.
 
-Shapes: R labelled rows, V vocabulary, D width, C columns of one tile, P interleaved parts of one tile (see `tiles`).
+Shapes: R labelled rows, V vocabulary, D width, C columns of one tile (V rounded up), P interleaved parts (`tiles`).
 
-The gradient by the logits is softmax(z) - onehot. It is made again from hidden @ weight.T and log Z in the backward
-pass: one more product, in place of writing and reading [R, V] four times.
+The gradient by the logits is softmax(z) - onehot, which is known as soon as z is: so the forward pass makes the
+gradients too, and each chunk of logits is written once, in the dtype of the product, and read while it is in the cache.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskwise.masking.entropy import row_statistics
 from maskwise.masking.tiles import (
     SMALLEST_EXPONENT, Kernel, Tiling, bfloat16_halves, bfloat16_pairs, column_slices, exp_inline,
 )  # fmt: skip
+
+COLUMN_MULTIPLE = 64
 
 
 def linear_mlm_loss(
@@ -31,7 +32,8 @@ def linear_mlm_loss(
     """Returns `mlm_loss(hidden @ weight.T + bias, targets, num_labelled)`, in nats, without keeping any logits.
 
     The products are taken in the dtype autocast asks for, or else in that of `hidden_RD`; sums are float32. Equal to
-    `mlm_loss` with its gradients to 1e-6 in float32. Zero rows give a zero that still has a gradient.
+    `mlm_loss` with its gradients to 2e-5 in float32. Zero rows give a zero that still has a gradient. `compiled` fuses
+    the softmax by `torch.compile`, and falls back to the plain one where there is no compiler.
 
     >>> hidden_RD, weight_VD = torch.eye(2, 4, requires_grad=True), torch.zeros(8, 4)
     >>> loss = linear_mlm_loss(hidden_RD, weight_VD, None, torch.tensor([3, 5]), compiled=False)
@@ -53,65 +55,82 @@ class _LinearLoss(torch.autograd.Function):
     def forward(
         ctx: Any, hidden_RD: Tensor, weight_VD: Tensor, bias_V: Tensor, targets_R: Tensor, dtype: Any, compiled: bool
     ) -> Tensor:
+        wanted = any(ctx.needs_input_grad)
         cast_RD, cast_VD = hidden_RD.to(dtype), weight_VD.to(dtype)
-        statistics = row_statistics(cast_RD, cast_VD, bias_V, targets_R, compiled=compiled)
-        ctx.save_for_backward(cast_RD, cast_VD, bias_V, targets_R, statistics.log_z_R)
-        ctx.compiled, ctx.dtypes = compiled, (hidden_RD.dtype, weight_VD.dtype, bias_V.dtype)
-        assert statistics.surprisal_R is not None
-        return statistics.surprisal_R.sum()
+        loss, gradients = _loss_and_gradients(cast_RD, cast_VD, bias_V.float(), targets_R, wanted, compiled)
+        ctx.save_for_backward(*gradients)
+        ctx.dtypes = (hidden_RD.dtype, weight_VD.dtype, bias_V.dtype)
+        return loss
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        hidden_RD, weight_VD, bias_V, targets_R, log_z_R = ctx.saved_tensors
-        scale = gradients[0]
-        grads = _gradients(hidden_RD, weight_VD, bias_V, targets_R, log_z_R, scale, ctx.compiled)
-        return *(grad.to(dtype) for grad, dtype in zip(grads, ctx.dtypes, strict=True)), None, None, None
+    def backward(ctx: Any, *scale: Any) -> Any:
+        # In place: backward runs once, and the weight's gradient is the largest tensor of the step.
+        grads = (gradient.mul_(scale[0]).to(dtype) for gradient, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True))
+        return *grads, None, None, None
 
 
-def _gradients(
-    hidden_RD: Tensor, weight_VD: Tensor, bias_V: Tensor, targets_R: Tensor, log_z_R: Tensor, scale: Tensor, compiled: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns the gradients by hidden, weight and bias in float32; `scale` goes onto the rows, the smallest of all."""
-    tiling = Tiling.of(PROBABILITIES, hidden_RD, len(weight_VD), compiled=compiled)
-    scaled_RD = (hidden_RD * scale).to(hidden_RD.dtype)
-    grad_hidden_RD = torch.zeros(hidden_RD.shape, device=hidden_RD.device)
-    grad_weight_VD = torch.zeros(weight_VD.shape, device=weight_VD.device)
-    grad_bias_V = torch.zeros(bias_V.shape, device=bias_V.device)
-    for columns, bias_PC in column_slices(bias_V.float(), tiling):
-        weight_CD = weight_VD[columns]
-        for start in range(0, len(hidden_RD), tiling.rows):
-            rows = slice(start, start + tiling.rows)
-            delta_RC = _delta(tiling, hidden_RD[rows], weight_CD, bias_PC, log_z_R[rows], targets_R[rows] - columns.start)
-            grad_hidden_RD[rows] += delta_RC @ weight_CD
-            grad_weight_VD[columns] += delta_RC.t() @ scaled_RD[rows]
-            grad_bias_V[columns] += delta_RC.sum(dim=0, dtype=torch.float32)
-    return grad_hidden_RD * scale, grad_weight_VD, grad_bias_V * scale
+def _loss_and_gradients(
+    hidden_RD: Tensor, weight_VD: Tensor, bias_V: Tensor, targets_R: Tensor, wanted: bool, compiled: bool
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Returns the summed loss and, if wanted, its gradients by hidden, weight and bias, all float32."""
+    num_vocab = len(weight_VD)
+    columns = -(-num_vocab // COLUMN_MULTIPLE) * COLUMN_MULTIPLE
+    tiling = Tiling.of(SOFTMAX, hidden_RD, num_vocab, vocab_chunk=columns, compiled=compiled)
+    ((_, bias_PC),) = column_slices(bias_V, tiling)
+    loss, gradients = torch.zeros((), device=hidden_RD.device), None
+    for start in range(0, max(len(hidden_RD), 1), tiling.rows):
+        rows = slice(start, start + tiling.rows)
+        tile_RC, log_z_R = _softmax(tiling, hidden_RD[rows], weight_VD, bias_PC)
+        gold_R = (hidden_RD[rows].float() * weight_VD[targets_R[rows]].float()).sum(-1) + bias_V[targets_R[rows]]
+        loss += (log_z_R - gold_R).sum()
+        if wanted:
+            tile_RC[torch.arange(len(tile_RC), device=tile_RC.device), targets_R[rows]] -= 1
+            chunk = _chunk_gradients(tile_RC[:, :num_vocab], hidden_RD[rows], weight_VD)
+            gradients = chunk if gradients is None else _joined(gradients, chunk)
+    return loss, gradients or ()
 
 
-def _delta(
-    tiling: Tiling, hidden_RD: Tensor, weight_CD: Tensor, bias_PC: Tensor, log_z_R: Tensor, column_R: Tensor
-) -> Tensor:
-    """Returns softmax - onehot [R, C] of one tile; `column_R` is the target's column, outside [0, C) in other tiles."""
-    num_rows, width = len(hidden_RD), len(weight_CD)
-    tile_RC = hidden_RD.new_zeros(max(2, num_rows), tiling.columns)
-    torch.mm(hidden_RD, weight_CD.t(), out=tile_RC[:num_rows, :width])
-    padded_log_z_R = log_z_R if num_rows > 1 else log_z_R.expand(2)
-    delta_RC = tiling.run(tile_RC, bias_PC, padded_log_z_R)[:num_rows, :width]
-    inside_R = (column_R >= 0) & (column_R < width)
-    onehot_R1 = inside_R.to(delta_RC.dtype)[:, None]
-    return delta_RC.scatter_add(1, column_R.clamp(0, width - 1)[:, None], -onehot_R1)
+def _chunk_gradients(delta_RV: Tensor, hidden_RD: Tensor, weight_VD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    # As a product the bias is summed in float32 without a float32 copy of the tile.
+    summed_V = (delta_RV.new_ones(1, len(delta_RV)) @ delta_RV)[0]
+    return (delta_RV @ weight_VD).float(), (delta_RV.t() @ hidden_RD).float(), summed_V.float()
 
 
-def _probabilities(tile_RC: Tensor, bias_PC: Tensor, log_z_R: Tensor) -> Tensor:
-    """Returns softmax of one tile of logits, in the tile's dtype."""
-    return (tile_RC.float() + bias_PC[0] - log_z_R[:, None]).exp().to(tile_RC.dtype)
+def _joined(total: tuple[Tensor, ...], chunk: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Rows behind rows; the gradients by weight and bias add up."""
+    return torch.cat([total[0], chunk[0]]), total[1].add_(chunk[1]), total[2].add_(chunk[2])
 
 
-def _probabilities_on_cpu(tile_RC: Tensor, bias_PC: Tensor, log_z_R: Tensor) -> Tensor:
-    parts = bfloat16_halves(tile_RC) if len(bias_PC) == 2 else [tile_RC.float()]
-    shifted = [part_RC + bias_C - log_z_R[:, None] for part_RC, bias_C in zip(parts, bias_PC, strict=True)]
-    shares = [exp_inline(part_RC.clamp(SMALLEST_EXPONENT, 0.0)) for part_RC in shifted]
-    return bfloat16_pairs(*shares) if len(shares) == 2 else shares[0].to(tile_RC.dtype)
+def _softmax(tiling: Tiling, hidden_RD: Tensor, weight_VD: Tensor, bias_PC: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns softmax [R, C] in the dtype of the product and log Z [R] of a chunk of rows."""
+    num_rows, num_vocab = len(hidden_RD), len(weight_VD)
+    # torch.compile takes a size of one for a constant: a row alone is worked on as two, the second one spare.
+    logits_RC = hidden_RD.new_empty(max(2, num_rows), tiling.columns)
+    logits_RC[:, num_vocab:] = 0
+    logits_RC[num_rows:] = 0
+    torch.mm(hidden_RD, weight_VD.t(), out=logits_RC[:num_rows, :num_vocab])
+    log_z_R = tiling.run(logits_RC, bias_PC)
+    return logits_RC[:num_rows], log_z_R[:num_rows]
 
 
-PROBABILITIES = Kernel(_probabilities, _probabilities_on_cpu, num_row_values=1)
+def _softmax_plain(logits_RC: Tensor, bias_PC: Tensor) -> Tensor:
+    """Turns a tile of logits into its softmax, in place, and returns log Z."""
+    biased_RC = logits_RC.float() + bias_PC[0]
+    log_z_R = biased_RC.logsumexp(dim=-1)
+    logits_RC.copy_((biased_RC - log_z_R[:, None]).exp())
+    return log_z_R
+
+
+def _softmax_on_cpu(logits_RC: Tensor, bias_PC: Tensor) -> Tensor:
+    """Does what `_softmax_plain` does in three passes over one row at a time: the maximum, the sum, the shares."""
+    halves = bfloat16_halves(logits_RC) if len(bias_PC) == 2 else [logits_RC.float()]
+    parts = [part_RC + bias_C for part_RC, bias_C in zip(halves, bias_PC, strict=True)]
+    max_R = torch.stack([part_RC.amax(-1) for part_RC in parts]).amax(0)
+    sum_R = sum(exp_inline((part_RC - max_R[:, None]).clamp(min=SMALLEST_EXPONENT)).sum(-1) for part_RC in parts)
+    log_z_R = max_R + torch.as_tensor(sum_R).log()
+    shares = [exp_inline((part_RC - log_z_R[:, None]).clamp(SMALLEST_EXPONENT, 0.0)) for part_RC in parts]
+    logits_RC.copy_(bfloat16_pairs(*shares) if len(shares) == 2 else shares[0])
+    return log_z_R
+
+
+SOFTMAX = Kernel(_softmax_plain, _softmax_on_cpu, num_row_values=0)

@@ -81,21 +81,38 @@ class SparseHead:
         """Returns the rows that reach the decoder, its weight and its bias, without computing any logits.
 
         With them a caller streams over rows or vocabulary, and [R, V] never exists. Each has the dtype it has in the
-        model, so under autocast the caller casts. Gradients flow through all three.
+        model, so under autocast the caller casts. Gradients flow through all three. None where `is_linear` is False:
+        take `logits` of a few sequences at a time there.
+        """
+        if not self.is_linear(inputs):
+            return None
+        with self.before_decoder(rows) as taken:
+            self.model(**inputs)
+            return taken()
 
-        None where the logits are something else than hidden @ weight.T + bias (MobileBERT, Perceiver): take `logits` of
-        a few sequences at a time there. Which it is, is found out on the first call, on four rows of its inputs.
+    def is_linear(self, inputs: Mapping[str, Tensor]) -> bool:
+        """Returns True where the logits are hidden @ weight.T + bias (not so for MobileBERT, Perceiver).
+
+        It is found out on the first call, on four rows of its inputs.
         """
         if not self._is_checked:
             self._added_biases = self._find_added_biases(inputs)
             self._is_checked = True
-        if self._added_biases is None:
-            return None
-        decoder = self.unwrapped.get_output_embeddings()
-        with _standing_in(decoder, self._tap):
-            self.logits(inputs, rows)
+        return self._added_biases is not None
+
+    @contextmanager
+    def before_decoder(self, rows: Tensor) -> Iterator[Callable[[], DecoderInputs]]:
+        """Makes every call of the model inside the `with` block end before the decoder's product.
+
+        What the last call would have multiplied is returned by the function yielded. Only where `is_linear`.
+        """
+        with self.only(rows), _standing_in(self.unwrapped.get_output_embeddings(), self._tap):
+            yield self._taken
+
+    def _taken(self) -> DecoderInputs:
         (hidden_1RD, _), self._tap.seen = self._tap.seen, ()
-        biases = [bias for bias in (decoder.bias, *self._added_biases) if bias is not None]
+        decoder = self.unwrapped.get_output_embeddings()
+        biases = [bias for bias in (decoder.bias, *(self._added_biases or ())) if bias is not None]
         return DecoderInputs(hidden_1RD.squeeze(0), decoder.weight, reduce(torch.add, biases) if biases else None)
 
     def _find_added_biases(self, inputs: Mapping[str, Tensor]) -> list[Tensor] | None:

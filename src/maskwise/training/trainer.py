@@ -17,6 +17,7 @@ from transformers import Trainer, TrainingArguments
 
 from maskwise.errors import InputError
 from maskwise.masking.corrupt import IGNORE
+from maskwise.masking.linear_loss import linear_mlm_loss
 from maskwise.masking.losses import mlm_loss
 from maskwise.models.sparse import SparseHead
 from maskwise.training.checkpoints import Checkpoints
@@ -77,8 +78,14 @@ class MaskingTrainer(Trainer):
         return super().get_batch_samples(map(self._mask, epoch_iterator), num_batches, device)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch=None):
-        """Runs the model's head on the labelled rows only."""
-        with self.head.only(inputs["labels"] != IGNORE):
+        """Runs the model's head on the labelled rows only, and where it ends in a plain decoder, without logits.
+
+        Sharded weights (FSDP, DeepSpeed) are whole only inside the model's own forward: there it makes the logits.
+        """
+        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        linear = not sharded and self.head.is_linear({k: v for k, v in inputs.items() if k != "labels"})
+        around = self.head.before_decoder if linear else self.head.only
+        with around(inputs["labels"] != IGNORE) as self._decoder_inputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
     def evaluate(self, eval_dataset: Any = None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
@@ -114,9 +121,12 @@ class MaskingTrainer(Trainer):
             return self.masker(self._prepare_inputs(batch), moment)
 
     def _loss(self, outputs: Any, labels_BT: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
-        logits = outputs["logits"] if isinstance(outputs, dict) else outputs[0]
-        logits_RV = logits.reshape(-1, logits.shape[-1])
-        loss = mlm_loss(logits_RV, labels_BT[labels_BT != IGNORE], num_items_in_batch)
+        targets_R = labels_BT[labels_BT != IGNORE]
+        if self._decoder_inputs is not None:
+            loss = linear_mlm_loss(*self._decoder_inputs(), targets_R, num_items_in_batch)
+        else:
+            logits = outputs["logits"] if isinstance(outputs, dict) else outputs[0]
+            loss = mlm_loss(logits.reshape(-1, logits.shape[-1]), targets_R, num_items_in_batch)
         self._note_if_not_finite(loss.detach())
         return loss
 
