@@ -73,6 +73,7 @@ def pretrain(
     model: Annotated[str | None, typer.Option(help="tiny, mini, bertlet, bert, or a config.json: from scratch.")] = None,
     from_: Annotated[str | None, typer.Option("--from", metavar="CKPT", help="Go on from this checkpoint instead.")] = None,
     recipe: Annotated[str | None, typer.Option(help="What to mask; `maskwise recipes` lists them. [default: random]")] = None,
+    teacher: Annotated[str | None, typer.Option(metavar="CKPT", help="Whose entropy decides, or who is distilled.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the data.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of --epochs.")] = None,
     seed: Annotated[int | None, typer.Option(help="Initial weights, order of the data, masks.")] = None,
@@ -86,6 +87,7 @@ def pretrain(
     flags = _without_none(
         {
             "seed": seed,
+            "teacher": teacher,
             "data": _without_none({"path": str(data) if data else None}),
             "model": _without_none({"preset": model, "checkpoint": from_}),
             "trainer": _without_none({"num_train_epochs": epochs, "max_steps": steps}),

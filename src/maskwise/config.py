@@ -1,7 +1,7 @@
 """Typed, checked settings of a pretraining run: TOML in and out.
 
-A run's settings are its preset's defaults, then the recipe, then the config file, then `--set` and the flags; later
-ones win. The resolved settings are written to the run folder and run the job again.
+A run's settings are its preset's defaults, then the config file (on top of the recipe it names), then `--recipe`, then
+`--set` and the flags; later ones win. The resolved settings are written to the run folder and run the job again.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ Nothing here trains.
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ import torch
 import transformers
 from transformers import TrainingArguments
 
-from maskwise.config import MaskingSettings, PretrainSettings, RateSettings
+from maskwise.config import MODEL_SCORES, DistillationSettings, MaskingSettings, PretrainSettings, RateSettings
 from maskwise.data.blocks import DataFolder
 from maskwise.errors import InputError, nearest
 from maskwise.masking import rates
 from maskwise.models.presets import build_model
 from maskwise.training import scores
+from maskwise.training.distill import Distillation
 from maskwise.training.masker import Masker, Score
 
 PAPER_DEFAULTS = {"per_device_train_batch_size": 256, "learning_rate": 1e-4, "num_train_epochs": 25}
@@ -79,7 +81,9 @@ def load_model(settings: PretrainSettings, data: DataFolder) -> Any:
         assert settings.model.preset is not None
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
         return build_model(settings.model.preset, len(tokenizer), settings.seed, pad)
-    return load_checkpoint(settings.model.checkpoint, tokenizer)
+    model = load_checkpoint(settings.model.checkpoint, tokenizer)
+    check_same_tokenizer(settings.model.checkpoint, tokenizer, data.path)
+    return model
 
 
 def load_checkpoint(name: str, tokenizer: Any) -> Any:
@@ -106,10 +110,32 @@ def load_checkpoint(name: str, tokenizer: Any) -> Any:
     return model
 
 
-def build_masker(settings: MaskingSettings, tokenizer: Any, *, seed: int) -> Masker:
-    """Returns the masker that settings describe."""
+def check_same_tokenizer(checkpoint: str, tokenizer: Any, data_folder: Path) -> None:
+    """Raises InputError where a checkpoint carries a tokenizer with another vocabulary."""
+    own = load_tokenizer(checkpoint)
+    if own.get_vocab() != tokenizer.get_vocab():
+        raise InputError(
+            f"{checkpoint} and {data_folder} have different vocabularies ({len(own):,} and {len(tokenizer):,} tokens), so "
+            "their predictions cannot be compared token by token. `maskwise exam --words SOURCE` grades whole words, in "
+            "nats a character; a teacher must share its student's tokenizer (maskwise prepare --tokenizer)."
+        )
+
+
+def load_tokenizer(checkpoint: str) -> Any:
+    """Returns a checkpoint's fast tokenizer; raises InputError where there is none."""
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"The checkpoint {checkpoint!r} has no tokenizer: {str(error).splitlines()[0]}") from None
+    if not tokenizer.is_fast:
+        raise InputError(f"The tokenizer of {checkpoint!r} is not a fast one, which word boundaries need.")
+    return tokenizer
+
+
+def build_masker(settings: MaskingSettings, tokenizer: Any, *, seed: int, teacher: Any = None) -> Masker:
+    """Returns the masker that settings describe; `teacher` is the model that `source` speaks of."""
     return Masker(
-        build_score(settings),
+        build_score(settings, teacher),
         tokenizer,
         unit=settings.unit,
         pick=settings.pick,
@@ -121,6 +147,42 @@ def build_masker(settings: MaskingSettings, tokenizer: Any, *, seed: int) -> Mas
     )
 
 
+def load_teacher(settings: PretrainSettings, data: DataFolder) -> Any:
+    """Returns the frozen teacher, or None where the settings need none.
+
+    Raises InputError where it does not load, has no masked-LM head, or has another vocabulary than the data.
+    """
+    masking = settings.masking
+    scores_live = masking.score in MODEL_SCORES and masking.source != "self"
+    if settings.teacher is None or not (scores_live or settings.distillation.weight > 0):
+        return None
+    teacher = load_checkpoint(settings.teacher, data.tokenizer)
+    check_same_tokenizer(settings.teacher, data.tokenizer, data.path)
+    return teacher
+
+
+def planned_run(args: TrainingArguments, num_rows: int) -> tuple[int, float]:
+    """Returns how many optimizer steps and epochs a run over `num_rows` examples will have, as the Trainer counts."""
+    batches = math.ceil(num_rows / (args.train_batch_size * args.world_size))
+    steps_an_epoch = max(math.ceil(batches / args.gradient_accumulation_steps), 1)
+    if args.max_steps > 0:
+        return args.max_steps, args.max_steps / steps_an_epoch
+    return math.ceil(args.num_train_epochs * steps_an_epoch), args.num_train_epochs
+
+
+def build_distillation(settings: DistillationSettings, teacher: Any) -> Distillation | None:
+    """Returns the distillation that settings describe, or None where its weight is 0."""
+    if settings.weight == 0:
+        return None
+    return Distillation(
+        teacher,
+        weight=settings.weight,
+        temperature=settings.temperature,
+        start_epochs=settings.start_epochs,
+        start_share=settings.start_share,
+    )
+
+
 def build_rate(rate: float | str | RateSettings) -> rates.RateSchedule:
     """Returns the schedule that a rate setting means."""
     if isinstance(rate, RateSettings):
@@ -128,14 +190,27 @@ def build_rate(rate: float | str | RateSettings) -> rates.RateSchedule:
     return rates.one_token() if rate == "one" else rates.constant(float(rate))
 
 
-def build_score(settings: MaskingSettings) -> Score:
+def build_score(settings: MaskingSettings, teacher: Any = None) -> Score:
     """Returns a score by its name, or your own by `package.module:function`."""
     if settings.score == "uniform":
         return scores.uniform
+    if settings.score in MODEL_SCORES:
+        return _model_score(settings, teacher)
     module_name, colon, function_name = settings.score.partition(":")
     if not colon:
-        raise InputError(f"No score {settings.score!r}. Known: uniform; your own is written package.module:function.")
+        known = ", ".join(("uniform", *MODEL_SCORES))
+        raise InputError(f"No score {settings.score!r}. Known: {known}; your own is written package.module:function.")
     try:
         return getattr(import_module(module_name), function_name)
     except (ImportError, AttributeError) as error:
         raise InputError(f"The score {settings.score!r} cannot be imported: {error}.") from None
+
+
+def _model_score(settings: MaskingSettings, teacher: Any) -> Score:
+    kind = {"entropy": scores.Entropy, "surprisal": scores.Surprisal}[settings.score]
+    if settings.source == "self":
+        return kind(folds=settings.folds)
+    if settings.source == "teacher":
+        return kind(teacher, folds=settings.folds)
+    switch = {"epochs": settings.teacher_epochs, "steps": settings.teacher_steps, "share": settings.teacher_share}
+    return kind(teacher, folds=settings.folds, **switch)

@@ -58,6 +58,10 @@ class Checkpoints:
                 if control.should_log or control.should_save or control.should_training_stop:
                     trainer.raise_if_not_finite()
 
+            def on_train_begin(self, args, state, control, **kwargs):
+                if hasattr(checkpoints.score, "check_run"):
+                    checkpoints.score.check_run(state.max_steps, state.num_train_epochs)
+
             def on_save(self, args, state, control, **kwargs):
                 trainer.accelerator.wait_for_everyone()
                 if args.should_save:

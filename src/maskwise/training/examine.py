@@ -23,7 +23,7 @@ from maskwise.errors import InputError
 from maskwise.masking.noise import Stream, mix_int
 from maskwise.models.sparse import SparseHead
 from maskwise.progress import Progress
-from maskwise.training.build import load_checkpoint
+from maskwise.training.build import check_same_tokenizer, load_checkpoint, load_tokenizer
 from maskwise.training.exam import EXAM_SEED, ExamResult, exam_table, freeze_exam, grade_model, grade_unigram
 
 WINDOW_WORDS = 48
@@ -90,29 +90,6 @@ def examine(checkpoints: Sequence[str], data_folder: Path, *, blocks: int = 1024
             results[name] = grade_model(load_checkpoint(name, data.tokenizer), exam)
             progress.advance()
     return ExamReport(results)
-
-
-def check_same_tokenizer(checkpoint: str, tokenizer: Any, data_folder: Path) -> None:
-    """Raises InputError where a checkpoint carries a tokenizer with another vocabulary."""
-    own = load_tokenizer(checkpoint)
-    if own.get_vocab() != tokenizer.get_vocab():
-        raise InputError(
-            f"{checkpoint} and {data_folder} have different vocabularies ({len(own):,} and {len(tokenizer):,} tokens), so "
-            "their losses per token cannot be compared. Use --words SOURCE: whole words, in nats a character."
-        )
-
-
-def load_tokenizer(checkpoint: str) -> Any:
-    """Returns a checkpoint's fast tokenizer; raises InputError where there is none."""
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"The checkpoint {checkpoint!r} has no tokenizer: {str(error).splitlines()[0]}") from None
-    if not tokenizer.is_fast:
-        raise InputError(f"The tokenizer of {checkpoint!r} is not a fast one, which word boundaries need.")
-    return tokenizer
 
 
 def examine_words(checkpoints: Sequence[str], sources: Sequence[str], *, windows: int = 1024, show: bool = True) -> WordReport:

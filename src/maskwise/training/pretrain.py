@@ -15,7 +15,9 @@ from maskwise.config import PretrainSettings, merge
 from maskwise.data.blocks import DataFolder, open_data
 from maskwise.progress import Progress
 from maskwise.training import runs
-from maskwise.training.build import build_masker, load_model, trainer_defaults, training_arguments
+from maskwise.training.build import (
+    build_distillation, build_masker, load_model, load_teacher, planned_run, trainer_defaults, training_arguments,
+)  # fmt: skip
 from maskwise.training.card import model_card
 from maskwise.training.checkpoints import write_whole
 from maskwise.training.exam import ExamResult, exam_table, freeze_exam, grade_unigram
@@ -44,12 +46,21 @@ def pretrain(settings: PretrainSettings, out: str | Path, *, resume: bool = Fals
     settings = settings.model_copy(update={"trainer": merge(trainer_defaults(settings.model.preset), settings.trainer)})
     args = training_arguments(settings, out)
     model = load_model(settings, data)
-    masker = build_masker(settings.masking, data.tokenizer, seed=settings.seed)
+    teacher = load_teacher(settings, data)
+    masker = build_masker(settings.masking, data.tokenizer, seed=settings.seed, teacher=teacher)
+    if hasattr(masker.score, "check_run"):
+        masker.score.check_run(*planned_run(args, len(data.train)))
     exam = freeze_exam(data.valid, data.tokenizer, data.token_counts, blocks=settings.data.exam_blocks)
     if first:
         runs.open_run(out, settings, resume=resume)
     trainer = MaskingTrainer(
-        model, args, masker=masker, train_dataset=data.train, eval_dataset=exam, processing_class=data.tokenizer
+        model,
+        args,
+        masker=masker,
+        distillation=build_distillation(settings.distillation, teacher),
+        train_dataset=data.train,
+        eval_dataset=exam,
+        processing_class=data.tokenizer,
     )
     trainer.remove_callback(PrinterCallback)
     checkpoint = newest_checkpoint(trainer, out) if resume else None

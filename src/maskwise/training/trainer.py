@@ -6,7 +6,7 @@ Shapes: B sequences, T positions, R labelled rows, V vocabulary.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -19,8 +19,9 @@ from maskwise.errors import InputError
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.linear_loss import linear_mlm_loss
 from maskwise.masking.losses import mlm_loss
-from maskwise.models.sparse import SparseHead
+from maskwise.models.sparse import DecoderInputs, SparseHead
 from maskwise.training.checkpoints import Checkpoints
+from maskwise.training.distill import Distillation
 from maskwise.training.exam import Exam, ExamResult, freeze_exam, grade_model, sum_over_ranks
 from maskwise.training.masker import Masker, Moment, pad_batch
 
@@ -46,6 +47,7 @@ class MaskingTrainer(Trainer):
         args: TrainingArguments | None = None,
         *,
         masker: Masker,
+        distillation: Distillation | None = None,
         train_dataset: Any = None,
         eval_dataset: Any = None,
         **kwargs: Any,
@@ -66,7 +68,9 @@ class MaskingTrainer(Trainer):
             compute_loss_func=self._loss,
             **kwargs,
         )
-        self.masker = masker
+        self.masker, self.distillation = masker, distillation
+        self._decoder_inputs: Callable[[], DecoderInputs] | None = None
+        self._teacher_RV: Tensor | None = None
         self.head = SparseHead(self.model)
         self._first_bad_step: Tensor | None = None
         if hasattr(masker.score, "bind"):
@@ -78,14 +82,14 @@ class MaskingTrainer(Trainer):
         return super().get_batch_samples(map(self._mask, epoch_iterator), num_batches, device)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch=None):
-        """Runs the model's head on the labelled rows only, and where it ends in a plain decoder, without logits.
-
-        Sharded weights (FSDP, DeepSpeed) are whole only inside the model's own forward: there it makes the logits.
-        """
-        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
-        linear = not sharded and self.head.is_linear({k: v for k, v in inputs.items() if k != "labels"})
-        around = self.head.before_decoder if linear else self.head.only
-        with around(inputs["labels"] != IGNORE) as self._decoder_inputs:
+        """Runs the model's head on the labelled rows only, and where it ends in a plain decoder, without logits."""
+        masked = {key: value for key, value in inputs.items() if key != "labels"}
+        rows_BT = inputs["labels"] != IGNORE
+        distilled = self.distillation is not None and self.distillation.is_on(self._moment())
+        self._teacher_RV = self.distillation.teacher_logits(masked, rows_BT) if distilled else None
+        # Sharded weights (FSDP, DeepSpeed) are whole only inside the model's own forward: there it makes the logits.
+        streamed = not (distilled or self.is_fsdp_enabled or self.is_deepspeed_enabled) and self.head.is_linear(masked)
+        with (self.head.before_decoder if streamed else self.head.only)(rows_BT) as self._decoder_inputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
     def evaluate(self, eval_dataset: Any = None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
@@ -115,10 +119,12 @@ class MaskingTrainer(Trainer):
             )
 
     def _mask(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        progress = self.state.global_step / max(self.state.max_steps, 1)
-        moment = Moment(int(self.state.epoch or 0), self.state.global_step, progress)
         with self.compute_loss_context_manager():
-            return self.masker(self._prepare_inputs(batch), moment)
+            return self.masker(self._prepare_inputs(batch), self._moment())
+
+    def _moment(self) -> Moment:
+        progress = self.state.global_step / max(self.state.max_steps, 1)
+        return Moment(int(self.state.epoch or 0), self.state.global_step, progress)
 
     def _loss(self, outputs: Any, labels_BT: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
         targets_R = labels_BT[labels_BT != IGNORE]
@@ -126,9 +132,14 @@ class MaskingTrainer(Trainer):
             loss = linear_mlm_loss(*self._decoder_inputs(), targets_R, num_items_in_batch)
         else:
             logits = outputs["logits"] if isinstance(outputs, dict) else outputs[0]
-            loss = mlm_loss(logits.reshape(-1, logits.shape[-1]), targets_R, num_items_in_batch)
+            loss = self._dense_loss(logits.reshape(-1, logits.shape[-1]), targets_R, num_items_in_batch)
         self._note_if_not_finite(loss.detach())
         return loss
+
+    def _dense_loss(self, logits_RV: Tensor, targets_R: Tensor, num_labelled: Tensor | int | None) -> Tensor:
+        if self.distillation is None or self._teacher_RV is None:
+            return mlm_loss(logits_RV, targets_R, num_labelled)
+        return self.distillation.loss(logits_RV, self._teacher_RV, targets_R, num_labelled)
 
     def _note_if_not_finite(self, loss: Tensor) -> None:
         """Keeps the first bad step on the device: a look at every loss would stall a GPU."""

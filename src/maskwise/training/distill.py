@@ -1,0 +1,60 @@
+"""Distillation beside masking: when the teacher's predictions are part of the loss, and what they are.
+
+Shapes: B sequences, T positions, R labelled rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from maskwise.errors import InputError
+from maskwise.masking.losses import distillation_loss, mlm_loss
+from maskwise.models.sparse import SparseHead
+from maskwise.training.masker import Moment
+
+
+class Distillation:
+    """(1 - weight) gold + weight T^2 KL(teacher || student) over the labelled rows, both seeing the same masked input.
+
+    The teacher runs in eval mode, without gradient, and its head on the labelled rows only. `start_epochs` or
+    `start_share` (of the run) put it off; until then the loss is the gold one. Source: entropy paper 3.6, which gives
+    both halves equal weight. Raises InputError for a weight outside [0, 1] or two starts.
+    """
+
+    def __init__(
+        self,
+        teacher: nn.Module,
+        *,
+        weight: float = 0.5,
+        temperature: float = 1.0,
+        start_epochs: int | None = None,
+        start_share: float | None = None,
+    ) -> None:
+        if not 0 <= weight <= 1:
+            raise InputError(f"The distillation weight is a share of the loss, from 0 to 1; found {weight:g}.")
+        if start_epochs is not None and start_share is not None:
+            raise InputError("Give the start of distillation once: start_epochs or start_share.")
+        self.teacher = SparseHead(teacher.eval().requires_grad_(False))
+        self.weight, self.temperature = weight, temperature
+        self.start_epochs, self.start_share = start_epochs, start_share
+
+    def is_on(self, moment: Moment) -> bool:
+        """Returns True once the start is reached."""
+        if self.start_epochs is not None:
+            return moment.epoch >= self.start_epochs
+        return moment.progress >= (self.start_share or 0.0)
+
+    def teacher_logits(self, inputs: Mapping[str, Tensor], rows_BT: Tensor) -> Tensor:
+        """Returns the teacher's logits [R, V] of the labelled rows."""
+        with torch.no_grad():
+            return self.teacher.logits(inputs, rows_BT)
+
+    def loss(self, student_RV: Tensor, teacher_RV: Tensor, targets_R: Tensor, num_labelled: Any = None) -> Tensor:
+        """Returns the mixed loss in nats a labelled token."""
+        gold = mlm_loss(student_RV, targets_R, num_labelled)
+        taught = distillation_loss(student_RV, teacher_RV, num_labelled, self.temperature)
+        return (1 - self.weight) * gold + self.weight * taught
