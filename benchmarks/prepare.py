@@ -2,8 +2,9 @@
 
 Both read the same compressed file with the same reader, use the same tokenizer and as many processes, and write Arrow
 files. Turns alternate, each in a fresh process, timed from after the imports. The second ratio leaves out the stock
-way's time for making the data set of texts, which ours does as it goes and is charged for. Peak memory is the resident size of a process and its
-children together, sampled 20 times a second (pages of mapped files count, shared pages count once for each).
+way's time for making the data set of texts, which ours does as it goes and is charged for. Peak memory is the resident
+size of a process and its children together, sampled 20 times a second (pages of mapped files count, shared pages
+count once for each process).
 
     MASKWISE_DATA=... python benchmarks/prepare.py --turns 3
 
@@ -38,7 +39,7 @@ def read_documents(path: Path) -> list[str]:
 
 
 def stock(corpus: Path, vocabulary: Path, out: Path, processes: int) -> tuple[int, float]:
-    """run_mlm without --line_by_line, a document a row; returns the tokens, and the seconds until the texts lay ready."""
+    """run_mlm without --line_by_line, a document a row; returns the tokens and the seconds until texts lay ready."""
     from datasets import Dataset
 
     from maskwise.data.tokenizer import load_tokenizer
@@ -108,7 +109,7 @@ def turn(work: Callable[..., tuple[int, float]], connection, arguments: tuple, o
 def measured(
     work: Callable[..., tuple[int, float]], corpus: Path, vocabulary: Path, processes: int, **options
 ) -> tuple[float, float, int, float]:
-    """Returns (seconds, those until texts lay ready, tokens, peak GB) of one turn in a fresh process and an empty folder."""
+    """Returns (seconds, those until texts lay ready, tokens, peak GB) of a turn in a fresh process and empty folder."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     out = Path(tempfile.mkdtemp(prefix="bench-prepare-"))
