@@ -43,7 +43,9 @@ class Progress:
             self._last_line_at = time.monotonic()
             print(self._plain_line(), file=sys.stderr, flush=True)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.stop()
         elif self.show and kind is None:
@@ -60,13 +62,12 @@ class Progress:
     def _plain_line(self) -> str:
         parts = [f"{self.title}: {self.done:,.0f}"]
         if self.total:
-            left = (self.total - self.done) / max(self.rate, 1e-9)
             parts = [f"{self.title}: {self.done:,.0f} of {self.total:,.0f} ({self.done / self.total:.0%})"]
         parts.append(self._rate_text())
         if self.total and self.done < self.total:
-            parts.append(f"{format_seconds(left)} left")
-        elif self.show:
-            parts.append(f"{format_seconds(time.monotonic() - self._started_at)}")
+            parts.append(f"{format_seconds((self.total - self.done) / max(self.rate, 1e-9))} left")
+        else:
+            parts.append(format_seconds(time.monotonic() - self._started_at))
         return ", ".join(parts + ([self.note] if self.note else []))
 
     def _open_bar(self) -> None:

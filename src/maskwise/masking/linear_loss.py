@@ -14,8 +14,14 @@ import torch
 from torch import Tensor
 
 from maskwise.masking.tiles import (
-    SMALLEST_EXPONENT, Kernel, Tiling, bfloat16_halves, bfloat16_pairs, column_slices, exp_inline,
-)  # fmt: skip
+    SMALLEST_EXPONENT,
+    Kernel,
+    Tiling,
+    bfloat16_halves,
+    bfloat16_pairs,
+    column_slices,
+    exp_inline,
+)
 
 COLUMN_MULTIPLE = 64
 
@@ -65,8 +71,8 @@ class _LinearLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *scale: Any) -> Any:
         # In place: backward runs once, and the weight's gradient is the largest tensor of the step.
-        grads = (gradient.mul_(scale[0]).to(dtype) for gradient, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True))
-        return *grads, None, None, None
+        kept = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        return *(gradient.mul_(scale[0]).to(dtype) for gradient, dtype in kept), None, None, None
 
 
 def _loss_and_gradients(

@@ -6,7 +6,6 @@ micro-batches and ranks that share one count add up to the loss of the whole bat
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 

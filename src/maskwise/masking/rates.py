@@ -40,7 +40,8 @@ def linear(start: float, end: float) -> RateSchedule:
     >>> round(linear(0.3, 0.15)(0.5), 6)
     0.225
     """
-    _check(start), _check(end)
+    _check(start)
+    _check(end)
     return lambda progress: start + (end - start) * _clip(progress)
 
 
@@ -50,8 +51,24 @@ def cosine(start: float, end: float) -> RateSchedule:
     >>> round(cosine(0.3, 0.1)(0.5), 6)
     0.2
     """
-    _check(start), _check(end)
+    _check(start)
+    _check(end)
     return lambda progress: end + (start - end) * (1 + math.cos(math.pi * _clip(progress))) / 2
+
+
+def rate_at(schedule: RateSchedule, progress: float) -> float:
+    """Returns the rate of a schedule; raises InputError where it is no share below 1 (0 is one token a sequence).
+
+    >>> rate_at(linear(0.3, 0.1), 0.5), rate_at(one_token(), 0.5)
+    (0.2, 0.0)
+    """
+    rate = schedule(progress)
+    if not 0 <= rate < 1:
+        raise InputError(
+            f"The rate schedule gave {rate} at progress {progress:g}. A masking rate is a share from 0 (one token a "
+            "sequence) to below 1."
+        )
+    return rate
 
 
 def budget(num_eligible_B: Tensor, rate: float) -> Tensor:

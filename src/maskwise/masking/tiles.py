@@ -112,7 +112,7 @@ def exp_inline(x: Tensor) -> Tensor:
 
 
 def bfloat16_pairs(even_RC: Tensor, odd_RC: Tensor) -> Tensor:
-    """Returns two non-negative float32 halves as one bfloat16 tile, rounded to nearest even: undoes `bfloat16_halves`."""
+    """Returns two non-negative float32 halves as one bfloat16 tile, rounded to even: undoes `bfloat16_halves`."""
     even_bits, odd_bits = (_rounded_bits(part_RC.view(torch.int32)) for part_RC in (even_RC, odd_RC))
     return ((even_bits >> 16) | (odd_bits & -65536)).view(torch.bfloat16)
 
@@ -127,7 +127,7 @@ def _compiled(
 ) -> Callable[..., Any]:
     """Returns the kernel compiled for one width of tile and any number of rows, or the plain one where that fails."""
     on_cpu = device.type == "cpu"
-    options = {"cpp.enable_floating_point_contract_flag": "fast"} if on_cpu else {}
+    options: dict[str, Any] = {"cpp.enable_floating_point_contract_flag": "fast"} if on_cpu else {}
     # Autocast is off inside: it changes nothing there, but every change of it would compile again.
     unchanging = torch.autocast(device.type, enabled=False)
     run = unchanging(torch.compile(kernel.on_cpu if on_cpu else kernel.plain, fullgraph=True, options=options))
