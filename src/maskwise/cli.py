@@ -130,6 +130,28 @@ def exam(
 
 
 @app.command()
+def preview(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The text, or - to read it from stdin.")],
+    model: Annotated[str, typer.Option(metavar="CKPT", help="The masked language model that scores it.")],
+    rate: Annotated[float, typer.Option(help="The share of tokens to mask.")] = 0.15,
+    folds: Annotated[int | None, typer.Option(help="Score each token masked, in this many passes. [default: unmasked]")] = None,
+    window: Annotated[int | None, typer.Option(help="Tokens scored together, special ones included. [default: 128]")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page to look at, in place of the terminal.")] = None,
+) -> None:
+    """Show each token's entropy, and what each strategy would mask."""
+    from maskwise.training.preview import preview, read_text
+    from maskwise.training.preview_page import write_page
+    from maskwise.training.preview_terminal import print_preview
+
+    shown = preview(read_text(text), model, rate=rate, folds=folds, window=window)
+    if html:
+        write_page(shown, html)
+        print(f"The page is in {html}.")
+    else:
+        print_preview(shown)
+
+
+@app.command()
 def recipes(name: Annotated[str | None, typer.Argument(help="Show this recipe's settings.")] = None) -> None:
     """List the recipes, or show one."""
     import tomli_w

@@ -1,0 +1,102 @@
+"""A preview as one HTML page that needs nothing else: the strategy and the rate are switched in place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from maskwise.errors import InputError
+from maskwise.training.checkpoints import write_whole
+from maskwise.training.preview import STRATEGIES, Piece, Preview, Scale, Window
+
+NOISE_STEPS = 2**24
+
+
+def write_page(preview: Preview, path: Path) -> None:
+    """Writes a preview's page; raises InputError where the file cannot be written."""
+    try:
+        write_whole(path, page(preview))
+    except OSError as error:
+        raise InputError(
+            f"The page cannot be written to {path}: {error.strerror}. Give a file in a folder that exists."
+        ) from None
+
+
+def page(preview: Preview) -> str:
+    """Returns a preview as a self-contained HTML page.
+
+    Its script picks tokens exactly as `Masker` does, from the float32 scores and the noise that the page carries. The
+    address may name what is shown: `page.html#strategy=mid&rate=0.3`.
+    """
+    scale = preview.scale()
+    template = Template(files("maskwise.training").joinpath("preview.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        checkpoint=escape(preview.checkpoint),
+        scored=f"scored masked, in {preview.folds} folds" if preview.folds else "scored unmasked",
+        amount=_amount(preview),
+        low=f"{scale.low:.1f}",
+        middle=f"{(scale.low + scale.high) / 2:.1f}",
+        high=f"{scale.high:.1f}",
+        windows="\n".join(_windows(preview, scale)),
+        data=_json({"rate": preview.rate, "strategies": STRATEGIES, "windows": [_data(w) for w in preview.windows]}),
+    )
+
+
+def _amount(preview: Preview) -> str:
+    tokens, windows = f"{preview.num_tokens:,} tokens", len(preview.windows)
+    return tokens if windows == 1 else f"{tokens} in {windows:,} windows, the budget spent in each"
+
+
+def _windows(preview: Preview, scale: Scale) -> Iterator[str]:
+    last = len(preview.windows)
+    for number, window in enumerate(preview.windows, 1):
+        heading = f"<h2>Window {number} of {last}</h2>" if last > 1 else ""
+        after = escape(preview.after) if number == last else ""
+        tokens = "".join(_tokens(window, scale))
+        yield f'<section class="window">{heading}<p class="text">{tokens}{after}</p><div class="curve"></div></section>'
+
+
+def _tokens(window: Window, scale: Scale) -> Iterator[str]:
+    rows = zip(window.pieces, window.may_mask_N.tolist(), window.entropy_N.tolist(), strict=True)
+    for piece, may_mask, entropy in rows:
+        kind = "token continues" if piece.continues else "token"
+        place = f' style="--at:{scale.at(entropy):.4f}"' if may_mask else ""
+        yield f'{escape(piece.before)}<span class="{kind}"{place}>{escape(_shown(piece))}</span>'
+
+
+def _shown(piece: Piece) -> str:
+    """The token's own text; a token that covers no character of its own is shown by its name in the vocabulary."""
+    return piece.text if piece.text.strip() else piece.text + (piece.name if not piece.text else "\N{RETURN SYMBOL}")
+
+
+def _data(window: Window) -> dict[str, Any]:
+    """The scores in the shortest decimals that give the same float32 back, so no order and no tie is lost."""
+    may_mask = window.may_mask_N.tolist()
+    return {
+        "entropy": [value if maskable else None for value, maskable in zip(_shortest(window.entropy_N), may_mask)],
+        "surprisal": [round(value, 3) for value in window.surprisal_N.tolist()],
+        "noise": (window.noise_N * NOISE_STEPS).long().tolist(),
+        "name": [piece.name for piece in window.pieces],
+    }
+
+
+def _shortest(values_N: Tensor) -> list[float]:
+    return [float(str(np.float32(value))) for value in values_N.tolist()]
+
+
+def _json(values: dict[str, Any]) -> str:
+    """JSON that can stand in a script element: nothing in it opens or closes a tag."""
+    return (
+        json.dumps(values, separators=(",", ":"))
+        .replace("<", "\\u003c")
+        .replace(">", "\\u003e")
+        .replace("&", "\\u0026")
+    )
