@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.pick import STRATEGIES
-from maskwise.training.masker import UNITS, Masker, Moment, Score
+from maskwise.training.masker import UNITS, Masker, Moment, Score, padding_id
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -149,7 +149,7 @@ def make_batch(
         return torch.tensor([f + row if side == "left" else row + f for f, row in zip(fills, values, strict=True)])
 
     return {
-        "input_ids": pad(rows, tokenizer.pad_token_id or 0),
+        "input_ids": pad(rows, padding_id(tokenizer)),
         "attention_mask": pad([[1] * len(row) for row in rows], 0),
         "word_ids": pad(word_ids, -1),
         "example_id": torch.tensor(example_ids),

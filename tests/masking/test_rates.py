@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskwise.errors import InputError
-from maskwise.masking.rates import budget, constant, cosine, linear, one_token
+from maskwise.masking.rates import budget, constant, cosine, linear, one_token, rate_at
 
 rates = st.floats(0.001, 0.999)
 
@@ -48,3 +48,10 @@ def test_a_rate_outside_zero_to_one_is_an_error_that_says_how_to_write_it(rate):
     for schedule in (constant, lambda r: linear(r, 0.2), lambda r: linear(0.2, r), lambda r: cosine(r, 0.2)):
         with pytest.raises(InputError, match=rf"between 0 and 1; found {rate}. Write 15% as 0.15"):
             schedule(rate)
+
+
+@pytest.mark.parametrize("rate", [1, 1.5, 15, -0.1, math.nan])
+def test_a_schedule_that_gives_no_share_is_an_error_that_says_what_it_gave_and_when(rate):
+    with pytest.raises(InputError, match=rf"gave {rate} at progress 0.25"):
+        rate_at(lambda progress: rate, 0.25)
+    assert rate_at(one_token(), 0.25) == 0.0

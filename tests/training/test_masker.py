@@ -137,6 +137,18 @@ def test_unknown_words_are_masked_like_any_other_text(tiny_tokenizer):
     assert picks(Masker(uniform, tiny_tokenizer, rate=0.9), batch).tolist() == [[False, True, True, False]]
 
 
+@pytest.mark.parametrize("role", ["pad_token", "cls_token", "sep_token", "bos_token", "eos_token"])
+def test_an_unknown_token_that_has_another_role_too_is_never_masked(role):
+    """GPT-2's way, one token for all: padding or [CLS] would be masked, and learned, as if it were text."""
+    words = models.WordLevel({"<s>": 0, "<mask>": 1, "a": 2, "b": 3}, unk_token="<s>")
+    names = {"unk_token": "<s>", "mask_token": "<mask>", role: "<s>"}
+    shared = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(words), **names)
+    assert Vocabulary.of(shared).eligible_V.tolist() == [False, False, True, True]
+    del names[role]
+    alone = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(words), **names)
+    assert Vocabulary.of(alone).eligible_V.tolist() == [True, False, True, True]
+
+
 def test_the_rate_follows_its_schedule_over_the_progress_of_the_run(tiny_tokenizer):
     masker, batch = Masker(uniform, tiny_tokenizer, rate=rates.linear(0.3, 0.1)), blocks(3, num_tokens=100)
     found = [
@@ -366,11 +378,20 @@ def test_a_score_of_the_wrong_shape_says_both_shapes(tiny_tokenizer):
         ({"corruption": (0.8, 0.1, 0.2)}, "add to 1; found 0.8 / 0.1 / 0.2"),
         ({"rate": 15}, "between 0 and 1; found 15"),
         ({"rate": 0.0}, "between 0 and 1; found 0.0"),
+        ({"rate": rates.one_token(), "spend": "bernoulli"}, "an exact budget.*Use spend='exact'"),
+        ({"rate": lambda progress: 15}, "schedule gave 15 at progress 0"),
     ],
 )
 def test_a_wrong_setting_is_an_error_that_says_what_there_is(tiny_tokenizer, arguments, message):
     with pytest.raises(InputError, match=message):
         Masker(uniform, tiny_tokenizer, **arguments)
+
+
+def test_a_schedule_that_leaves_the_shares_during_the_run_is_an_error_that_says_when(tiny_tokenizer):
+    masker = Masker(uniform, tiny_tokenizer, rate=lambda progress: 0.5 + progress)
+    assert picks(masker, blocks(1)).any()
+    with pytest.raises(InputError, match=r"gave 1\.0 at progress 0\.5"):
+        masker(blocks(1), Moment(0, 0, 0.5))
 
 
 def test_a_tokenizer_without_a_mask_token_is_an_error():

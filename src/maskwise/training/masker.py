@@ -6,8 +6,8 @@ Shapes: B sequences, T positions, V vocabulary.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from maskwise.masking import noise
 from maskwise.masking.corrupt import Corrupted, Corruption, corrupt
 from maskwise.masking.noise import Stream
 from maskwise.masking.pick import check_strategy, pick, pick_independently, proportional_probabilities
-from maskwise.masking.rates import RateSchedule, budget, constant
+from maskwise.masking.rates import ONE_TOKEN_RATE, RateSchedule, budget, constant, rate_at
 from maskwise.masking.units import Units, span_units, token_units, word_units
 
 if TYPE_CHECKING:
@@ -51,8 +51,9 @@ class Vocabulary(NamedTuple):
     def of(cls, tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
         """Returns the vocabulary of `tokenizer`.
 
-        Special tokens are never masked, [UNK] excepted: it stands for a word of the text. Random replacements are
-        drawn from neither special nor [unused] tokens. Raises InputError where there is no mask token.
+        Special tokens are never masked, [UNK] excepted: it stands for a word of the text, unless the token has
+        another role too, such as [PAD]'s. Random replacements are drawn from neither special nor [unused] tokens.
+        Raises InputError where there is no mask token.
         """
         if tokenizer.mask_token_id is None:
             raise InputError(
@@ -63,10 +64,10 @@ class Vocabulary(NamedTuple):
         special = set(tokenizer.all_special_ids)
         eligible_V, ordinary_V = torch.ones(size, dtype=torch.bool), torch.ones(size, dtype=torch.bool)
         ordinary_V[list(special)] = False
-        eligible_V[list(special - {tokenizer.unk_token_id})] = False
+        eligible_V[list(special - _unknown_word_ids(tokenizer))] = False
         ordinary_V[[i for token, i in tokenizer.get_vocab().items() if re.fullmatch(r"\[unused\d+\]", token)]] = False
-        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-        return cls(tokenizer.mask_token_id, pad, eligible_V, ordinary_V.nonzero().flatten())
+        mask_token_id = cast(int, tokenizer.mask_token_id)
+        return cls(mask_token_id, padding_id(tokenizer), eligible_V, ordinary_V.nonzero().flatten())
 
     def to(self, device: torch.device) -> Vocabulary:
         """Returns the same vocabulary on `device`."""
@@ -80,12 +81,12 @@ class Masker:
     `score(batch) -> [B, T]` says how much each token is worth masking; it sees the batch with more keys:
     `eligible` [B, T], `moment` (a `Moment`), `example_id` [B] and `mask_token_id`. `unit`: token, word or span.
     `pick`: see `maskwise.pick`, or `alternating` (a fair coin per step between high and low). `rate`: a share, or a
-    schedule from `maskwise.masking.rates`. `spend`: `exact` (k tokens a sequence), `bernoulli` (each unit on its own) or `as-scored`
-    (the score is the probability of being masked). The mask of an example depends on (`seed`, epoch, example id) and
-    on nothing else.
+    schedule from `maskwise.masking.rates`. `spend`: `exact` (k tokens a sequence), `bernoulli` (each unit on its
+    own) or `as-scored` (the score is the probability of being masked). The mask of an example depends on (`seed`,
+    epoch, example id) and on nothing else.
 
-    Raises InputError for a tokenizer without mask token, an unknown name, a rate outside (0, 1), shares that do not
-    add to 1, and for scores that are not finite, with the row.
+    Raises InputError for a tokenizer without mask token, an unknown name, a rate outside (0, 1), one token a sequence
+    spent as Bernoulli, shares that do not add to 1, and for scores that are not finite, with the row.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Masker:
             raise InputError(f"spend={spend!r} draws each unit on its own, so it needs pick='sample'; found {pick!r}.")
         self.score, self.unit, self.pick, self.spend, self.sharpness = score, unit, pick, spend, sharpness
         self.rate: RateSchedule = rate if callable(rate) else constant(rate)
+        self._rate_at(0.0)
         self.corruption = Corruption(*corruption).check()
         self.seed = seed
         self.tokenizer = tokenizer
@@ -154,7 +156,7 @@ class Masker:
         moment: Moment = batch["moment"]
         units = self._units(batch)
         noise_BT = self._noise(batch, Stream.PICK)
-        rate = self.rate(moment.progress)
+        rate = self._rate_at(moment.progress)
         if self.spend == "as-scored":
             return pick_independently(scores_BT, units, noise_BT), units
         if self.spend == "bernoulli":
@@ -165,6 +167,15 @@ class Masker:
             strategy = "high" if noise.coin(self.seed, moment.step) else "low"
         budget_B = budget((units.atoms_BT >= 0).sum(dim=-1), rate)
         return pick(scores_BT, units, budget_B, noise_BT, strategy, self.sharpness), units
+
+    def _rate_at(self, progress: float) -> float:
+        rate = rate_at(self.rate, progress)
+        if rate == ONE_TOKEN_RATE and self.spend == "bernoulli":
+            raise InputError(
+                "One token a sequence is an exact budget, and spend='bernoulli' draws each unit on its own: at rate 0 "
+                "nothing would be masked. Use spend='exact', or a rate above 0."
+            )
+        return rate
 
     def _units(self, batch: Mapping[str, Any]) -> Units:
         if self.unit == "token":
@@ -199,7 +210,12 @@ class Masker:
         return noise.uniform_noise(self.seed, batch["moment"].epoch, batch["example_id"], positions_BT, stream)
 
 
-def pad_batch(rows: list[Mapping[str, Any]], pad_token_id: int) -> dict[str, Tensor]:
+def padding_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Returns the id of the padding token, 0 where there is none: the attention mask hides it in any case."""
+    return 0 if tokenizer.pad_token_id is None else cast(int, tokenizer.pad_token_id)
+
+
+def pad_batch(rows: Sequence[Mapping[str, Any]], pad_token_id: int) -> dict[str, Tensor]:
     """Returns rows of `input_ids` (with `word_ids`, `example_id` where present) as padded int64 tensors.
 
     `attention_mask` is there only if something was padded: full blocks need none, and attention is faster without.
@@ -222,7 +238,7 @@ def pad_batch(rows: list[Mapping[str, Any]], pad_token_id: int) -> dict[str, Ten
     return batch
 
 
-def _attention_mask(rows: list[Mapping[str, Any]], lengths: list[int]) -> Tensor:
+def _attention_mask(rows: Sequence[Mapping[str, Any]], lengths: list[int]) -> Tensor:
     mask_BT = torch.zeros((len(rows), max(lengths)), dtype=torch.int64)
     for i, row in enumerate(rows):
         mask_BT[i, : lengths[i]] = torch.as_tensor(row.get("attention_mask", [1] * lengths[i]))
@@ -245,7 +261,7 @@ class MaskingCollator:
         """Makes every worker, running ones too, mask for `epoch` from its next batch on."""
         self._epoch.fill_(epoch)
 
-    def __call__(self, rows: list[Mapping[str, Any]]) -> dict[str, Tensor]:
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Returns one padded, masked batch with `labels`."""
         epoch = int(self._epoch)
         if epoch < 0:
@@ -271,6 +287,13 @@ class MaskingCollator:
                 self.next_epoch += 1
 
         return SetEpoch()
+
+
+def _unknown_word_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    roles = dict(tokenizer.special_tokens_map)
+    unknown = roles.pop("unk_token", None)
+    is_text = unknown is not None and unknown not in roles.values()
+    return {cast(int, tokenizer.unk_token_id)} if is_text else set()
 
 
 def _check_finite(scores_BT: Tensor, eligible_BT: Tensor, example_ids_B: Tensor, score: Score) -> None:
