@@ -10,15 +10,20 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 
-if TYPE_CHECKING:
-    from maskwise.training.trainer import MaskingTrainer
-
 MARKER = "complete.json"
 SCORE_STATE = "score_state.pt"
+
+
+class WatchedTrainer(Protocol):
+    """What checkpoints need of a trainer: ranks that wait for each other, and a look at the losses so far."""
+
+    accelerator: Any
+
+    def raise_if_not_finite(self) -> None: ...
 
 
 class Checkpoints:
@@ -47,8 +52,8 @@ class Checkpoints:
         found = complete_checkpoints(Path(run_folder)) if run_folder else []
         return found[-1] if found else None
 
-    def for_trainer(self, trainer: MaskingTrainer):
-        """Returns the `TrainerCallback` that looks for bad losses before a save and finishes the checkpoint after it."""
+    def for_trainer(self, trainer: WatchedTrainer):
+        """Returns the `TrainerCallback` that looks for bad losses before a save and completes checkpoints after it."""
         from transformers import TrainerCallback
 
         checkpoints = self
@@ -62,7 +67,7 @@ class Checkpoints:
                 if hasattr(checkpoints.score, "check_run"):
                     checkpoints.score.check_run(state.max_steps, state.num_train_epochs)
 
-            def on_save(self, args, state, control, **kwargs):
+            def on_save(self, args: Any, state, control, **kwargs):
                 trainer.accelerator.wait_for_everyone()
                 if args.should_save:
                     checkpoints.finish(Path(args.output_dir) / f"checkpoint-{state.global_step}", state.global_step)

@@ -82,7 +82,9 @@ class ExamResult:
         return figures | {"tokens": self.num_tokens}
 
 
-def freeze_exam(rows: Any, tokenizer: Any, token_counts: np.ndarray | Tensor | None = None, *, blocks: int = 1024) -> Exam:
+def freeze_exam(
+    rows: Any, tokenizer: Any, token_counts: np.ndarray | Tensor | None = None, *, blocks: int = 1024
+) -> Exam:
     """Returns the exam over at most `blocks` rows of `rows`, evenly spaced: 15% of each at random, 100% [MASK].
 
     `rows[i]` has `input_ids`. `token_counts` [V] are the training text's; without them the rows' own are counted.
@@ -92,11 +94,12 @@ def freeze_exam(rows: Any, tokenizer: Any, token_counts: np.ndarray | Tensor | N
         raise InputError("There is no held-out text to make an exam of. Prepare the data with a larger --valid-share.")
     masker = Masker(uniform, tokenizer, rate=0.15, seed=EXAM_SEED)
     indices = np.unique(np.linspace(0, len(rows) - 1, min(blocks, len(rows))).round().astype(np.int64))
-    size = len(masker.vocabulary.eligible_V)
+    counts_V = torch.zeros(len(masker.vocabulary.eligible_V), dtype=torch.int64)
     if token_counts is None:
-        token_counts = sum(np.bincount(np.asarray(rows[int(i)]["input_ids"]), minlength=size) for i in indices)
-    counts_V = torch.zeros(size, dtype=torch.int64)
-    counts_V[: len(token_counts)] = torch.as_tensor(np.asarray(token_counts, dtype=np.int64))
+        for i in indices:
+            counts_V += torch.bincount(torch.as_tensor(rows[int(i)]["input_ids"]), minlength=len(counts_V))
+    else:
+        counts_V[: len(token_counts)] = torch.as_tensor(np.asarray(token_counts, dtype=np.int64))
     counts_V = counts_V * masker.vocabulary.eligible_V
     return Exam(rows, indices.tolist(), masker, frequency_quintiles(counts_V), counts_V)
 
@@ -115,7 +118,9 @@ def frequency_quintiles(counts_V: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def grade_model(model: Any, exam: Exam, *, head: SparseHead | None = None, share: tuple[int, int] = (0, 1)) -> ExamResult:
+def grade_model(
+    model: Any, exam: Exam, *, head: SparseHead | None = None, share: tuple[int, int] = (0, 1)
+) -> ExamResult:
     """Returns the model's grades, in eval mode and with its mode restored; `share` as in `Exam.batches`."""
     head = head or SparseHead(model)
     device = next(model.parameters()).device
@@ -176,6 +181,6 @@ def exam_table(results: Mapping[str, ExamResult]) -> str:
         lines.append([name, *cells, *(f"{result.grade('loss', q):.3f}" for q in range(NUM_QUINTILES))])
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     return "\n".join(
-        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths, strict=True)))
-        for line in lines
+        "  ".join([name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))])
+        for name, *cells in lines
     )

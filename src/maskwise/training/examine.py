@@ -19,7 +19,6 @@ from torch import Tensor
 
 from maskwise.data.blocks import open_data
 from maskwise.data.text import documents
-from maskwise.errors import InputError
 from maskwise.masking.noise import Stream, mix_int
 from maskwise.models.sparse import SparseHead
 from maskwise.progress import Progress
@@ -52,6 +51,15 @@ class WordGrade(NamedTuple):
     characters: int = 0
     hits: int = 0
     words: int = 0
+
+    def plus(self, other: WordGrade) -> WordGrade:
+        """Returns the sums over both."""
+        return WordGrade(
+            self.loss + other.loss,
+            self.characters + other.characters,
+            self.hits + other.hits,
+            self.words + other.words,
+        )
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,9 @@ def examine(checkpoints: Sequence[str], data_folder: Path, *, blocks: int = 1024
     return ExamReport(results)
 
 
-def examine_words(checkpoints: Sequence[str], sources: Sequence[str], *, windows: int = 1024, show: bool = True) -> WordReport:
+def examine_words(
+    checkpoints: Sequence[str], sources: Sequence[str], *, windows: int = 1024, show: bool = True
+) -> WordReport:
     """Returns whole-word grades of checkpoints with any tokenizers, over the first `windows` windows of the text.
 
     15% of the words of each window are masked, all pieces of each at once, the same words for every checkpoint.
@@ -105,7 +115,7 @@ def examine_words(checkpoints: Sequence[str], sources: Sequence[str], *, windows
             known = {i for i in questions if all(_knows(tokenizer, words[i]) for _, tokenizer in models.values())}
             skipped += len(questions) - len(known)
             for name, (head, tokenizer) in models.items():
-                results[name] = _add(results[name], _grade_window(head, tokenizer, words, sorted(known)))
+                results[name] = results[name].plus(_grade_window(head, tokenizer, words, sorted(known)))
             progress.advance()
     return WordReport(results, skipped)
 
@@ -153,7 +163,3 @@ def _encode(tokenizer: Any, words: list[str], asked: list[int]) -> tuple[Tensor,
         owner_of_character += [i if i in asked else -1] * len(word) + [-1]
     owners = [max(owner_of_character[start:end], default=-1) for start, end in encoding["offset_mapping"]]
     return torch.tensor(encoding["input_ids"]), torch.tensor(owners)
-
-
-def _add(left: WordGrade, right: WordGrade) -> WordGrade:
-    return WordGrade(*(a + b for a, b in zip(left, right, strict=True)))

@@ -101,7 +101,9 @@ def _check_same(out: Path, settings: PretrainSettings) -> None:
     changed = sorted(_flat(before).items() ^ _flat(now).items())
     if changed:
         keys = ", ".join(dict.fromkeys(key for key, _ in changed))
-        raise InputError(f"The run in {out} was started with other settings ({keys}). Resume it with those, or choose another --out.")
+        raise InputError(
+            f"The run in {out} was started with other settings ({keys}). Resume it with those, or choose another --out."
+        )
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:

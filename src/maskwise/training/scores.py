@@ -16,6 +16,7 @@ from maskwise.errors import InputError
 from maskwise.masking.entropy import RowStatistics, logit_statistics, row_statistics
 from maskwise.masking.noise import Stream, text_positions, uniform_noise
 from maskwise.models.sparse import SparseHead
+from maskwise.training.stored import Stored
 
 # Dense logits of models without a plain decoder are made for this many rows at a time.
 DENSE_ROWS = 512
@@ -29,7 +30,7 @@ def uniform(batch: Mapping[str, Any]) -> Tensor:
 class ModelScore:
     """A score that a language model gives: of a frozen teacher, of the model in training, or one after the other.
 
-    `teacher`: a model; without one the model in training scores, once `bind` has named it (MaskingTrainer does).
+    `teacher`: a model, or its `Stored` scores; without one the model in training scores, once `bind` has named it (MaskingTrainer does).
     With a teacher and one of `epochs`, `steps` or `share` (of the run), the teacher scores until then and the model in
     training afterwards. `folds`: None scores the unmasked text in one pass, as the paper does; K masks each K-th of
     the eligible tokens in turn and scores them masked, in K passes.
@@ -42,7 +43,7 @@ class ModelScore:
 
     def __init__(
         self,
-        teacher: nn.Module | None = None,
+        teacher: nn.Module | Stored | None = None,
         *,
         epochs: int | None = None,
         steps: int | None = None,
@@ -58,13 +59,16 @@ class ModelScore:
         if folds is not None and folds < 2:
             raise InputError(f"folds is the number of passes, at least 2; found {folds}. Leave it out for one pass.")
         self.epochs, self.steps, self.share, self.folds, self.compiled = epochs, steps, share, folds, compiled
-        self.teacher = SparseHead(teacher.eval().requires_grad_(False)) if teacher is not None else None
+        if isinstance(teacher, Stored):
+            self._check_stored(teacher)
+        live = teacher is not None and not isinstance(teacher, Stored)
+        self.teacher = SparseHead(teacher.eval().requires_grad_(False)) if live else teacher
         self.student: SparseHead | None = None
 
     def bind(self, model: nn.Module) -> None:
         """Names the model in training; raises InputError where a teacher has another vocabulary size."""
         self.student = SparseHead(model)
-        if self.teacher is not None:
+        if isinstance(self.teacher, SparseHead):
             check_same_vocabulary(self.teacher.model, model)
 
     def check_run(self, max_steps: int, num_epochs: float) -> None:
@@ -90,9 +94,19 @@ class ModelScore:
     def __call__(self, batch: Mapping[str, Any]) -> Tensor:
         """Returns the score [B, T] in nats; 0 where a token may not be masked."""
         head = self.teacher if self.source(batch["moment"]) == "teacher" else self.student
+        if isinstance(head, Stored):
+            return head(batch)
         if head is None:
             raise InputError(f"{type(self).__name__}() scores with the model in training: call bind(model) first.")
         return score_with(head, batch, self.statistic, folds=self.folds, compiled=self.compiled)
+
+    def _check_stored(self, stored: Stored) -> None:
+        wanted = self.statistic.removesuffix("_R")
+        if stored.statistic != wanted or self.folds is not None:
+            raise InputError(
+                f"{type(self).__name__} reads stored {wanted} of one unmasked pass; found {stored.statistic} in "
+                f"{stored.folder}, and folds = {self.folds}. Store {wanted} by maskwise annotate, and leave out folds."
+            )
 
     def _switch_text(self) -> str:
         named = (("epochs", self.epochs), ("steps", self.steps), ("share", self.share))
@@ -129,7 +143,7 @@ def check_same_vocabulary(teacher: nn.Module, student: nn.Module) -> None:
 def score_with(
     head: SparseHead, batch: Mapping[str, Any], statistic: str, *, folds: int | None = None, compiled: bool = True
 ) -> Tensor:
-    """Returns one of `RowStatistics` at every eligible token, [B, T] fp32, 0 elsewhere; the model's mode is restored."""
+    """Returns one of `RowStatistics` at every eligible token, [B, T] fp32, 0 elsewhere; restores the model's mode."""
     was_training = head.model.training
     head.model.eval()
     try:
