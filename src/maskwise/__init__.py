@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from maskwise.training.masker import Masker, MaskingCollator
     from maskwise.training.pretrain import pretrain
     from maskwise.training.scores import Entropy, Surprisal, uniform
+    from maskwise.training.stored import Stored
     from maskwise.training.trainer import MaskingTrainer
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Masker",
     "MaskingCollator",
     "MaskingTrainer",
+    "Stored",
     "Surprisal",
     "corrupt",
     "distillation_loss",
@@ -43,6 +45,7 @@ _MODULES = {
     "Masker": "training.masker",
     "MaskingCollator": "training.masker",
     "MaskingTrainer": "training.trainer",
+    "Stored": "training.stored",
     "Surprisal": "training.scores",
     "corrupt": "masking.corrupt",
     "distillation_loss": "masking.losses",

@@ -113,6 +113,21 @@ def pretrain(
 
 
 @app.command()
+def annotate(
+    data: Annotated[Path, typer.Option(help="A data folder made by `maskwise prepare`.")],
+    teacher: Annotated[str, typer.Option(metavar="CKPT", help="The frozen model that scores; it shares the tokenizer.")],
+    score: Annotated[str, typer.Option(help="entropy or surprisal.")] = "entropy",
+    batch_size: Annotated[int, typer.Option(help="Blocks scored at a time.")] = 32,
+    jobs: Annotated[int, typer.Option(help="Processes; the processor's threads are split among them.")] = 1,
+) -> None:
+    """Store a teacher's score of every training token beside the tokens, once; a stopped one goes on."""
+    from maskwise.training.annotate import annotate
+
+    folder = annotate(data, teacher, statistic=score, batch_size=batch_size, jobs=jobs)
+    print(f"The scores are in {folder}. To train from them: --teacher {teacher} --set masking.stored=true")
+
+
+@app.command()
 def exam(
     checkpoints: Annotated[list[str], typer.Argument(metavar="CKPT...", help="Run folders or checkpoints.")],
     data: Annotated[Path | None, typer.Option(help="The data folder whose held-out part is the exam.")] = None,

@@ -67,6 +67,18 @@ class MaskingSettings(_Section):
             raise ValueError(f"the three shares must be at least 0 and add to 1; they add to {sum(shares):g}")
         return shares
 
+    @model_validator(mode="after")
+    def _kept_scores_have_a_source(self) -> MaskingSettings:
+        by_model = self.score in MODEL_SCORES
+        if self.stored and (not by_model or self.source == "self" or self.folds is not None):
+            raise ValueError(
+                "stored = true reads a teacher's entropy or surprisal of one unmasked pass: "
+                "set such a score and source = 'teacher' or 'teacher-then-self', and leave out folds"
+            )
+        if self.refresh_epochs is not None and (not by_model or self.source != "self"):
+            raise ValueError("refresh_epochs needs the model's own score: entropy or surprisal, and source = 'self'")
+        return self
+
 
 class DataSettings(_Section):
     """What is read, and how much of the held-out part the exam takes."""

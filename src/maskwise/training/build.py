@@ -22,6 +22,7 @@ from maskwise.models.presets import build_model
 from maskwise.training import scores
 from maskwise.training.distill import Distillation
 from maskwise.training.masker import Masker, Score
+from maskwise.training.stored import Stored, open_stored
 
 PAPER_DEFAULTS = {"per_device_train_batch_size": 256, "learning_rate": 1e-4, "num_train_epochs": 25}
 SMALL_DEFAULTS = {"per_device_train_batch_size": 64, "learning_rate": 1e-3, "num_train_epochs": 1}
@@ -133,7 +134,7 @@ def load_tokenizer(checkpoint: str) -> Any:
 
 
 def build_masker(settings: MaskingSettings, tokenizer: Any, *, seed: int, teacher: Any = None) -> Masker:
-    """Returns the masker that settings describe; `teacher` is the model that `source` speaks of."""
+    """Returns the masker that settings describe; `teacher` is a model, or its `Stored` scores."""
     return Masker(
         build_score(settings, teacher),
         tokenizer,
@@ -153,12 +154,23 @@ def load_teacher(settings: PretrainSettings, data: DataFolder) -> Any:
     Raises InputError where it does not load, has no masked-LM head, or has another vocabulary than the data.
     """
     masking = settings.masking
-    scores_live = masking.score in MODEL_SCORES and masking.source != "self"
+    scores_live = masking.score in MODEL_SCORES and masking.source != "self" and not masking.stored
     if settings.teacher is None or not (scores_live or settings.distillation.weight > 0):
         return None
     teacher = load_checkpoint(settings.teacher, data.tokenizer)
     check_same_tokenizer(settings.teacher, data.tokenizer, data.path)
     return teacher
+
+
+def load_stored(settings: PretrainSettings, data: DataFolder) -> Stored | None:
+    """Returns the teacher's stored scores where the settings ask for them, else None.
+
+    Raises InputError with the command that stores them where there are none.
+    """
+    if not settings.masking.stored:
+        return None
+    assert settings.teacher is not None
+    return open_stored(data, settings.teacher, settings.masking.score)
 
 
 def planned_run(args: TrainingArguments, num_rows: int) -> tuple[int, float]:

@@ -16,7 +16,8 @@ from maskwise.data.blocks import DataFolder, open_data
 from maskwise.progress import Progress
 from maskwise.training import runs
 from maskwise.training.build import (
-    build_distillation, build_masker, load_model, load_teacher, planned_run, trainer_defaults, training_arguments,
+    build_distillation, build_masker, load_model, load_stored, load_teacher, planned_run, trainer_defaults,
+    training_arguments,
 )  # fmt: skip
 from maskwise.training.card import model_card
 from maskwise.training.checkpoints import write_whole
@@ -47,7 +48,8 @@ def pretrain(settings: PretrainSettings, out: str | Path, *, resume: bool = Fals
     args = training_arguments(settings, out)
     model = load_model(settings, data)
     teacher = load_teacher(settings, data)
-    masker = build_masker(settings.masking, data.tokenizer, seed=settings.seed, teacher=teacher)
+    scorer = load_stored(settings, data) or teacher
+    masker = build_masker(settings.masking, data.tokenizer, seed=settings.seed, teacher=scorer)
     if hasattr(masker.score, "check_run"):
         masker.score.check_run(*planned_run(args, len(data.train)))
     exam = freeze_exam(data.valid, data.tokenizer, data.token_counts, blocks=settings.data.exam_blocks)
