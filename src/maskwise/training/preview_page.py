@@ -15,7 +15,7 @@ from torch import Tensor
 
 from maskwise.errors import InputError
 from maskwise.training.checkpoints import write_whole
-from maskwise.training.preview import STRATEGIES, Piece, Preview, Scale, Window
+from maskwise.training.preview import STRATEGIES, Preview, Scale, Window
 
 NOISE_STEPS = 2**24
 
@@ -69,19 +69,14 @@ def _tokens(window: Window, scale: Scale) -> Iterator[str]:
     for piece, may_mask, entropy in rows:
         kind = "token continues" if piece.continues else "token"
         place = f' style="--at:{scale.at(entropy):.4f}"' if may_mask else ""
-        yield f'{escape(piece.before)}<span class="{kind}"{place}>{escape(_shown(piece))}</span>'
-
-
-def _shown(piece: Piece) -> str:
-    """The token's own text; a token that covers no character of its own is shown by its name in the vocabulary."""
-    return piece.text if piece.text.strip() else piece.text + (piece.name if not piece.text else "\N{RETURN SYMBOL}")
+        yield f'{escape(piece.before)}<span class="{kind}"{place}>{escape(piece.text or piece.name)}</span>'
 
 
 def _data(window: Window) -> dict[str, Any]:
     """The scores in the shortest decimals that give the same float32 back, so no order and no tie is lost."""
-    may_mask = window.may_mask_N.tolist()
+    entropies = zip(_shortest(window.entropy_N), window.may_mask_N.tolist(), strict=True)
     return {
-        "entropy": [value if maskable else None for value, maskable in zip(_shortest(window.entropy_N), may_mask)],
+        "entropy": [value if may_mask else None for value, may_mask in entropies],
         "surprisal": [round(value, 3) for value in window.surprisal_N.tolist()],
         "noise": (window.noise_N * NOISE_STEPS).long().tolist(),
         "name": [piece.name for piece in window.pieces],
@@ -94,9 +89,4 @@ def _shortest(values_N: Tensor) -> list[float]:
 
 def _json(values: dict[str, Any]) -> str:
     """JSON that can stand in a script element: nothing in it opens or closes a tag."""
-    return (
-        json.dumps(values, separators=(",", ":"))
-        .replace("<", "\\u003c")
-        .replace(">", "\\u003e")
-        .replace("&", "\\u0026")
-    )
+    return json.dumps(values, separators=(",", ":")).translate({ord(c): f"\\u{ord(c):04x}" for c in "<>&"})
