@@ -136,6 +136,7 @@ class Chunks:
     def finish(self, chunk: int, values_X: np.ndarray) -> None:
         """Writes a chunk's values, then its mark."""
         self.file.write(self.rows(chunk).start, values_X)
+        self.file.sync()
         with (self.folder / DONE).open("r+b") as done:
             done.seek(chunk)
             done.write(b"\x01")

@@ -22,6 +22,7 @@ from maskwise.models.presets import build_model
 from maskwise.training import scores
 from maskwise.training.distill import Distillation
 from maskwise.training.masker import Masker, Score
+from maskwise.training.stale import Stale
 from maskwise.training.stored import Stored, open_stored
 
 PAPER_DEFAULTS = {"per_device_train_batch_size": 256, "learning_rate": 1e-4, "num_train_epochs": 25}
@@ -101,7 +102,9 @@ def load_checkpoint(name: str, tokenizer: Any) -> Any:
         raise InputError(f"The checkpoint {name!r} does not load as a masked language model: {first_line}") from None
     if report["missing_keys"]:
         missing = ", ".join(sorted(report["missing_keys"])[:3])
-        raise InputError(f"The checkpoint {name!r} has no masked-LM head: it lacks {missing}. Use one trained by masked language modelling.")
+        raise InputError(
+            f"The checkpoint {name!r} has no masked-LM head: it lacks {missing}. Use one trained by masked language modelling."
+        )
     size, needed = model.get_input_embeddings().num_embeddings, len(tokenizer)
     if size < needed:
         raise InputError(
@@ -221,7 +224,8 @@ def build_score(settings: MaskingSettings, teacher: Any = None) -> Score:
 def _model_score(settings: MaskingSettings, teacher: Any) -> Score:
     kind = {"entropy": scores.Entropy, "surprisal": scores.Surprisal}[settings.score]
     if settings.source == "self":
-        return kind(folds=settings.folds)
+        live = kind(folds=settings.folds)
+        return live if settings.refresh_epochs is None else Stale(live, settings.refresh_epochs)
     if settings.source == "teacher":
         return kind(teacher, folds=settings.folds)
     switch = {"epochs": settings.teacher_epochs, "steps": settings.teacher_steps, "share": settings.teacher_share}

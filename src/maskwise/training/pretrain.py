@@ -22,6 +22,7 @@ from maskwise.training.build import (
 from maskwise.training.card import model_card
 from maskwise.training.checkpoints import write_whole
 from maskwise.training.exam import ExamResult, exam_table, freeze_exam, grade_unigram
+from maskwise.training.stale import delete_banks
 from maskwise.training.trainer import MaskingTrainer
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ def finish(
         figures = {name: grade.as_dict() for name, grade in result.exam.items()}
         done = {"steps": trainer.state.global_step, "exam": figures, "flops": trainer.state.total_flos}
         write_whole(out / runs.DONE, json.dumps(done, indent=2) + "\n")
+        delete_banks(out)
     trainer.accelerator.wait_for_everyone()
     return result
 

@@ -30,7 +30,8 @@ def uniform(batch: Mapping[str, Any]) -> Tensor:
 class ModelScore:
     """A score that a language model gives: of a frozen teacher, of the model in training, or one after the other.
 
-    `teacher`: a model, or its `Stored` scores; without one the model in training scores, once `bind` has named it (MaskingTrainer does).
+    `teacher`: a model, or its `Stored` scores; without one the model in training scores, once `bind` has named it
+    (MaskingTrainer does).
     With a teacher and one of `epochs`, `steps` or `share` (of the run), the teacher scores until then and the model in
     training afterwards. `folds`: None scores the unmasked text in one pass, as the paper does; K masks each K-th of
     the eligible tokens in turn and scores them masked, in K passes.

@@ -40,11 +40,14 @@ class TokenFile:
             os.ftruncate(file.fileno(), size)
 
     def write(self, first_row: int, values_X: np.ndarray) -> None:
-        """Writes the tokens of whole rows from `first_row` on; they are on the disk when this returns."""
+        """Writes the tokens of whole rows from `first_row` on."""
         with said_when_full(self.path), self.path.open("r+b") as file:
             file.seek(int(self.offsets[first_row]) * BYTES)
             file.write(values_X.astype(np.float32).tobytes())
-            file.flush()
+
+    def sync(self) -> None:
+        """Returns when all that was written would survive a loss of power."""
+        with said_when_full(self.path), self.path.open("r+b") as file:
             os.fsync(file.fileno())
 
     def is_whole(self) -> bool:

@@ -6,14 +6,14 @@ Shapes: B sequences, T positions, R labelled rows, V vocabulary.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from maskwise.errors import InputError
 from maskwise.masking.corrupt import IGNORE
@@ -76,6 +76,8 @@ class MaskingTrainer(Trainer):
         if hasattr(masker.score, "bind"):
             masker.score.bind(self.model)
         self.add_callback(self.checkpoints.for_trainer(self))
+        if hasattr(masker.score, "start_epoch"):
+            self.add_callback(StartEpochs(self))
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device):
         """Masks the micro-batches of one step; the Trainer then counts their labels."""
@@ -118,6 +120,11 @@ class MaskingTrainer(Trainer):
                 "Try a lower learning rate, more warm-up, or trainer.bf16 = false."
             )
 
+    def training_batch(self, numbers: Sequence[int]) -> dict[str, Any]:
+        """Returns the training rows of these numbers as a score sees them, on the device."""
+        rows = self.train_dataset.__getitems__(list(numbers))
+        return self.masker.prepare(self._prepare_inputs(self.data_collator(rows)), self._moment())
+
     def _mask(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         with self.compute_loss_context_manager():
             return self.masker(self._prepare_inputs(batch), self._moment())
@@ -149,6 +156,17 @@ class MaskingTrainer(Trainer):
         self._first_bad_step = torch.where(is_first, self.state.global_step, self._first_bad_step)
 
 
+class StartEpochs(TrainerCallback):
+    """Calls `score.start_epoch(trainer)` on every rank at the start of each epoch, and where a run is resumed."""
+
+    def __init__(self, trainer: MaskingTrainer) -> None:
+        self.trainer = trainer
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        """Hands the trainer to the score."""
+        self.trainer.masker.score.start_epoch(self.trainer)
+
+
 class IndexedRows(Dataset):
     """A map-style dataset whose rows carry their index as `example_id`."""
 
@@ -168,7 +186,9 @@ class IndexedRows(Dataset):
 
     def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
         """Rows of one batch at once: one read from disk instead of one a row."""
-        rows = self.rows.__getitems__(indices) if hasattr(self.rows, "__getitems__") else [self.rows[i] for i in indices]
+        rows = (
+            self.rows.__getitems__(indices) if hasattr(self.rows, "__getitems__") else [self.rows[i] for i in indices]
+        )
         return [{**row, "example_id": index} for index, row in zip(indices, rows, strict=True)]
 
 
