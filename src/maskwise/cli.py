@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
+from typer import Argument, Option
 
 from maskwise.errors import InputError
 
@@ -22,6 +23,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+# The options that are too long for a line of a signature.
+Sources = Annotated[
+    list[str], Argument(metavar="SOURCE...", help="Files, folders, globs, hub:NAME[:CONFIG], python-docs.")
+]
+BlockMode = Annotated[str, Option(help="concat: full blocks over document borders; document: never over them.")]
+Assignments = Annotated[
+    list[str] | None, Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. trainer.learning_rate=1e-4.")
+]
+WordSources = Annotated[
+    list[str] | None,
+    Option(metavar="SOURCE", help="Instead: whole words of this text, in nats a character; any tokenizers."),
+]
+Folds = Annotated[int | None, Option(help="Score each token masked, in this many passes. [default: unmasked]")]
+PageFile = Annotated[Path | None, Option(metavar="FILE", help="Write a page to look at, in place of the terminal.")]
 
 
 def main() -> None:
@@ -39,47 +55,47 @@ def main() -> None:
 
 @app.command()
 def prepare(
-    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Files, folders, globs, hub:NAME[:CONFIG], python-docs.")],
-    out: Annotated[Path, typer.Option(help="The data folder to make.")],
-    tokenizer: Annotated[str | None, typer.Option(help="A tokenizer's name or folder, or a WordPiece vocab.txt.")] = None,
-    train_tokenizer: Annotated[int | None, typer.Option(help="Train a tokenizer with this many tokens instead.")] = None,
-    tokenizer_kind: Annotated[str, typer.Option(help="wordpiece or byte-bpe, for --train-tokenizer.")] = "wordpiece",
-    block: Annotated[int, typer.Option(help="Tokens a block, special tokens included.")] = 128,
-    mode: Annotated[str, typer.Option(help="concat: full blocks over document borders; document: never over them.")] = "concat",
-    valid: Annotated[list[str] | None, typer.Option(help="A source to hold out (repeatable), instead of a share.")] = None,
-    valid_share: Annotated[float, typer.Option(help="The share of documents to hold out.")] = 0.05,
-    min_words: Annotated[int, typer.Option(help="Shorter documents are dropped and counted.")] = 5,
-    keep_duplicates: Annotated[bool, typer.Option("--keep-duplicates", help="Keep exact duplicates of documents.")] = False,
-    seed: Annotated[int, typer.Option(help="Decides which documents are held out.")] = 0,
-    workers: Annotated[int | None, typer.Option(help="Processes; the result does not depend on it.")] = None,
+    sources: Sources,
+    out: Annotated[Path, Option(help="The data folder to make.")],
+    tokenizer: Annotated[str | None, Option(help="A tokenizer's name or folder, or a WordPiece vocab.txt.")] = None,
+    train_tokenizer: Annotated[int | None, Option(help="Train a tokenizer with this many tokens instead.")] = None,
+    tokenizer_kind: Annotated[str, Option(help="wordpiece or byte-bpe, for --train-tokenizer.")] = "wordpiece",
+    block: Annotated[int, Option(help="Tokens a block, special tokens included.")] = 128,
+    mode: BlockMode = "concat",
+    valid: Annotated[list[str] | None, Option(help="A source to hold out (repeatable), instead of a share.")] = None,
+    valid_share: Annotated[float, Option(help="The share of documents to hold out.")] = 0.05,
+    min_words: Annotated[int, Option(help="Shorter documents are dropped and counted.")] = 5,
+    keep_duplicates: Annotated[bool, Option("--keep-duplicates", help="Keep exact duplicates of documents.")] = False,
+    seed: Annotated[int, Option(help="Decides which documents are held out.")] = 0,
+    workers: Annotated[int | None, Option(help="Processes; the result does not depend on it.")] = None,
 ) -> None:
     """Turn text into token blocks on disk."""
     from maskwise.data.describe import describe
     from maskwise.data.prepare import PrepareSettings, prepare
 
+    kind, block_mode = cast(Any, tokenizer_kind), cast(Any, mode)  # PrepareSettings checks the names
     settings = PrepareSettings(
         sources=tuple(sources), out=out, tokenizer=tokenizer, train_tokenizer=train_tokenizer,
-        tokenizer_kind=tokenizer_kind, block=block, mode=mode, valid=tuple(valid) if valid else None,
+        tokenizer_kind=kind, block=block, mode=block_mode, valid=tuple(valid) if valid else None,
         valid_share=valid_share, min_words=min_words, keep_duplicates=keep_duplicates, seed=seed, workers=workers,
     )  # fmt: skip
-
     print(describe(prepare(settings)))
 
 
 @app.command()
 def pretrain(
-    out: Annotated[Path, typer.Option(help="The run folder to make, or to resume.")],
-    data: Annotated[Path | None, typer.Option(help="A data folder made by `maskwise prepare`.")] = None,
-    model: Annotated[str | None, typer.Option(help="tiny, mini, bertlet, bert, or a config.json: from scratch.")] = None,
-    from_: Annotated[str | None, typer.Option("--from", metavar="CKPT", help="Go on from this checkpoint instead.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="What to mask; `maskwise recipes` lists them. [default: random]")] = None,
-    teacher: Annotated[str | None, typer.Option(metavar="CKPT", help="Whose entropy decides, or who is distilled.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the data.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of --epochs.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Initial weights, order of the data, masks.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. trainer.learning_rate=1e-4.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest complete checkpoint in --out.")] = False,
+    out: Annotated[Path, Option(help="The run folder to make, or to resume.")],
+    data: Annotated[Path | None, Option(help="A data folder made by `maskwise prepare`.")] = None,
+    model: Annotated[str | None, Option(help="tiny, mini, bertlet, bert, or a config.json: from scratch.")] = None,
+    from_: Annotated[str | None, Option("--from", metavar="CKPT", help="Go on from this checkpoint instead.")] = None,
+    recipe: Annotated[str | None, Option(help="What to mask; `maskwise recipes` lists them. [default: random]")] = None,
+    teacher: Annotated[str | None, Option(metavar="CKPT", help="Whose entropy decides, or who is distilled.")] = None,
+    epochs: Annotated[float | None, Option(help="Passes over the data.")] = None,
+    steps: Annotated[int | None, Option(help="Optimizer steps, instead of --epochs.")] = None,
+    seed: Annotated[int | None, Option(help="Initial weights, order of the data, masks.")] = None,
+    config: Annotated[Path | None, Option(help="A TOML file of settings.")] = None,
+    set_: Assignments = None,
+    resume: Annotated[bool, Option("--resume", help="Go on from the newest complete checkpoint in --out.")] = False,
 ) -> None:
     """Train a masked language model."""
     from maskwise.config import load_recipe, merge, parse_assignments, read_toml, resolve
@@ -114,11 +130,11 @@ def pretrain(
 
 @app.command()
 def annotate(
-    data: Annotated[Path, typer.Option(help="A data folder made by `maskwise prepare`.")],
-    teacher: Annotated[str, typer.Option(metavar="CKPT", help="The frozen model that scores; it shares the tokenizer.")],
-    score: Annotated[str, typer.Option(help="entropy or surprisal.")] = "entropy",
-    batch_size: Annotated[int, typer.Option(help="Blocks scored at a time.")] = 32,
-    jobs: Annotated[int, typer.Option(help="Processes; the processor's threads are split among them.")] = 1,
+    data: Annotated[Path, Option(help="A data folder made by `maskwise prepare`.")],
+    teacher: Annotated[str, Option(metavar="CKPT", help="The frozen model that scores; it shares the tokenizer.")],
+    score: Annotated[str, Option(help="entropy or surprisal.")] = "entropy",
+    batch_size: Annotated[int, Option(help="Blocks scored at a time.")] = 32,
+    jobs: Annotated[int, Option(help="Processes; the processor's threads are split among them.")] = 1,
 ) -> None:
     """Store a teacher's score of every training token beside the tokens, once; a stopped one goes on."""
     from maskwise.training.annotate import annotate
@@ -129,29 +145,32 @@ def annotate(
 
 @app.command()
 def exam(
-    checkpoints: Annotated[list[str], typer.Argument(metavar="CKPT...", help="Run folders or checkpoints.")],
-    data: Annotated[Path | None, typer.Option(help="The data folder whose held-out part is the exam.")] = None,
-    words: Annotated[list[str] | None, typer.Option(metavar="SOURCE", help="Instead: whole words of this text, in nats a character; any tokenizers.")] = None,
-    blocks: Annotated[int, typer.Option(help="How many held-out blocks (or windows of text) the exam takes.")] = 1024,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    checkpoints: Annotated[list[str], Argument(metavar="CKPT...", help="Run folders or checkpoints.")],
+    data: Annotated[Path | None, Option(help="The data folder whose held-out part is the exam.")] = None,
+    words: WordSources = None,
+    blocks: Annotated[int, Option(help="How many held-out blocks (or windows of text) the exam takes.")] = 1024,
+    json_: Annotated[bool, Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Grade checkpoints on the frozen exam, side by side."""
     from maskwise.training.examine import examine, examine_words
 
     if (data is None) == (not words):
         raise InputError("Give the exam's text: --data DIR (one tokenizer), or --words SOURCE (any tokenizers).")
-    report = examine(checkpoints, data, blocks=blocks) if data else examine_words(checkpoints, words or [], windows=blocks)
+    if data is not None:
+        report = examine(checkpoints, data, blocks=blocks)
+    else:
+        report = examine_words(checkpoints, words or [], windows=blocks)
     print(report.as_json() if json_ else report.table())
 
 
 @app.command()
 def preview(
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="The text, or - to read it from stdin.")],
-    model: Annotated[str, typer.Option(metavar="CKPT", help="The masked language model that scores it.")],
-    rate: Annotated[float, typer.Option(help="The share of tokens to mask.")] = 0.15,
-    folds: Annotated[int | None, typer.Option(help="Score each token masked, in this many passes. [default: unmasked]")] = None,
-    window: Annotated[int | None, typer.Option(help="Tokens scored together, special ones included. [default: 128]")] = None,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page to look at, in place of the terminal.")] = None,
+    text: Annotated[str, Argument(metavar="TEXT", help="The text, or - to read it from stdin.")],
+    model: Annotated[str, Option(metavar="CKPT", help="The masked language model that scores it.")],
+    rate: Annotated[float, Option(help="The share of tokens to mask.")] = 0.15,
+    folds: Folds = None,
+    window: Annotated[int | None, Option(help="Tokens scored together, special ones included. [default: 128]")] = None,
+    html: PageFile = None,
 ) -> None:
     """Show each token's entropy, and what each strategy would mask."""
     from maskwise.training.preview import preview, read_text
@@ -167,7 +186,7 @@ def preview(
 
 
 @app.command()
-def recipes(name: Annotated[str | None, typer.Argument(help="Show this recipe's settings.")] = None) -> None:
+def recipes(name: Annotated[str | None, Argument(help="Show this recipe's settings.")] = None) -> None:
     """List the recipes, or show one."""
     import tomli_w
 
@@ -183,7 +202,7 @@ def recipes(name: Annotated[str | None, typer.Argument(help="Show this recipe's 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Where the demo's folders go.")] = Path("demo-out"),
+    out: Annotated[Path, Option(help="Where the demo's folders go.")] = Path("demo-out"),
 ) -> None:
     """Run all of it, small, on the built-in corpus; needs no network."""
     from maskwise.demo import demo
