@@ -36,20 +36,26 @@ class RateSettings(_Section):
 class MaskingSettings(_Section):
     """Which tokens are masked, and by what they are replaced."""
 
-    score: str = Field("uniform", description="uniform, entropy, surprisal, or package.module:function")
-    source: Literal["self", "teacher", "teacher-then-self"] = Field("self", description="whose entropy or surprisal")
-    teacher_epochs: int | None = Field(None, ge=1, description="teacher-then-self: the teacher scores this long,")
-    teacher_steps: int | None = Field(None, ge=1, description="or this many optimizer steps,")
-    teacher_share: float | None = Field(None, gt=0, lt=1, description="or this share of the run")
-    stored: bool = Field(False, description="read the teacher's scores that `maskwise annotate` stored")
-    refresh_epochs: int | None = Field(None, ge=1, description="score by the model as it was up to this many epochs ago")
-    folds: int | None = Field(None, ge=2, description="score tokens masked, in this many passes")
+    score: str = Field(default="uniform", description="uniform, entropy, surprisal, or package.module:function")
+    source: Literal["self", "teacher", "teacher-then-self"] = Field(
+        default="self", description="whose entropy or surprisal"
+    )
+    teacher_epochs: int | None = Field(
+        default=None, ge=1, description="teacher-then-self: the teacher scores this long,"
+    )
+    teacher_steps: int | None = Field(default=None, ge=1, description="or this many optimizer steps,")
+    teacher_share: float | None = Field(default=None, gt=0, lt=1, description="or this share of the run")
+    stored: bool = Field(default=False, description="read the teacher's scores that `maskwise annotate` stored")
+    refresh_epochs: int | None = Field(
+        default=None, ge=1, description="score by the model as it was up to this many epochs ago"
+    )
+    folds: int | None = Field(default=None, ge=2, description="score tokens masked, in this many passes")
     unit: Literal["token", "word", "span"] = "token"
     pick: Literal["sample", "high", "low", "mid", "marginal", "alternating"] = "sample"
-    rate: float | str | RateSettings = Field(0.15, description="a share, 'one', or a schedule table")
+    rate: float | str | RateSettings = Field(default=0.15, description="a share, 'one', or a schedule table")
     spend: Literal["exact", "bernoulli", "as-scored"] = "exact"
-    corruption: tuple[float, float, float] = Field((1.0, 0.0, 0.0), description="[MASK] / random / unchanged")
-    sharpness: float = Field(1.0, ge=0)
+    corruption: tuple[float, float, float] = Field(default=(1.0, 0.0, 0.0), description="[MASK] / random / unchanged")
+    sharpness: float = Field(default=1.0, ge=0)
 
     @field_validator("rate", mode="wrap")
     @classmethod
@@ -84,29 +90,31 @@ class DataSettings(_Section):
     """What is read, and how much of the held-out part the exam takes."""
 
     path: str = Field(description="a data folder made by `maskwise prepare`")
-    exam_blocks: int = Field(1024, ge=1)
+    exam_blocks: int = Field(default=1024, ge=1)
 
 
 class ModelSettings(_Section):
     """What is trained: a preset or a config.json from scratch, or a checkpoint continued."""
 
-    preset: str | None = Field(None, description="tiny, mini, bertlet, bert, or the path of a config.json")
-    checkpoint: str | None = Field(None, description="a folder or hub name to continue from")
+    preset: str | None = Field(default=None, description="tiny, mini, bertlet, bert, or the path of a config.json")
+    checkpoint: str | None = Field(default=None, description="a folder or hub name to continue from")
 
     @model_validator(mode="after")
     def _one_of_two(self) -> ModelSettings:
         if (self.preset is None) == (self.checkpoint is None):
-            raise ValueError("give either a preset (--model) or a checkpoint to continue from (--from), not both or none")
+            raise ValueError(
+                "give either a preset (--model) or a checkpoint to continue from (--from), not both or none"
+            )
         return self
 
 
 class DistillationSettings(_Section):
     """How much of the loss comes from the teacher's predictions: (1 - weight) gold + weight T^2 KL."""
 
-    weight: float = Field(0.0, ge=0, le=1)
-    temperature: float = Field(1.0, gt=0)
-    start_epochs: int | None = Field(None, ge=1, description="distil only after this many epochs,")
-    start_share: float | None = Field(None, gt=0, lt=1, description="or after this share of the run")
+    weight: float = Field(default=0.0, ge=0, le=1)
+    temperature: float = Field(default=1.0, gt=0)
+    start_epochs: int | None = Field(default=None, ge=1, description="distil only after this many epochs,")
+    start_share: float | None = Field(default=None, gt=0, lt=1, description="or after this share of the run")
 
 
 class PretrainSettings(_Section):
@@ -117,7 +125,7 @@ class PretrainSettings(_Section):
     seed: int = 0
     data: DataSettings
     model: ModelSettings
-    teacher: str | None = Field(None, description="a folder or hub name, for scores and distillation")
+    teacher: str | None = Field(default=None, description="a folder or hub name, for scores and distillation")
     masking: MaskingSettings = MaskingSettings()
     distillation: DistillationSettings = DistillationSettings()
     trainer: Tree = Field(default_factory=dict)
@@ -231,7 +239,9 @@ def _explain(error: ValidationError) -> str:
         where = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
             known = _fields_at(fault["loc"][:-1])
-            lines.append(f"Unknown setting {where!r}.{nearest(str(fault['loc'][-1]), known)} Known: {', '.join(known)}.")
+            lines.append(
+                f"Unknown setting {where!r}.{nearest(str(fault['loc'][-1]), known)} Known: {', '.join(known)}."
+            )
         elif fault["type"] == "missing":
             lines.append(f"The setting {where!r} is missing.")
         else:
