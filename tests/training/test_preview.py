@@ -90,6 +90,7 @@ def test_a_long_text_is_cut_into_windows_and_nothing_is_lost(checkpoint, tiny_to
     for window in long.windows:
         assert int(window.picks["high"].sum()) == max(1, int(0.15 * len(window.pieces) + 0.5))
     assert shown_text(page(long)) == text
+    assert page(long).count("<section") == len(sizes)
 
 
 def test_a_window_may_be_shorter_than_the_models(checkpoint):

@@ -56,20 +56,22 @@ def _amount(preview: Preview) -> str:
 
 
 def _windows(preview: Preview, scale: Scale) -> Iterator[str]:
-    last = len(preview.windows)
-    for number, window in enumerate(preview.windows, 1):
-        heading = f"<h2>Window {number} of {last}</h2>" if last > 1 else ""
-        after = escape(preview.after) if number == last else ""
-        tokens = "".join(_tokens(window, scale))
-        yield f'<section class="window">{heading}<p class="text">{tokens}{after}</p><div class="curve"></div></section>'
+    windows = preview.windows
+    ends = [*(window.pieces[0].before for window in windows[1:]), preview.after]
+    for number, (window, end) in enumerate(zip(windows, ends, strict=True), 1):
+        heading = f"<h2>Window {number} of {len(windows)}</h2>" if len(windows) > 1 else ""
+        begin = window.pieces[0].before if number == 1 else ""
+        text = escape(begin) + "".join(_tokens(window, scale)) + escape(end)
+        yield f'<section class="window">{heading}<p class="text">{text}</p><div class="curve"></div></section>'
 
 
 def _tokens(window: Window, scale: Scale) -> Iterator[str]:
     rows = zip(window.pieces, window.may_mask_N.tolist(), window.entropy_N.tolist(), strict=True)
-    for piece, may_mask, entropy in rows:
+    for i, (piece, may_mask, entropy) in enumerate(rows):
         kind = "token continues" if piece.continues else "token"
         place = f' style="--at:{scale.at(entropy):.4f}"' if may_mask else ""
-        yield f'{escape(piece.before)}<span class="{kind}"{place}>{escape(piece.text or piece.name)}</span>'
+        before = escape(piece.before) if i else ""
+        yield f'{before}<span class="{kind}"{place}>{escape(piece.text or piece.name)}</span>'
 
 
 def _data(window: Window) -> dict[str, Any]:

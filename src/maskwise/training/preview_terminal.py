@@ -16,7 +16,7 @@ MARGIN = 10
 NARROWEST = 8
 LEGEND_CELLS = 24
 COLOURS = ((244, 246, 248), (255, 209, 128), (232, 98, 58))
-MASKED = Style(color="rgb(200,80,45)", bgcolor="rgb(200,80,45)")
+MASKED = Style(color="rgb(72,136,196)", bgcolor="rgb(72,136,196)")
 QUIET = Style(dim=True)
 
 
