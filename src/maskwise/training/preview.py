@@ -208,8 +208,14 @@ class _Examiner:
         noise_1T = uniform_noise(self.random.seed, 0, batch["example_id"], text_positions(batch), Stream.PICK)
         picks = {strategy: masker.choose(batch, entropy_1T)[0] for strategy, masker in self.maskers.items()}
         picks["random"] = self.random.choose(batch, uniform(batch))[0]
-        known = (batch["eligible"], entropy_1T, self.surprisal(batch), noise_1T)
-        return Window(pieces, *map(_of_text, known), {strategy: _of_text(picked) for strategy, picked in picks.items()})
+        return Window(
+            pieces,
+            may_mask_N=_of_text(batch["eligible"]),
+            entropy_N=_of_text(entropy_1T),
+            surprisal_N=_of_text(self.surprisal(batch)),
+            noise_N=_of_text(noise_1T),
+            picks={strategy: _of_text(picked_1T) for strategy, picked_1T in picks.items()},
+        )
 
 
 def _of_text(values_1T: Tensor) -> Tensor:
