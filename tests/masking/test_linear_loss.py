@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from maskwise.masking.linear_loss import linear_mlm_loss
@@ -47,8 +48,7 @@ def test_under_bf16_autocast_it_is_as_near_to_the_truth_as_the_dense_loss(compil
     with torch.autocast("cpu", dtype=torch.bfloat16):
         ours = loss_and_gradients(lambda *args: linear_mlm_loss(*args, 7, compiled=compiled), *given)
         stock = loss_and_gradients(
-            lambda hidden, weight, bias, targets: mlm_loss(torch.nn.functional.linear(hidden, weight, bias), targets, 7),
-            *given,
+            lambda hidden, weight, bias, targets: mlm_loss(F.linear(hidden, weight, bias), targets, 7), *given
         )
     for mine, theirs, truth in zip(ours, stock, exact, strict=True):
         assert mine.dtype == torch.float32

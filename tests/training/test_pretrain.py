@@ -82,7 +82,8 @@ def test_a_run_killed_three_times_ends_with_the_bytes_of_the_unbroken_one(
 def kill_while_saving(process: subprocess.Popen, out: Path, chance: random.Random) -> None:
     """Kills as soon as a checkpoint has begun and is not complete."""
     done_before = set(out.glob("checkpoint-*"))
-    wait_until(process, lambda: any(not (path / MARKER).exists() for path in set(out.glob("checkpoint-*")) - done_before))
+    begun = lambda: set(out.glob("checkpoint-*")) - done_before  # noqa: E731
+    wait_until(process, lambda: any(not (path / MARKER).exists() for path in begun()))
     process.kill()
     assert process.wait() == -signal.SIGKILL
 
@@ -134,7 +135,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 ):
     """The stock trainer writes an average in place of a NaN and trains on."""
     out = tmp_path / "nan"
-    broken = ["--set", "trainer.learning_rate=1e30", "--set", "trainer.max_grad_norm=0", "--set", "trainer.warmup_steps=0"]
+    broken = [f"--set=trainer.{setting}" for setting in ("learning_rate=1e30", "max_grad_norm=0", "warmup_steps=0")]
     result = run_maskwise([*pretrain_command, "--out", str(out), *broken], fails=True)
     assert result.returncode == 2, result.stderr
     assert "not finite at step" in result.stderr
