@@ -64,15 +64,16 @@ class _LinearLoss(torch.autograd.Function):
         wanted = any(ctx.needs_input_grad)
         cast_RD, cast_VD = hidden_RD.to(dtype), weight_VD.to(dtype)
         loss, gradients = _loss_and_gradients(cast_RD, cast_VD, bias_V.float(), targets_R, wanted, compiled)
-        ctx.save_for_backward(*gradients)
-        ctx.dtypes = (hidden_RD.dtype, weight_VD.dtype, bias_V.dtype)
+        ctx.gradients, ctx.dtypes = gradients, (hidden_RD.dtype, weight_VD.dtype, bias_V.dtype)
         return loss
 
     @staticmethod
     def backward(ctx: Any, *scale: Any) -> Any:
-        # In place: backward runs once, and the weight's gradient is the largest tensor of the step.
-        kept = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
-        return *(gradient.mul_(scale[0]).to(dtype) for gradient, dtype in kept), None, None, None
+        # Scaled in place and let go of, so that autograd takes them over: each copy of the weight's gradient is felt.
+        gradients, ctx.gradients = ctx.gradients, None
+        if gradients is None:
+            raise RuntimeError("linear_mlm_loss made its gradients in the forward pass; backward runs once.")
+        return *(g.mul_(scale[0]).to(dtype) for g, dtype in zip(gradients, ctx.dtypes, strict=True)), None, None, None
 
 
 def _loss_and_gradients(

@@ -13,6 +13,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from maskwise.config import PretrainSettings, merge
 from maskwise.data.blocks import DataFolder, open_data
+from maskwise.models.dropout import use_bit_dropout
 from maskwise.progress import Progress
 from maskwise.training import runs
 from maskwise.training.build import (
@@ -23,6 +24,7 @@ from maskwise.training.card import model_card
 from maskwise.training.checkpoints import write_whole
 from maskwise.training.exam import ExamResult, exam_table, freeze_exam, grade_unigram
 from maskwise.training.stale import delete_banks
+from maskwise.training.memory import keep_freed_memory
 from maskwise.training.trainer import MaskingTrainer
 
 @dataclass(frozen=True)
@@ -56,6 +58,9 @@ def pretrain(settings: PretrainSettings, out: str | Path, *, resume: bool = Fals
     exam = freeze_exam(data.valid, data.tokenizer, data.token_counts, blocks=settings.data.exam_blocks)
     if first:
         runs.open_run(out, settings, resume=resume)
+    if args.device.type == "cpu":
+        keep_freed_memory()
+        use_bit_dropout(model)
     trainer = MaskingTrainer(
         model,
         args,

@@ -1,0 +1,207 @@
+"""What a training step costs against the stock way: one process, alternating, medians of ratios.
+
+Stock: BertForMaskedLM with its dense head, DataCollatorForLanguageModeling, fused AdamW; in fp32, and in bf16 under
+autocast. Ours, in bf16 and set up as `maskwise pretrain` sets up a run: the masker, the head on labelled rows, the
+streamed loss, dropout from bits, freed memory kept, the same optimizer; `random` masks at random, `self` by the
+model's own entropy, `stored` by scores read from memory, `distilled` at random with a teacher. `--same-memory` keeps
+freed memory for the stock steps too, which the stock way does not do by itself.
+
+    python benchmarks/step.py --model bertlet --batch 16 --steps 9
+    python benchmarks/step.py --through-trainer         # 30 steps of the whole Trainer against the stock one
+    python benchmarks/step.py --profile self            # where the time of a step goes
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from common import bert_tokenizer, machine, random_text
+from torch import Tensor
+from transformers import BertForMaskedLM, DataCollatorForLanguageModeling
+
+from maskwise.masking.corrupt import IGNORE
+from maskwise.masking.linear_loss import linear_mlm_loss
+from maskwise.models.dropout import use_bit_dropout
+from maskwise.models.presets import preset_config
+from maskwise.models.sparse import SparseHead
+from maskwise.training.distill import Distillation
+from maskwise.training.masker import Masker
+from maskwise.training.memory import keep_freed_memory
+from maskwise.training.scores import Entropy, uniform
+
+OURS = ("random", "stored", "self", "distilled")
+STOCK = ("stock fp32", "stock bf16")
+DEFAULT_BATCH = {"tiny": 32, "mini": 32, "bertlet": 16, "bert": 8}
+
+
+class Bench:
+    """A model with its optimizer, and one training step of each kind on the same text."""
+
+    def __init__(
+        self, model: str, batch: int, length: int, vocabulary: int, device: str, same_memory: bool = False
+    ) -> None:
+        self.device, self.same_memory = torch.device(device), same_memory
+        self.tokenizer = bert_tokenizer(vocabulary)
+        self.models = {kind: self._model(model) for kind in (*STOCK, *OURS)}
+        self.optimizers = {
+            kind: torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True) for kind, model in self.models.items()
+        }
+        self.text = random_text(self.tokenizer, batch, length).to(self.device)
+        self.rows = [{"input_ids": row.tolist()} for row in self.text]
+        self.collator = DataCollatorForLanguageModeling(self.tokenizer)
+        stored = torch.rand(self.text.shape, device=self.device)
+        self.maskers = {
+            "random": Masker(uniform, self.tokenizer),
+            "distilled": Masker(uniform, self.tokenizer),
+            "stored": Masker(lambda batch: stored, self.tokenizer, pick="high"),
+            "self": Masker(Entropy(), self.tokenizer, pick="high"),
+        }
+        self.maskers["self"].score.bind(self.models["self"])
+        for kind in OURS if device == "cpu" else ():
+            use_bit_dropout(self.models[kind])
+        self.heads = {kind: SparseHead(self.models[kind]) for kind in OURS}
+        self.distillation = Distillation(self._model(model))
+
+    def _model(self, name: str) -> BertForMaskedLM:
+        torch.manual_seed(0)
+        return BertForMaskedLM(preset_config(name, len(self.tokenizer))).to(self.device).train()
+
+    def step(self, kind: str) -> None:
+        """Masks, runs forward and backward, clips, and updates."""
+        keep_freed_memory(self.same_memory or kind in OURS)
+        loss = self._stock_loss(kind) if kind in STOCK else self._our_loss(kind)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.models[kind].parameters(), 1.0)
+        self.optimizers[kind].step()
+        self.optimizers[kind].zero_grad()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def mask(self) -> dict[str, Tensor]:
+        """Masks one batch at random."""
+        return self.maskers["random"]({"input_ids": self.text, "example_id": torch.arange(len(self.text))})
+
+    def _stock_loss(self, kind: str) -> Tensor:
+        batch = {key: value.to(self.device) for key, value in self.collator(self.rows).items()}
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=kind == "stock bf16"):
+            return self.models[kind](**batch).loss
+
+    def _our_loss(self, kind: str) -> Tensor:
+        head, example_ids = self.heads[kind], torch.arange(len(self.text), device=self.device)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16):
+            inputs = self.maskers[kind]({"input_ids": self.text, "example_id": example_ids})
+            labels_BT = inputs.pop("labels")
+            rows_BT = labels_BT != IGNORE
+            targets_R = labels_BT[rows_BT]
+            if kind != "distilled":
+                found = head.decoder_inputs(inputs, rows_BT)
+                assert found is not None
+                return linear_mlm_loss(*found, targets_R)
+            teacher_RV = self.distillation.teacher_logits(inputs, rows_BT)
+            return self.distillation.loss(head.logits(inputs, rows_BT), teacher_RV, targets_R)
+
+
+def alternate(work: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Returns the seconds of every kind in every round; all kinds take their turn in each round."""
+    seconds: dict[str, list[float]] = {kind: [] for kind in work}
+    for number in range(rounds + 2):
+        for kind, run in work.items():
+            started = time.perf_counter()
+            run()
+            if number >= 2:
+                seconds[kind].append(time.perf_counter() - started)
+    return seconds
+
+
+def print_ratios(seconds: dict[str, list[float]], stock: tuple[str, ...]) -> None:
+    """Prints the median seconds, and the median over rounds of the ratio to each stock way."""
+    print(f"{'step':12} {'median s':>9}" + "".join(f"{'/ ' + name:>16}" for name in stock))
+    for kind, times in seconds.items():
+        ratios = [statistics.median(a / b for a, b in zip(times, seconds[name], strict=True)) for name in stock]
+        print(f"{kind:12} {statistics.median(times):9.3f}" + "".join(f"{ratio:16.3f}" for ratio in ratios))
+
+
+def through_trainer(model: str, batch: int, length: int, steps: int) -> None:
+    """Times `steps` steps of the whole MaskingTrainer against the stock Trainer with its collator, both in bf16."""
+    from transformers import Trainer, TrainingArguments
+
+    from maskwise.training.trainer import MaskingTrainer
+
+    tokenizer = bert_tokenizer(30_522)
+    rows = [{"input_ids": row.tolist()} for row in random_text(tokenizer, batch * (steps + 2), length)]
+
+    def run(ours: bool, num_steps: int) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            args = TrainingArguments(
+                folder, max_steps=num_steps, per_device_train_batch_size=batch, bf16=True, use_cpu=True,
+                report_to=[], disable_tqdm=True, save_strategy="no", logging_strategy="no", optim="adamw_torch_fused",
+            )  # fmt: skip
+            net = BertForMaskedLM(preset_config(model, len(tokenizer)))
+            if ours:
+                trainer: Trainer = MaskingTrainer(net, args, masker=Masker(uniform, tokenizer), train_dataset=rows)
+            else:
+                trainer = Trainer(net, args, DataCollatorForLanguageModeling(tokenizer), train_dataset=rows)
+            keep_freed_memory(ours)
+            if ours:
+                use_bit_dropout(net)
+            started = time.perf_counter()
+            trainer.train()
+            return time.perf_counter() - started
+
+    for ours in (True, False):
+        run(ours, 1)
+    work = {"ours": lambda: run(True, steps), "stock bf16": lambda: run(False, steps)}
+    seconds: dict[str, list[float]] = {kind: [] for kind in work}
+    for _ in range(3):
+        for kind, timed in work.items():
+            seconds[kind].append(timed())
+    print(f"whole Trainer, {model} {batch} x {length}, {steps} steps")
+    print_ratios(seconds, ("stock bf16",))
+
+
+def profile(bench: Bench, kind: str) -> None:
+    """Prints where the time of a step goes, by operation."""
+    for _ in range(3):
+        bench.step(kind)
+    with torch.profiler.profile() as trace:
+        for _ in range(3):
+            bench.step(kind)
+    print(trace.key_averages().table(sort_by="self_cpu_time_total", row_limit=20, max_name_column_width=50))
+
+
+def main() -> None:
+    """Reads the options and prints one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="tiny", choices=DEFAULT_BATCH)
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--length", type=int, default=128)
+    parser.add_argument("--vocabulary", type=int, default=30_522)
+    parser.add_argument("--steps", type=int, default=7)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--same-memory", action="store_true")
+    parser.add_argument("--through-trainer", action="store_true")
+    parser.add_argument("--profile", choices=(*OURS, *STOCK))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    batch = options.batch or DEFAULT_BATCH[options.model]
+    print(machine())
+    if options.through_trainer:
+        return through_trainer(options.model, batch, options.length, steps=30)
+    same = options.same_memory
+    bench = Bench(options.model, batch, options.length, options.vocabulary, options.device, same_memory=same)
+    if options.profile:
+        return profile(bench, options.profile)
+    print(f"{options.model} {batch} x {options.length}, V = {len(bench.tokenizer):,}, {options.threads} threads")
+    work: dict[str, Callable[[], Any]] = {kind: lambda kind=kind: bench.step(kind) for kind in (*STOCK, *OURS)}
+    print_ratios(alternate(work | {"masking": bench.mask}, options.steps), STOCK)
+
+
+if __name__ == "__main__":
+    main()
