@@ -21,7 +21,7 @@ from maskwise.masking import rates
 from maskwise.models.presets import build_model
 from maskwise.training import scores
 from maskwise.training.distill import Distillation
-from maskwise.training.masker import Masker, Score
+from maskwise.training.masker import Masker, Score, padding_id
 from maskwise.training.stale import Stale
 from maskwise.training.stored import Stored, open_stored
 
@@ -67,8 +67,9 @@ def training_arguments(settings: PretrainSettings, out: Path) -> TrainingArgumen
     unknown = sorted(settings.trainer.keys() - known.keys())
     if unknown:
         raise InputError(f"TrainingArguments has no option {unknown[0]!r}.{nearest(unknown[0], known)}")
+    values: dict[str, Any] = {"use_cpu": not torch.accelerator.is_available()} | settings.trainer | own
     try:
-        args = TrainingArguments(**{"use_cpu": not torch.accelerator.is_available()} | settings.trainer | own)
+        args = TrainingArguments(**values)
     except (ValueError, TypeError) as error:
         raise InputError(f"The [trainer] settings do not work: {error}") from None
     if args.per_device_train_batch_size < 1:
@@ -81,8 +82,7 @@ def load_model(settings: PretrainSettings, data: DataFolder) -> Any:
     tokenizer = data.tokenizer
     if settings.model.checkpoint is None:
         assert settings.model.preset is not None
-        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-        return build_model(settings.model.preset, len(tokenizer), settings.seed, pad)
+        return build_model(settings.model.preset, len(tokenizer), settings.seed, padding_id(tokenizer))
     model = load_checkpoint(settings.model.checkpoint, tokenizer)
     check_same_tokenizer(settings.model.checkpoint, tokenizer, data.path)
     return model
@@ -103,7 +103,8 @@ def load_checkpoint(name: str, tokenizer: Any) -> Any:
     if report["missing_keys"]:
         missing = ", ".join(sorted(report["missing_keys"])[:3])
         raise InputError(
-            f"The checkpoint {name!r} has no masked-LM head: it lacks {missing}. Use one trained by masked language modelling."
+            f"The checkpoint {name!r} has no masked-LM head: it lacks {missing}. "
+            "Use one trained by masked language modelling."
         )
     size, needed = model.get_input_embeddings().num_embeddings, len(tokenizer)
     if size < needed:
@@ -119,9 +120,9 @@ def check_same_tokenizer(checkpoint: str, tokenizer: Any, data_folder: Path) -> 
     own = load_tokenizer(checkpoint)
     if own.get_vocab() != tokenizer.get_vocab():
         raise InputError(
-            f"{checkpoint} and {data_folder} have different vocabularies ({len(own):,} and {len(tokenizer):,} tokens), so "
-            "their predictions cannot be compared token by token. `maskwise exam --words SOURCE` grades whole words, in "
-            "nats a character; a teacher must share its student's tokenizer (maskwise prepare --tokenizer)."
+            f"{checkpoint} and {data_folder} have different vocabularies ({len(own):,} and {len(tokenizer):,} tokens), "
+            "so their predictions cannot be compared token by token. `maskwise exam --words SOURCE` grades whole "
+            "words, in nats a character; a teacher must share its student's tokenizer (maskwise prepare --tokenizer)."
         )
 
 

@@ -62,8 +62,8 @@ class ModelScore:
         self.epochs, self.steps, self.share, self.folds, self.compiled = epochs, steps, share, folds, compiled
         if isinstance(teacher, Stored):
             self._check_stored(teacher)
-        live = teacher is not None and not isinstance(teacher, Stored)
-        self.teacher = SparseHead(teacher.eval().requires_grad_(False)) if live else teacher
+        is_live = isinstance(teacher, nn.Module)
+        self.teacher = SparseHead(teacher.eval().requires_grad_(False)) if is_live else teacher
         self.student: SparseHead | None = None
 
     def bind(self, model: nn.Module) -> None:

@@ -63,7 +63,7 @@ class Stale:
         """Scores all training rows where a period begins; takes up its bank where a run is resumed inside it."""
         if not hasattr(trainer.train_dataset, "__len__"):
             raise InputError("Stale scores are kept by row number, so they need a dataset with a length.")
-        folder, epoch = Path(trainer.args.output_dir), trainer.state.epoch or 0.0
+        folder, epoch = Path(str(trainer.args.output_dir)), trainer.state.epoch or 0.0
         offsets = self.bank.offsets if self.bank else row_offsets(trainer.train_dataset.rows)
         period = self._period(epoch)
         self.bank = TokenFile(bank_path(folder, period), offsets)

@@ -116,11 +116,9 @@ def said_when_full(path: Path) -> Iterator[None]:
 
 
 def _arrow_lengths(rows: Any) -> Sequence[int]:
-    import pyarrow.compute as pc
-
     tables = rows.select_columns(["input_ids"]).with_format("arrow").iter(batch_size=10_000)
-    parts = [pc.list_value_length(table["input_ids"]).to_numpy() for table in tables]
-    return np.concatenate(parts) if parts else []
+    chunks = (chunk for table in tables for chunk in table["input_ids"].chunks)
+    return [length for chunk in chunks for length in chunk.value_lengths().to_pylist()]
 
 
 def _length(row: Mapping[str, Any]) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -41,6 +41,11 @@ class MaskingTrainer(Trainer):
     `data_collator`, since a second masking would corrupt the first.
     """
 
+    # The Trainer declares them for every task: optional, and without exams.
+    model: Any
+    train_dataset: Any
+    eval_dataset: Any
+
     def __init__(
         self,
         model: Any = None,
@@ -63,7 +68,7 @@ class MaskingTrainer(Trainer):
             model,
             args,
             train_dataset=train_dataset if train_dataset is None else IndexedRows.wrap(train_dataset),
-            eval_dataset=_as_exam(eval_dataset, masker),
+            eval_dataset=cast(Any, _as_exam(eval_dataset, masker)),
             data_collator=partial(pad_batch, pad_token_id=masker.vocabulary.pad_token_id),
             compute_loss_func=self._loss,
             **kwargs,
@@ -87,8 +92,10 @@ class MaskingTrainer(Trainer):
         """Runs the model's head on the labelled rows only, and where it ends in a plain decoder, without logits."""
         masked = {key: value for key, value in inputs.items() if key != "labels"}
         rows_BT = inputs["labels"] != IGNORE
-        distilled = self.distillation is not None and self.distillation.is_on(self._moment())
-        self._teacher_RV = self.distillation.teacher_logits(masked, rows_BT) if distilled else None
+        self._teacher_RV = None
+        if self.distillation is not None and self.distillation.is_on(self._moment()):
+            self._teacher_RV = self.distillation.teacher_logits(masked, rows_BT)
+        distilled = self._teacher_RV is not None
         # Sharded weights (FSDP, DeepSpeed) are whole only inside the model's own forward: there it makes the logits.
         streamed = not (distilled or self.is_fsdp_enabled or self.is_deepspeed_enabled) and self.head.is_linear(masked)
         with (self.head.before_decoder if streamed else self.head.only)(rows_BT) as self._decoder_inputs:
