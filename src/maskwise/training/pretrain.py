@@ -17,15 +17,22 @@ from maskwise.models.dropout import use_bit_dropout
 from maskwise.progress import Progress
 from maskwise.training import runs
 from maskwise.training.build import (
-    build_distillation, build_masker, load_model, load_stored, load_teacher, planned_run, trainer_defaults,
+    build_distillation,
+    build_masker,
+    load_model,
+    load_stored,
+    load_teacher,
+    planned_run,
+    trainer_defaults,
     training_arguments,
-)  # fmt: skip
+)
 from maskwise.training.card import model_card
 from maskwise.training.checkpoints import write_whole
 from maskwise.training.exam import ExamResult, exam_table, freeze_exam, grade_unigram
-from maskwise.training.stale import delete_banks
 from maskwise.training.memory import keep_freed_memory
+from maskwise.training.stale import delete_banks
 from maskwise.training.trainer import MaskingTrainer
+
 
 @dataclass(frozen=True)
 class PretrainResult:
