@@ -2,9 +2,8 @@
 
 Stock: BertForMaskedLM with its dense head, DataCollatorForLanguageModeling, fused AdamW; in fp32, and in bf16 under
 autocast. Ours, in bf16 and set up as `maskwise pretrain` sets up a run: the masker, the head on labelled rows, the
-streamed loss, dropout from bits, freed memory kept, the same optimizer; `random` masks at random, `self` by the
-model's own entropy, `stored` by scores read from memory, `distilled` at random with a teacher. `--same-memory` keeps
-freed memory for the stock steps too, which the stock way does not do by itself.
+streamed loss, dropout from bits, the same optimizer; `random` masks at random, `self` by the model's own entropy,
+`stored` by scores read from memory, `distilled` at random with a teacher.
 
     python benchmarks/step.py --model bertlet --batch 16 --steps 9
     python benchmarks/step.py --through-trainer         # 30 steps of the whole Trainer against the stock one
@@ -32,7 +31,6 @@ from maskwise.models.presets import preset_config
 from maskwise.models.sparse import SparseHead
 from maskwise.training.distill import Distillation
 from maskwise.training.masker import Masker
-from maskwise.training.memory import keep_freed_memory
 from maskwise.training.scores import Entropy, uniform
 
 OURS = ("random", "stored", "self", "distilled")
@@ -43,10 +41,8 @@ DEFAULT_BATCH = {"tiny": 32, "mini": 32, "bertlet": 16, "bert": 8}
 class Bench:
     """A model with its optimizer, and one training step of each kind on the same text."""
 
-    def __init__(
-        self, model: str, batch: int, length: int, vocabulary: int, device: str, same_memory: bool = False
-    ) -> None:
-        self.device, self.same_memory = torch.device(device), same_memory
+    def __init__(self, model: str, batch: int, length: int, vocabulary: int, device: str) -> None:
+        self.device = torch.device(device)
         self.tokenizer = bert_tokenizer(vocabulary)
         self.models = {kind: self._model(model) for kind in (*STOCK, *OURS)}
         self.optimizers = {
@@ -74,7 +70,6 @@ class Bench:
 
     def step(self, kind: str) -> None:
         """Masks, runs forward and backward, clips, and updates."""
-        keep_freed_memory(self.same_memory or kind in OURS)
         loss = self._stock_loss(kind) if kind in STOCK else self._our_loss(kind)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.models[kind].parameters(), 1.0)
@@ -147,7 +142,6 @@ def through_trainer(model: str, batch: int, length: int, steps: int) -> None:
                 trainer: Trainer = MaskingTrainer(net, args, masker=Masker(uniform, tokenizer), train_dataset=rows)
             else:
                 trainer = Trainer(net, args, DataCollatorForLanguageModeling(tokenizer), train_dataset=rows)
-            keep_freed_memory(ours)
             if ours:
                 use_bit_dropout(net)
             started = time.perf_counter()
@@ -185,7 +179,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=7)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--same-memory", action="store_true")
     parser.add_argument("--through-trainer", action="store_true")
     parser.add_argument("--profile", choices=(*OURS, *STOCK))
     options = parser.parse_args()
@@ -194,8 +187,7 @@ def main() -> None:
     print(machine())
     if options.through_trainer:
         return through_trainer(options.model, batch, options.length, steps=30)
-    same = options.same_memory
-    bench = Bench(options.model, batch, options.length, options.vocabulary, options.device, same_memory=same)
+    bench = Bench(options.model, batch, options.length, options.vocabulary, options.device)
     if options.profile:
         return profile(bench, options.profile)
     print(f"{options.model} {batch} x {options.length}, V = {len(bench.tokenizer):,}, {options.threads} threads")

@@ -29,7 +29,6 @@ from maskwise.training.build import (
 from maskwise.training.card import model_card
 from maskwise.training.checkpoints import write_whole
 from maskwise.training.exam import ExamResult, exam_table, freeze_exam, grade_unigram
-from maskwise.training.memory import keep_freed_memory
 from maskwise.training.stale import delete_banks
 from maskwise.training.trainer import MaskingTrainer
 
@@ -66,7 +65,6 @@ def pretrain(settings: PretrainSettings, out: str | Path, *, resume: bool = Fals
     if first:
         runs.open_run(out, settings, resume=resume)
     if args.device.type == "cpu":
-        keep_freed_memory()
         use_bit_dropout(model)
     trainer = MaskingTrainer(
         model,
