@@ -37,10 +37,14 @@ def document_data(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     topics = sorted(pydoc_data.topics.topics.values())[20:50]
     paragraphs = [paragraph.replace("\n", " ")[:150] for topic in topics for paragraph in topic.split("\n\n")]
     (folder / "text.txt").write_text("\n\n".join(paragraphs), encoding="utf-8")
-    tokenizer = str(tiny_data / "tokenizer")
     settings = PrepareSettings(
-        sources=(str(folder / "text.txt"),), out=folder / "blocks", tokenizer=tokenizer, block=32, mode="document", workers=1
-    )  # fmt: skip
+        sources=(str(folder / "text.txt"),),
+        out=folder / "blocks",
+        tokenizer=str(tiny_data / "tokenizer"),
+        block=32,
+        mode="document",
+        workers=1,
+    )
     prepare(settings, show=False)
     return folder / "blocks"
 

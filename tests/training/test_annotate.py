@@ -96,9 +96,10 @@ def test_stopped_and_taken_up_in_one_process_the_bytes_are_the_same(unbroken, da
             raise KeyboardInterrupt
         return finish(self, chunk)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(job.Scorer, "finish", stop_at_two)
-        annotate(data, str(teacher), show=False)
+        with pytest.raises(KeyboardInterrupt):
+            annotate(data, str(teacher), show=False)
     assert values(annotate(data, str(teacher), show=False)) == unbroken
 
 
@@ -192,9 +193,10 @@ def test_a_full_disk_keeps_the_chunks_that_are_done(unbroken, data, teacher, mon
         with job.said_when_full(self.path):
             full_after_one(self, first_row, values_X)
 
-    with monkeypatch.context() as patch, pytest.raises(InputError, match="disk is full"):
+    with monkeypatch.context() as patch:
         patch.setattr(job.TokenFile, "write", with_message)
-        annotate(data, str(teacher), show=False)
+        with pytest.raises(InputError, match="disk is full"):
+            annotate(data, str(teacher), show=False)
     folder = scores_folder(open_data(data), str(teacher), "entropy")
     assert sum((folder / job.DONE).read_bytes()) == 1
     assert values(annotate(data, str(teacher), show=False)) == unbroken

@@ -72,13 +72,16 @@ def test_a_run_from_stored_scores_has_the_losses_of_one_from_the_live_teacher(ti
     """Same masks, same losses, to the last bit; and the teacher is not even loaded."""
     folder = Path(shutil.copytree(tiny_data, tmp_path / "blocks"))
     annotate(folder, str(teacher), batch_size=8, show=False)
-    trainer = {"max_steps": 6, "per_device_train_batch_size": 8, "logging_steps": 1, "bf16": False, "save_strategy": "no",
-               "eval_strategy": "no", "report_to": []}  # fmt: skip
+    trainer = {
+        "max_steps": 6, "per_device_train_batch_size": 8, "logging_steps": 1, "bf16": False,
+        "save_strategy": "no", "eval_strategy": "no", "report_to": [],
+    }  # fmt: skip
     losses = []
     for stored in (False, True):
+        masking = {"score": "entropy", "source": "teacher", "pick": "high", "stored": stored}
         settings = resolve(
             {"data": {"path": str(folder), "exam_blocks": 4}, "model": {"preset": "tiny"}, "teacher": str(teacher)},
-            {"masking": {"score": "entropy", "source": "teacher", "pick": "high", "stored": stored}, "trainer": trainer},
+            {"masking": masking, "trainer": trainer},
         )
         pretrain(settings, tmp_path / str(stored), show=False)
         losses.append([r["loss"] for r in read_metrics(tmp_path / str(stored) / "metrics.jsonl") if "loss" in r])
