@@ -94,7 +94,7 @@ def main() -> None:
         hits = killed_run(command(data, killed, steps, options.recipe), killed, options.kills, chance)
         same = (unbroken / "model.safetensors").read_bytes() == (killed / "model.safetensors").read_bytes()
         verdict = "byte-identical to" if same else "DIFFERENT from"
-        print(f"{options.kills} kills, {hits} left a half-written checkpoint: the model is {verdict} the unbroken run's")
+        print(f"{options.kills} kills, {hits} during a checkpoint: the model is {verdict} the unbroken run's")
         raise SystemExit(0 if same else 1)
 
 
