@@ -64,8 +64,12 @@ def test_a_row_of_another_length_is_refused(tmp_path):
 
 
 def test_a_process_gets_the_name_of_the_file_and_not_its_content(tmp_path):
+    """A worker would otherwise be sent all scores of the data set."""
     file = filled(tmp_path / "values.f32", [30_000, 30_000])
+    batch = {"input_ids": torch.zeros(1, 30_000, dtype=torch.int64), "example_id": torch.tensor([1])}
+    here = file.read(batch)
     assert len(pickle.dumps(file)) < 2_000
+    assert torch.equal(pickle.loads(pickle.dumps(file)).read(batch), here)
 
 
 def test_offsets_of_a_dataset_are_those_of_its_rows():

@@ -29,10 +29,9 @@ _WEIGHT_FILES = (
 class Stored:
     """A score that reads a teacher's entropy or surprisal, in nats, by `batch["example_id"]` from a memory map.
 
-    `folder` is what `annotate` returned, inside the data folder trained on. It holds no model and no open file, so it
-    works in the workers of a `MaskingCollator` too, where the rows must carry their number as `example_id`. It also
-    stands in for a teacher: `Entropy(Stored(folder), epochs=1)`. Picks are the live teacher's, up to ties in the last
-    bits of float32.
+    `folder` is what `annotate` returned, inside the data folder trained on. It holds no model, so it works in the
+    workers of a `MaskingCollator` too, where the rows must carry their number as `example_id`. It also stands in for a
+    teacher: `Entropy(Stored(folder), epochs=1)`. Picks are the live teacher's, up to ties in the last bits of float32.
 
     Raises InputError for an unfinished annotate, scores of another data folder, or another tokenizer.
     """
