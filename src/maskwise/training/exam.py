@@ -97,7 +97,7 @@ def freeze_exam(
     counts_V = torch.zeros(len(masker.vocabulary.eligible_V), dtype=torch.int64)
     if token_counts is None:
         for i in indices:
-            counts_V += torch.bincount(torch.as_tensor(rows[int(i)]["input_ids"]), minlength=len(counts_V))
+            counts_V += torch.from_numpy(np.bincount(np.asarray(rows[int(i)]["input_ids"]), minlength=len(counts_V)))
     else:
         counts_V[: len(token_counts)] = torch.as_tensor(np.asarray(token_counts, dtype=np.int64))
     counts_V = counts_V * masker.vocabulary.eligible_V
@@ -111,9 +111,9 @@ def frequency_quintiles(counts_V: Tensor) -> Tensor:
     [4, 0, 3, 4, 4]
     """
     order = counts_V.argsort(descending=True, stable=True)
-    sorted_counts = counts_V[order].double()
+    sorted_counts = counts_V[order]
     before = sorted_counts.cumsum(0) - sorted_counts
-    quintile = (before / sorted_counts.sum().clamp_min(1) * NUM_QUINTILES).long().clamp_max(NUM_QUINTILES - 1)
+    quintile = (before * NUM_QUINTILES // sorted_counts.sum().clamp_min(1)).clamp_max(NUM_QUINTILES - 1)
     return torch.empty_like(quintile).scatter(0, order, quintile)
 
 

@@ -19,11 +19,13 @@ from torch import Tensor
 
 from maskwise.data.blocks import open_data
 from maskwise.data.text import documents
+from maskwise.errors import InputError
 from maskwise.masking.noise import Stream, mix_int
 from maskwise.models.sparse import SparseHead
 from maskwise.progress import Progress
 from maskwise.training.build import check_same_tokenizer, load_checkpoint, load_tokenizer
 from maskwise.training.exam import EXAM_SEED, ExamResult, exam_table, freeze_exam, grade_model, grade_unigram
+from maskwise.training.preview import longest_window
 
 WINDOW_WORDS = 48
 WORD_RATE = 0.15
@@ -64,7 +66,7 @@ class WordGrade(NamedTuple):
 
 @dataclass(frozen=True)
 class WordReport:
-    """Whole-word grades of several checkpoints; `skipped` words were unknown to at least one tokenizer."""
+    """Whole-word grades of several checkpoints; `skipped` words could not be asked of at least one of them."""
 
     results: dict[str, WordGrade]
     skipped: int
@@ -77,7 +79,7 @@ class WordReport:
             loss, hits = grade.loss / max(grade.characters, 1), grade.hits / max(grade.words, 1)
             lines.append(f"{name.ljust(width)}  {loss:14.4f}  {hits:17.2%}")
         words = next(iter(self.results.values())).words
-        return "\n".join([*lines, f"{words:,} words graded; {self.skipped:,} unknown to a tokenizer were left out."])
+        return "\n".join([*lines, f"{words:,} words graded; {self.skipped:,} that a model cannot spell were left out."])
 
     def as_json(self) -> str:
         """Returns the sums as JSON."""
@@ -90,10 +92,11 @@ def examine(checkpoints: Sequence[str], data_folder: Path, *, blocks: int = 1024
     Raises InputError for a checkpoint made with another tokenizer.
     """
     data = open_data(data_folder)
+    for name in checkpoints:
+        check_same_tokenizer(name, data.tokenizer, data_folder)
     exam = freeze_exam(data.valid, data.tokenizer, data.token_counts, blocks=blocks)
     results = {"unigram floor": grade_unigram(exam)}
     for name in checkpoints:
-        check_same_tokenizer(name, data.tokenizer, data_folder)
         with Progress(f"exam {name}", None, "models", show=show) as progress:
             results[name] = grade_model(load_checkpoint(name, data.tokenizer), exam)
             progress.advance()
@@ -105,24 +108,51 @@ def examine_words(
 ) -> WordReport:
     """Returns whole-word grades of checkpoints with any tokenizers, over the first `windows` windows of the text.
 
-    15% of the words of each window are masked, all pieces of each at once, the same words for every checkpoint.
+    15% of the words of each window are masked, all pieces of each at once, the same words for every checkpoint. A
+    word is left out where a tokenizer does not know it or a model has too few positions for its window. Raises
+    InputError where no word is left.
     """
-    models = {name: _load_pair(name) for name in checkpoints}
+    models = {name: _load_examinee(name) for name in checkpoints}
     results, skipped = dict.fromkeys(checkpoints, WordGrade()), 0
     with Progress("exam", windows, "windows", show=show) as progress:
         for number, words in enumerate(islice(_windows(sources), windows)):
             questions = {i for i in range(len(words)) if _is_asked(number, i)}
-            known = {i for i in questions if all(_knows(tokenizer, words[i]) for _, tokenizer in models.values())}
+            fits = all(model.has_room_for(words) for model in models.values())
+            known = {i for i in questions if fits and all(model.knows(words[i]) for model in models.values())}
             skipped += len(questions) - len(known)
-            for name, (head, tokenizer) in models.items():
-                results[name] = results[name].plus(_grade_window(head, tokenizer, words, sorted(known)))
+            for name, model in models.items():
+                results[name] = results[name].plus(_grade_window(model, words, sorted(known)))
             progress.advance()
+    if not any(grade.words for grade in results.values()):
+        raise InputError(
+            f"There is no word to grade in {', '.join(sources)}: the exam is over windows of {WINDOW_WORDS} words of "
+            f"one document, and {skipped:,} words were left out that a model cannot spell. Give longer documents in a "
+            "language that all models know."
+        )
     return WordReport(results, skipped)
 
 
-def _load_pair(name: str) -> tuple[SparseHead, Any]:
+class Examinee(NamedTuple):
+    """A checkpoint on the whole-word exam: its head, its tokenizer, and how many positions it has."""
+
+    head: SparseHead
+    tokenizer: Any
+    longest: int
+
+    def knows(self, word: str) -> bool:
+        """Returns True where the word is made of ordinary tokens: neither unknown, special, nor none at all."""
+        tokens = self.tokenizer(word, add_special_tokens=False)["input_ids"]
+        return bool(tokens) and not set(tokens) & set(self.tokenizer.all_special_ids)
+
+    def has_room_for(self, words: Sequence[str]) -> bool:
+        """Returns True where the window is not longer than the model's positions."""
+        return len(self.tokenizer(" ".join(words))["input_ids"]) <= self.longest
+
+
+def _load_examinee(name: str) -> Examinee:
     tokenizer = load_tokenizer(name)
-    return SparseHead(load_checkpoint(name, tokenizer).eval()), tokenizer
+    model = load_checkpoint(name, tokenizer).eval()
+    return Examinee(SparseHead(model), tokenizer, longest_window(model, tokenizer))
 
 
 def _windows(sources: Sequence[str]) -> Iterator[list[str]]:
@@ -136,19 +166,15 @@ def _is_asked(window: int, word: int) -> bool:
     return bits / 2**64 < WORD_RATE
 
 
-def _knows(tokenizer: Any, word: str) -> bool:
-    return tokenizer.unk_token_id not in tokenizer(word, add_special_tokens=False)["input_ids"]
-
-
 @torch.no_grad()
-def _grade_window(head: SparseHead, tokenizer: Any, words: list[str], asked: list[int]) -> WordGrade:
+def _grade_window(model: Examinee, words: list[str], asked: list[int]) -> WordGrade:
     """Masks every piece that touches an asked word, and sums the losses of those pieces."""
-    input_ids_T, owner_T = _encode(tokenizer, words, asked)
-    rows_T = owner_T >= 0
-    if not rows_T.any():
+    if not asked:
         return WordGrade()
-    masked_1T = torch.where(rows_T, tokenizer.mask_token_id, input_ids_T)[None]
-    logits_RV = head.logits({"input_ids": masked_1T}, rows_T[None]).float()
+    input_ids_T, owner_T = _encode(model.tokenizer, words, asked)
+    rows_T = owner_T >= 0
+    masked_1T = torch.where(rows_T, model.tokenizer.mask_token_id, input_ids_T)[None]
+    logits_RV = model.head.logits({"input_ids": masked_1T}, rows_T[None]).float()
     targets_R = input_ids_T[rows_T]
     wrong = set(owner_T[rows_T][logits_RV.argmax(-1) != targets_R].tolist())
     loss = F.cross_entropy(logits_RV, targets_R, reduction="sum").item()
