@@ -29,6 +29,7 @@ from maskwise.training.build import (
 from maskwise.training.card import model_card
 from maskwise.training.checkpoints import write_whole
 from maskwise.training.exam import ExamResult, exam_table, freeze_exam, grade_unigram
+from maskwise.training.monitor import LogMasks, MaskProbe
 from maskwise.training.stale import delete_banks
 from maskwise.training.trainer import MaskingTrainer
 
@@ -79,6 +80,7 @@ def pretrain(settings: PretrainSettings, out: str | Path, *, resume: bool = Fals
     checkpoint = newest_checkpoint(trainer, out) if resume else None
     if first:
         trainer.add_callback(RunLog(out, data.manifest["block"], show=show))
+        trainer.add_callback(LogMasks(MaskProbe(masker, data.train, exam.quintile_V), trainer))
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return finish(trainer, settings, data, exam, out)
 
