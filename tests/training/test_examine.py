@@ -19,7 +19,7 @@ from maskwise.errors import InputError
 from maskwise.models.presets import build_model
 from maskwise.models.sparse import SparseHead
 from maskwise.training.exam import freeze_exam, grade_model, grade_unigram
-from maskwise.training.examine import WINDOW_WORDS, examine_words
+from maskwise.training.examine import WINDOW_WORDS, WordGrade, examine_words
 
 SENTENCE = "the cat saw a small bird on the old tree and we were walking slowly by the river in the morning sun"
 KNOWN_WORDS = SENTENCE.split()
@@ -182,6 +182,10 @@ def dense_log_p(checkpoint: str, input_ids: list[int]) -> torch.Tensor:
     model = AutoModelForMaskedLM.from_pretrained(checkpoint, dtype=torch.float64).eval()
     with torch.no_grad():
         return model(input_ids=torch.tensor([input_ids])).logits[0].log_softmax(-1)
+
+
+def test_the_sums_of_windows_add_up():
+    assert WordGrade(1.5, 2, 3, 4).plus(WordGrade(10.0, 20, 30, 40)) == WordGrade(11.5, 22, 33, 44)
 
 
 def test_words_that_one_tokenizer_does_not_know_are_asked_of_nobody(two, foreign, tmp_path):

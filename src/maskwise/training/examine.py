@@ -151,7 +151,7 @@ class Examinee(NamedTuple):
 
 def _load_examinee(name: str) -> Examinee:
     tokenizer = load_tokenizer(name)
-    model = load_checkpoint(name, tokenizer).eval()
+    model = load_checkpoint(name, tokenizer)
     return Examinee(SparseHead(model), tokenizer, longest_window(model, tokenizer))
 
 
