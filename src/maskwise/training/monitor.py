@@ -17,7 +17,7 @@ from maskwise.training.exam import NUM_QUINTILES
 from maskwise.training.masker import Masker, Moment, pad_batch
 
 if TYPE_CHECKING:
-    from transformers import Trainer
+    from maskwise.training.trainer import MaskingTrainer
 
 PROBE_BLOCKS = 256
 PROBE_BATCH = 32
@@ -89,11 +89,11 @@ class MaskProbe:
 class LogMasks(TrainerCallback):
     """Logs a look at the probe with every evaluation; the figures go where the run's other metrics go."""
 
-    def __init__(self, probe: MaskProbe, trainer: Trainer) -> None:
+    def __init__(self, probe: MaskProbe, trainer: MaskingTrainer) -> None:
         self.probe, self.trainer = probe, trainer
 
     def on_evaluate(self, args, state, control, **kwargs):
         """Takes one look, in the precision of training."""
         moment = Moment(int(state.epoch or 0), state.global_step, state.global_step / max(state.max_steps, 1))
-        with self.trainer.compute_loss_context_manager():
+        with self.trainer.precision():
             self.trainer.log(self.probe.look(moment, args.device))

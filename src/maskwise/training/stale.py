@@ -101,7 +101,7 @@ class Stale:
         num_rows = len(bank.offsets) - 1
         for first in range(SCORED_ROWS * args.process_index, num_rows, SCORED_ROWS * args.world_size):
             batch = trainer.training_batch(range(first, min(first + SCORED_ROWS, num_rows)))
-            with trainer.compute_loss_context_manager():
+            with trainer.precision():
                 writing.write(first, _text_values(self.score(batch), batch))
         wait()
         if trainer.is_world_process_zero():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, cast
 
@@ -94,11 +95,13 @@ class MaskingTrainer(Trainer):
         rows_BT = inputs["labels"] != IGNORE
         self._teacher_RV = None
         if self.distillation is not None and self.distillation.is_on(self._moment()):
-            self._teacher_RV = self.distillation.teacher_logits(masked, rows_BT)
+            with self.precision():
+                self._teacher_RV = self.distillation.teacher_logits(masked, rows_BT)
         distilled = self._teacher_RV is not None
         # Sharded weights (FSDP, DeepSpeed) are whole only inside the model's own forward: there it makes the logits.
         streamed = not (distilled or self.is_fsdp_enabled or self.is_deepspeed_enabled) and self.head.is_linear(masked)
-        with (self.head.before_decoder if streamed else self.head.only)(rows_BT) as self._decoder_inputs:
+        around = self.head.before_decoder if streamed else self.head.only
+        with self.precision(), around(rows_BT) as self._decoder_inputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
     def evaluate(self, eval_dataset: Any = None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
@@ -114,8 +117,15 @@ class MaskingTrainer(Trainer):
     def grade(self, exam: Exam) -> ExamResult:
         """Returns the model's grades, each rank marking its share of the exam, in the precision of training."""
         share = (self.args.process_index, self.args.world_size)
-        with self.compute_loss_context_manager():
+        with self.precision():
             return sum_over_ranks(grade_model(self.model, exam, head=self.head, share=share))
+
+    def precision(self) -> AbstractContextManager:
+        """Returns autocast as the training arguments ask for it.
+
+        The Trainer has it inside the model's forward alone; here products are also taken outside, in scores and losses.
+        """
+        return self.accelerator.autocast()
 
     def raise_if_not_finite(self) -> None:
         """Raises InputError naming the first step whose loss was not finite; costs one look at the device."""
@@ -133,7 +143,7 @@ class MaskingTrainer(Trainer):
         return self.masker.prepare(self._prepare_inputs(self.data_collator(rows)), self._moment())
 
     def _mask(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        with self.compute_loss_context_manager():
+        with self.precision():
             return self.masker(self._prepare_inputs(batch), self._moment())
 
     def _moment(self) -> Moment:
