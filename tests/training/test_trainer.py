@@ -16,7 +16,7 @@ from maskwise.training.masker import Masker
 from maskwise.training.scores import Entropy, uniform
 from maskwise.training.trainer import IndexedRows, MaskingTrainer
 
-WORDS = [
+TEXT = "the girl walked by the river and a dog was quickly playing in her green garden on a good day"
     "the",
     "girl",
     "walked",
@@ -43,7 +43,7 @@ WORDS = [
 @pytest.fixture
 def rows(tiny_tokenizer):
     """Sentences of 3 to 18 words: blocks of unequal length."""
-    return [{"input_ids": tiny_tokenizer(" ".join(WORDS[: 3 + i % 16]))["input_ids"]} for i in range(32)]
+    return [{"input_ids": tiny_tokenizer(" ".join(TEXT.split()[: 3 + i % 16]))["input_ids"]} for i in range(32)]
 
 
 def trainer_of(model, tokenizer, rows, out, *, score=uniform, distillation=None, **options) -> MaskingTrainer:
