@@ -17,27 +17,6 @@ from maskwise.training.scores import Entropy, uniform
 from maskwise.training.trainer import IndexedRows, MaskingTrainer
 
 TEXT = "the girl walked by the river and a dog was quickly playing in her green garden on a good day"
-    "the",
-    "girl",
-    "walked",
-    "by",
-    "the",
-    "river",
-    "and",
-    "a",
-    "dog",
-    "was",
-    "quickly",
-    "playing",
-    "in",
-    "her",
-    "green",
-    "garden",
-    "on",
-    "a",
-    "good",
-    "day",
-]
 
 
 @pytest.fixture
