@@ -15,6 +15,7 @@ from maskwise.training.runs import DONE
 
 DEMO_VOCABULARY = 4096
 DEMO_STEPS = 400
+DEMO_BATCH = 32
 DEMO_RECIPES = ("bert", "whole-word")
 
 
@@ -36,7 +37,12 @@ def demo(out: Path) -> str:
                 "recipe": recipe,
                 "data": {"path": str(data)},
                 "model": {"preset": "tiny"},
-                "trainer": {"max_steps": DEMO_STEPS, "eval_steps": 100, "save_steps": 100},
+                "trainer": {
+                    "max_steps": DEMO_STEPS,
+                    "per_device_train_batch_size": DEMO_BATCH,
+                    "eval_steps": 100,
+                    "save_steps": 100,
+                },
             },
         )
         grades[recipe] = run
