@@ -15,6 +15,7 @@ def mlm_loss(logits_RV: Tensor, targets_R: Tensor, num_labelled: Tensor | int | 
 
     It is equation 2 of the entropy paper divided by a token count. Zero rows give a zero that still has a gradient.
 
+    >>> import torch
     >>> mlm_loss(torch.zeros(2, 8), torch.tensor([1, 5])).item() == torch.tensor(8.0).log().item()
     True
     """
@@ -29,6 +30,7 @@ def distillation_loss(
 
     The factor T^2 keeps the gradient's size at any temperature (Hinton et al., 2015).
 
+    >>> import torch
     >>> logits = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
     >>> abs(distillation_loss(logits, logits).item()) < 1e-6
     True
