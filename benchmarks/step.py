@@ -122,7 +122,7 @@ def print_ratios(seconds: dict[str, list[float]], stock: tuple[str, ...]) -> Non
         print(f"{kind:12} {statistics.median(times):9.3f}" + "".join(f"{ratio:16.3f}" for ratio in ratios))
 
 
-def through_trainer(model: str, batch: int, length: int, steps: int) -> None:
+def through_trainer(model: str, batch: int, length: int, steps: int, turns: int) -> None:
     """Times `steps` steps of the whole MaskingTrainer against the stock Trainer with its collator, both in bf16."""
     from transformers import Trainer, TrainingArguments
 
@@ -152,7 +152,7 @@ def through_trainer(model: str, batch: int, length: int, steps: int) -> None:
         run(ours, 1)
     work = {"ours": lambda: run(True, steps), "stock bf16": lambda: run(False, steps)}
     seconds: dict[str, list[float]] = {kind: [] for kind in work}
-    for _ in range(3):
+    for _ in range(turns):
         for kind, timed in work.items():
             seconds[kind].append(timed())
     print(f"whole Trainer, {model} {batch} x {length}, {steps} steps")
@@ -179,6 +179,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=7)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--turns", type=int, default=3, help="of --through-trainer")
     parser.add_argument("--through-trainer", action="store_true")
     parser.add_argument("--profile", choices=(*OURS, *STOCK))
     options = parser.parse_args()
@@ -186,7 +187,7 @@ def main() -> None:
     batch = options.batch or DEFAULT_BATCH[options.model]
     print(machine())
     if options.through_trainer:
-        return through_trainer(options.model, batch, options.length, steps=30)
+        return through_trainer(options.model, batch, options.length, steps=30, turns=options.turns)
     bench = Bench(options.model, batch, options.length, options.vocabulary, options.device)
     if options.profile:
         return profile(bench, options.profile)
