@@ -36,10 +36,10 @@ class MaskingTrainer(Trainer):
       tokens divided by one count, whatever the accumulation and the number of processes.
     - `evaluate` grades the frozen exam made of `eval_dataset` (or the `Exam` given as such).
     - A loss that is not finite stops the run, with the step; it is looked for when logging and before every save.
-    - Checkpoints carry the score's state and end with a completion marker; see `checkpoints.newest_complete`.
+    - Checkpoints carry the score's state and end with a completion marker (`checkpoints`).
 
-    Sequence: tokenised rows with `input_ids`, and `word_ids` for word and span units. Raises InputError for a
-    `data_collator`, since a second masking would corrupt the first.
+    Rows are tokenised: `input_ids`, and `word_ids` for word and span units. `distillation` mixes a teacher's
+    predictions into the loss. Raises InputError for a `data_collator`, since a second masking would corrupt the first.
     """
 
     # The Trainer declares them for every task: optional, and without exams.
