@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maskwise.masking.losses import token_count
 from maskwise.masking.tiles import (
     SMALLEST_EXPONENT,
     Kernel,
@@ -50,8 +51,7 @@ def linear_mlm_loss(
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden_RD.dtype
     bias_V = weight_VD.new_zeros(weight_VD.shape[0]) if bias_V is None else bias_V
     total = _LinearLoss.apply(hidden_RD, weight_VD, bias_V, targets_R, dtype, compiled)
-    count = len(targets_R) if num_labelled is None else num_labelled
-    return total / (count.clamp_min(1) if isinstance(count, Tensor) else max(count, 1))
+    return total / token_count(len(targets_R), num_labelled)
 
 
 class _LinearLoss(torch.autograd.Function):

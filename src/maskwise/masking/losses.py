@@ -19,7 +19,7 @@ def mlm_loss(logits_RV: Tensor, targets_R: Tensor, num_labelled: Tensor | int | 
     >>> mlm_loss(torch.zeros(2, 8), torch.tensor([1, 5])).item() == torch.tensor(8.0).log().item()
     True
     """
-    count = _count(logits_RV, num_labelled)
+    count = token_count(logits_RV.shape[0], num_labelled)
     return F.cross_entropy(logits_RV.float(), targets_R, reduction="sum") / count
 
 
@@ -35,13 +35,14 @@ def distillation_loss(
     >>> abs(distillation_loss(logits, logits).item()) < 1e-6
     True
     """
-    count = _count(student_RV, num_labelled)
+    count = token_count(student_RV.shape[0], num_labelled)
     log_student_RV = F.log_softmax(student_RV.float() / temperature, dim=-1)
     log_teacher_RV = F.log_softmax(teacher_RV.detach().float() / temperature, dim=-1)
     divergence = F.kl_div(log_student_RV, log_teacher_RV, reduction="sum", log_target=True)
     return temperature**2 * divergence / count
 
 
-def _count(logits_RV: Tensor, num_labelled: Tensor | int | None) -> Tensor | int:
-    count = logits_RV.shape[0] if num_labelled is None else num_labelled
+def token_count(num_rows: int, num_labelled: Tensor | int | None) -> Tensor | int:
+    """Returns what a summed loss is divided by: the count given, else the rows at hand, and at least 1."""
+    count = num_rows if num_labelled is None else num_labelled
     return count.clamp_min(1) if isinstance(count, Tensor) else max(count, 1)

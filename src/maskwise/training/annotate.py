@@ -34,16 +34,15 @@ from maskwise.data.blocks import MANIFEST, DataFolder, open_data
 from maskwise.data.parallel import available_workers
 from maskwise.errors import InputError, nearest
 from maskwise.progress import Progress
-from maskwise.training import scores
 from maskwise.training.build import check_same_tokenizer, load_checkpoint
 from maskwise.training.checkpoints import write_whole
 from maskwise.training.masker import Masker, pad_batch
+from maskwise.training.scores import MODEL_SCORES
 from maskwise.training.stored import VALUES, data_identity, scores_folder, teacher_hash
 from maskwise.training.token_file import TokenFile, row_offsets, said_when_full
 
 CHUNK_ROWS = 512
 PLAN, DONE, LOCK = "plan.json", "done", "lock"
-STATISTICS = {"entropy": scores.Entropy, "surprisal": scores.Surprisal}
 
 
 def annotate(
@@ -64,9 +63,9 @@ def annotate(
     Raises InputError for a teacher without masked-LM head or with another vocabulary, logits that are not finite (with
     the block), a full disk, and while another annotate writes the same scores.
     """
-    if statistic not in STATISTICS:
+    if statistic not in MODEL_SCORES:
         raise InputError(
-            f"No score {statistic!r} to store; there are {', '.join(STATISTICS)}.{nearest(statistic, STATISTICS)}"
+            f"No score {statistic!r} to store; there are {', '.join(MODEL_SCORES)}.{nearest(statistic, MODEL_SCORES)}"
         )
     if jobs < 1 or batch_size < 1:
         raise InputError(f"annotate needs at least one job and one row a batch; found {jobs} and {batch_size}.")
@@ -160,7 +159,7 @@ class Scorer:
         data = open_data(scoring.data)
         teacher = load_checkpoint(scoring.teacher, data.tokenizer).to(device)
         self.train = data.train
-        self.masker = Masker(STATISTICS[scoring.statistic](teacher), data.tokenizer)
+        self.masker = Masker(MODEL_SCORES[scoring.statistic](teacher), data.tokenizer)
 
     def finish(self, chunk: int) -> int:
         """Scores and writes a chunk; returns its number of tokens. Rows of like length go together, to pad little."""

@@ -132,6 +132,8 @@ def load_tokenizer(checkpoint: str) -> Any:
         tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"The checkpoint {checkpoint!r} has no tokenizer: {str(error).splitlines()[0]}") from None
+    if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):  # transformers makes up an empty one
+        raise InputError(f"The checkpoint {checkpoint!r} has no tokenizer: save it beside the model.")
     if not tokenizer.is_fast:
         raise InputError(f"The tokenizer of {checkpoint!r} is not a fast one, which word boundaries need.")
     return tokenizer
@@ -223,7 +225,7 @@ def build_score(settings: MaskingSettings, teacher: Any = None) -> Score:
 
 
 def _model_score(settings: MaskingSettings, teacher: Any) -> Score:
-    kind = {"entropy": scores.Entropy, "surprisal": scores.Surprisal}[settings.score]
+    kind = scores.MODEL_SCORES[settings.score]
     if settings.source == "self":
         live = kind(folds=settings.folds)
         return live if settings.refresh_epochs is None else Stale(live, settings.refresh_epochs)

@@ -78,7 +78,7 @@ class Checkpoints:
 
 def complete_checkpoints(run_folder: Path) -> list[Path]:
     """Returns the marked checkpoints of a run folder, oldest first."""
-    return sorted((path for path in _all(run_folder) if (path / MARKER).exists()), key=_step)
+    return sorted((path for path in _all(run_folder) if (path / MARKER).exists()), key=step_of)
 
 
 def delete_incomplete(run_folder: Path) -> list[Path]:
@@ -100,5 +100,6 @@ def _all(run_folder: Path) -> list[Path]:
     return [path for path in run_folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
 
 
-def _step(path: Path) -> int:
+def step_of(path: Path) -> int:
+    """Returns the optimizer step a checkpoint folder is named after."""
     return int(path.name.rpartition("-")[2])

@@ -94,6 +94,5 @@ class LogMasks(TrainerCallback):
 
     def on_evaluate(self, args, state, control, **kwargs):
         """Takes one look, in the precision of training."""
-        moment = Moment(int(state.epoch or 0), state.global_step, state.global_step / max(state.max_steps, 1))
         with self.trainer.precision():
-            self.trainer.log(self.probe.look(moment, args.device))
+            self.trainer.log(self.probe.look(self.trainer.moment(), args.device))

@@ -15,7 +15,7 @@ from typing import Any
 
 from maskwise.config import PretrainSettings, merge, read_toml, resolve, to_toml
 from maskwise.errors import InputError
-from maskwise.training.checkpoints import complete_checkpoints, delete_incomplete, write_whole
+from maskwise.training.checkpoints import complete_checkpoints, delete_incomplete, step_of, write_whole
 
 CONFIG, ENVIRONMENT, METRICS, DONE = "config.toml", "environment.json", "metrics.jsonl", "done.json"
 
@@ -38,7 +38,7 @@ def open_run(out: Path, settings: PretrainSettings, *, resume: bool) -> Path | N
     write_whole(out / CONFIG, to_toml(settings))
     write_whole(out / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
     checkpoints = complete_checkpoints(out)
-    cut_metrics(out / METRICS, _step_of(checkpoints[-1]) if checkpoints else -1)
+    cut_metrics(out / METRICS, step_of(checkpoints[-1]) if checkpoints else -1)
     return checkpoints[-1] if checkpoints else None
 
 
@@ -111,7 +111,3 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:
     for key, value in merge({}, tree).items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": json.dumps(value)}
     return flat
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])

@@ -130,6 +130,9 @@ class Surprisal(ModelScore):
     statistic = "surprisal_R"
 
 
+MODEL_SCORES: dict[str, type[ModelScore]] = {"entropy": Entropy, "surprisal": Surprisal}
+
+
 def check_same_vocabulary(teacher: nn.Module, student: nn.Module) -> None:
     """Raises InputError where the two models' output vocabularies have different sizes."""
     sizes = [model.get_output_embeddings().weight.shape[0] for model in (teacher, student)]  # type: ignore[operator]

@@ -94,7 +94,7 @@ class MaskingTrainer(Trainer):
         masked = {key: value for key, value in inputs.items() if key != "labels"}
         rows_BT = inputs["labels"] != IGNORE
         self._teacher_RV = None
-        if self.distillation is not None and self.distillation.is_on(self._moment()):
+        if self.distillation is not None and self.distillation.is_on(self.moment()):
             with self.precision():
                 self._teacher_RV = self.distillation.teacher_logits(masked, rows_BT)
         distilled = self._teacher_RV is not None
@@ -140,13 +140,14 @@ class MaskingTrainer(Trainer):
     def training_batch(self, numbers: Sequence[int]) -> dict[str, Any]:
         """Returns the training rows of these numbers as a score sees them, on the device."""
         rows = self.train_dataset.__getitems__(list(numbers))
-        return self.masker.prepare(self._prepare_inputs(self.data_collator(rows)), self._moment())
+        return self.masker.prepare(self._prepare_inputs(self.data_collator(rows)), self.moment())
 
     def _mask(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         with self.precision():
-            return self.masker(self._prepare_inputs(batch), self._moment())
+            return self.masker(self._prepare_inputs(batch), self.moment())
 
-    def _moment(self) -> Moment:
+    def moment(self) -> Moment:
+        """Returns where in the run the next batch is masked."""
         progress = self.state.global_step / max(self.state.max_steps, 1)
         return Moment(int(self.state.epoch or 0), self.state.global_step, progress)
 
