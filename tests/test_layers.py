@@ -20,7 +20,9 @@ LAYERS = (
     {"training"},
     {"tuning"},
     {"study"},
-    {"cli", "demo", "testing"},
+    {"demo", "testing"},
+    {"verbs"},
+    {"cli"},
 )
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 HEAVY = ("torch", "transformers", "datasets", "tokenizers", "numpy")

@@ -1,49 +1,43 @@
-"""The command line: a verb reads settings, imports one job, and calls it.
+"""The command line: the table of its verbs, and what a mistake of the user's looks like.
 
-Heavy imports are inside the verbs, so that `--help` answers at once.
+A verb (`verbs/`) reads settings, imports one job, and calls it; heavy imports are inside it, so that `--help` answers
+at once.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
-from typing import Annotated, Any, cast
 
 import typer
-from typer import Argument, Option
 
 from maskwise.errors import InputError
+from maskwise.verbs.data import prepare
+from maskwise.verbs.story import demo
+from maskwise.verbs.training import annotate, exam, pretrain, preview, recipes
 
-app = typer.Typer(
-    name="maskwise",
-    help="Choose which tokens to mask when a masked language model is trained, and measure whether it helped.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+VERBS = (prepare, pretrain, annotate, exam, preview, recipes, demo)
 
-# The options that are too long for a line of a signature.
-Sources = Annotated[
-    list[str], Argument(metavar="SOURCE...", help="Files, folders, globs, hub:NAME[:CONFIG], python-docs.")
-]
-BlockMode = Annotated[str, Option(help="concat: full blocks over document borders; document: never over them.")]
-Assignments = Annotated[
-    list[str] | None, Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. trainer.learning_rate=1e-4.")
-]
-WordSources = Annotated[
-    list[str] | None,
-    Option(metavar="SOURCE", help="Instead: whole words of this text, in nats a character; any tokenizers."),
-]
-Folds = Annotated[int | None, Option(help="Score each token masked, in this many passes. [default: unmasked]")]
-PageFile = Annotated[Path | None, Option(metavar="FILE", help="Write a page to look at, in place of the terminal.")]
+
+def make_app() -> typer.Typer:
+    """Returns the application with every verb."""
+    app = typer.Typer(
+        name="maskwise",
+        help="Choose which tokens to mask when a masked language model is trained, and measure whether it helped.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    for verb in VERBS:
+        app.command()(verb)
+    return app
 
 
 def main() -> None:
     """Runs the command line; a mistake of the user's is one message on stderr and exit code 2."""
     try:
-        app()
+        make_app()()
     except InputError as error:
         if os.environ.get("RANK", "0") == "0":
             print(f"Error: {error}", file=sys.stderr)
@@ -51,167 +45,6 @@ def main() -> None:
     except KeyboardInterrupt:
         print("Stopped. A run goes on with the same command and --resume.", file=sys.stderr)
         sys.exit(130)
-
-
-@app.command()
-def prepare(
-    sources: Sources,
-    out: Annotated[Path, Option(help="The data folder to make.")],
-    tokenizer: Annotated[str | None, Option(help="A tokenizer's name or folder, or a WordPiece vocab.txt.")] = None,
-    train_tokenizer: Annotated[int | None, Option(help="Train a tokenizer with this many tokens instead.")] = None,
-    tokenizer_kind: Annotated[str, Option(help="wordpiece or byte-bpe, for --train-tokenizer.")] = "wordpiece",
-    block: Annotated[int, Option(help="Tokens a block, special tokens included.")] = 128,
-    mode: BlockMode = "concat",
-    valid: Annotated[list[str] | None, Option(help="A source to hold out (repeatable), instead of a share.")] = None,
-    valid_share: Annotated[float, Option(help="The share of documents to hold out.")] = 0.05,
-    min_words: Annotated[int, Option(help="Shorter documents are dropped and counted.")] = 5,
-    keep_duplicates: Annotated[bool, Option("--keep-duplicates", help="Keep exact duplicates of documents.")] = False,
-    seed: Annotated[int, Option(help="Decides which documents are held out.")] = 0,
-    workers: Annotated[int | None, Option(help="Processes; the result does not depend on it.")] = None,
-) -> None:
-    """Turn text into token blocks on disk."""
-    from maskwise.data.describe import describe
-    from maskwise.data.prepare import PrepareSettings, prepare
-
-    kind, block_mode = cast(Any, tokenizer_kind), cast(Any, mode)  # PrepareSettings checks the names
-    settings = PrepareSettings(
-        sources=tuple(sources), out=out, tokenizer=tokenizer, train_tokenizer=train_tokenizer,
-        tokenizer_kind=kind, block=block, mode=block_mode, valid=tuple(valid) if valid else None,
-        valid_share=valid_share, min_words=min_words, keep_duplicates=keep_duplicates, seed=seed, workers=workers,
-    )  # fmt: skip
-    print(describe(prepare(settings)))
-
-
-@app.command()
-def pretrain(
-    out: Annotated[Path, Option(help="The run folder to make, or to resume.")],
-    data: Annotated[Path | None, Option(help="A data folder made by `maskwise prepare`.")] = None,
-    model: Annotated[str | None, Option(help="tiny, mini, bertlet, bert, or a config.json: from scratch.")] = None,
-    from_: Annotated[str | None, Option("--from", metavar="CKPT", help="Go on from this checkpoint instead.")] = None,
-    recipe: Annotated[str | None, Option(help="What to mask; `maskwise recipes` lists them. [default: random]")] = None,
-    teacher: Annotated[str | None, Option(metavar="CKPT", help="Whose entropy decides, or who is distilled.")] = None,
-    epochs: Annotated[float | None, Option(help="Passes over the data.")] = None,
-    steps: Annotated[int | None, Option(help="Optimizer steps, instead of --epochs.")] = None,
-    seed: Annotated[int | None, Option(help="Initial weights, order of the data, masks.")] = None,
-    config: Annotated[Path | None, Option(help="A TOML file of settings.")] = None,
-    set_: Assignments = None,
-    resume: Annotated[bool, Option("--resume", help="Go on from the newest complete checkpoint in --out.")] = False,
-) -> None:
-    """Train a masked language model."""
-    from maskwise.config import load_recipe, merge, parse_assignments, read_toml, resolve
-
-    flags = _without_none(
-        {
-            "seed": seed,
-            "teacher": teacher,
-            "data": _without_none({"path": str(data) if data else None}),
-            "model": _without_none({"preset": model, "checkpoint": from_}),
-            "trainer": _without_none({"num_train_epochs": epochs, "max_steps": steps}),
-        }
-    )
-    file = read_toml(config) if config else {}
-    if model is not None or from_ is not None:
-        file = {key: value for key, value in file.items() if key != "model"}
-    chosen = recipe or file.get("recipe", "random")
-    base = load_recipe(chosen) if recipe or "masking" not in file else {}
-    layers = [file, base] if recipe else [base, file]
-    overrides = merge(parse_assignments(set_ or []), flags)
-    from maskwise.training import runs
-
-    bare = resume and config is None and not any((recipe, set_, *flags.values()))
-    settings = runs.stored_settings(out) if bare else resolve(*layers, {"recipe": chosen}, overrides)
-    from maskwise.training.pretrain import pretrain
-
-    result = pretrain(settings, out, resume=resume)
-    if os.environ.get("RANK", "0") == "0":
-        print(result.table())
-        print(f"The model is in {out}.")
-
-
-@app.command()
-def annotate(
-    data: Annotated[Path, Option(help="A data folder made by `maskwise prepare`.")],
-    teacher: Annotated[str, Option(metavar="CKPT", help="The frozen model that scores; it shares the tokenizer.")],
-    score: Annotated[str, Option(help="entropy or surprisal.")] = "entropy",
-    batch_size: Annotated[int, Option(help="Blocks scored at a time.")] = 32,
-    jobs: Annotated[int, Option(help="Processes; the processor's threads are split among them.")] = 1,
-) -> None:
-    """Store a teacher's score of every training token beside the tokens, once; a stopped one goes on."""
-    from maskwise.training.annotate import annotate
-
-    folder = annotate(data, teacher, statistic=score, batch_size=batch_size, jobs=jobs)
-    print(f"The scores are in {folder}. To train from them: --teacher {teacher} --set masking.stored=true")
-
-
-@app.command()
-def exam(
-    checkpoints: Annotated[list[str], Argument(metavar="CKPT...", help="Run folders or checkpoints.")],
-    data: Annotated[Path | None, Option(help="The data folder whose held-out part is the exam.")] = None,
-    words: WordSources = None,
-    blocks: Annotated[int, Option(help="How many held-out blocks (or windows of text) the exam takes.")] = 1024,
-    json_: Annotated[bool, Option("--json", help="Print JSON instead of a table.")] = False,
-) -> None:
-    """Grade checkpoints on the frozen exam, side by side."""
-    from maskwise.training.examine import examine, examine_words
-
-    if (data is None) == (not words):
-        raise InputError("Give the exam's text: --data DIR (one tokenizer), or --words SOURCE (any tokenizers).")
-    if data is not None:
-        report = examine(checkpoints, data, blocks=blocks)
-    else:
-        report = examine_words(checkpoints, words or [], windows=blocks)
-    print(report.as_json() if json_ else report.table())
-
-
-@app.command()
-def preview(
-    text: Annotated[str, Argument(metavar="TEXT", help="The text, or - to read it from stdin.")],
-    model: Annotated[str, Option(metavar="CKPT", help="The masked language model that scores it.")],
-    rate: Annotated[float, Option(help="The share of tokens to mask.")] = 0.15,
-    folds: Folds = None,
-    window: Annotated[int | None, Option(help="Tokens scored together, special ones included. [default: 128]")] = None,
-    html: PageFile = None,
-) -> None:
-    """Show each token's entropy, and what each strategy would mask."""
-    from maskwise.training.preview import preview, read_text
-    from maskwise.training.preview_page import write_page
-    from maskwise.training.preview_terminal import print_preview
-
-    shown = preview(read_text(text), model, rate=rate, folds=folds, window=window)
-    if html:
-        write_page(shown, html)
-        print(f"The page is in {html}.")
-    else:
-        print_preview(shown)
-
-
-@app.command()
-def recipes(name: Annotated[str | None, Argument(help="Show this recipe's settings.")] = None) -> None:
-    """List the recipes, or show one."""
-    import tomli_w
-
-    from maskwise.config import load_recipe, recipe_names
-
-    if name:
-        print(tomli_w.dumps(load_recipe(name)), end="")
-        return
-    width = max(map(len, recipe_names()))
-    for known in recipe_names():
-        print(f"{known.ljust(width)}  {load_recipe(known)['description']}")
-
-
-@app.command()
-def demo(
-    out: Annotated[Path, Option(help="Where the demo's folders go.")] = Path("demo-out"),
-) -> None:
-    """Run all of it, small, on the built-in corpus; needs no network."""
-    from maskwise.demo import demo
-
-    print(demo(out))
-
-
-def _without_none(options: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if value not in (None, {})}
 
 
 if __name__ == "__main__":
