@@ -163,7 +163,11 @@ BAD = {
     "share": ({"valid_share": 1.0}, "--valid-share is 1.0"),
     "mode": ({"mode": "documents"}, "--mode is 'documents'; choose from concat, document"),
     "workers": ({"workers": 0}, "--workers is 0"),
-    "both": ({"train_tokenizer": 300}, "not both"),
+    "both": ({"train_tokenizer": 300}, "give one of --tokenizer NAME"),
+    "extension and tokenizer": ({"extend_tokenizer": "bert", "new_words": 5}, "give one of --tokenizer NAME"),
+    "extension without a number": ({"tokenizer": None, "extend_tokenizer": "bert"}, "go together"),
+    "number without an extension": ({"new_words": 5}, "go together"),
+    "no word": ({"tokenizer": None, "extend_tokenizer": "bert", "new_words": 0}, "--new-words is 0"),
 }
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from maskwise.data.blocks import DataFolder
 
+NUM_SHOWN_WORDS = 8
+BORDERS = "Ġ▁"  # how vocabularies write the space in front of a word
+
 
 def describe(data: DataFolder) -> str:
     """Returns the manifest's counts as text: what was read, what was dropped and why, what is left."""
@@ -18,4 +21,21 @@ def describe(data: DataFolder) -> str:
     ]
     if counts["long_words"]:
         lines.append(f"{counts['long_words']:,} words of more than 16 pieces: word masking takes them piece by piece")
+    if "extended_tokenizer" in manifest:
+        lines += _extension_lines(manifest["extended_tokenizer"])
     return "\n".join(lines)
+
+
+def _extension_lines(extension: dict) -> list[str]:
+    words, asked = extension["words"], extension["words_asked"]
+    found = f"{len(words):,}" if len(words) == asked else f"{len(words):,} (no more are useful, of {asked:,} asked)"
+    pieces = [
+        f"{split} {figures['before']:.3f} -> {figures['after']:.3f}"
+        for split, figures in extension["pieces_per_word"].items()
+    ]
+    return [
+        f"{found} whole words added to the {extension['base_vocabulary']:,} tokens of {extension['base']}: "
+        + " ".join(word.strip(BORDERS) for word in words[:NUM_SHOWN_WORDS])
+        + (" ..." if len(words) > NUM_SHOWN_WORDS else ""),
+        f"pieces a word before and after: {', '.join(pieces)}",
+    ]

@@ -8,7 +8,7 @@ import os
 import pickle
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from maskwise.data.blocks import MANIFEST, TOKEN_COUNTS, TOKENIZER, BlockWriter, DataFolder, Mode, open_data
 from maskwise.data.corpus import Batch, Corpus
+from maskwise.data.extend import Extension, WordCounter, extend
 from maskwise.data.parallel import encode_batches
 from maskwise.data.text import BUILT_IN, Source, find_sources
 from maskwise.data.tokenizer import (
@@ -47,6 +48,8 @@ class PrepareSettings:
     tokenizer: str | None = None  # a hub name, a folder, or a BERT vocabulary file (.txt)
     train_tokenizer: int | None = None  # instead: the size of a vocabulary to train on the training documents
     tokenizer_kind: TokenizerKind = "wordpiece"  # what is trained
+    extend_tokenizer: str | None = None  # instead: a tokenizer, named as above, that gets whole words of the text
+    new_words: int | None = None  # how many
     block: int = 128  # tokens of a block, [CLS] and [SEP] included
     mode: Mode = "concat"  # or "document": no block crosses a document
     valid: tuple[str, ...] | None = None  # sources of held-out text, instead of a share of the documents
@@ -59,8 +62,14 @@ class PrepareSettings:
     def __post_init__(self) -> None:
         if not self.sources:
             raise InputError("no source was given: name at least one file, folder, or python-docs.")
-        if (self.tokenizer is None) == (self.train_tokenizer is None):
-            raise InputError("give either --tokenizer NAME or --train-tokenizer SIZE (for instance 30522), not both.")
+        if sum(choice is not None for choice in (self.tokenizer, self.train_tokenizer, self.extend_tokenizer)) != 1:
+            raise InputError(
+                "give one of --tokenizer NAME, --train-tokenizer SIZE (for instance 30522) and --extend-tokenizer BASE."
+            )
+        if (self.extend_tokenizer is None) != (self.new_words is None):
+            raise InputError("--extend-tokenizer BASE and --new-words N (for instance 1000) go together.")
+        if self.new_words is not None and self.new_words < 1:
+            raise InputError(f"--new-words is {self.new_words}; give at least 1.")
         if not 8 <= self.block <= MAX_BLOCK:
             raise InputError(f"--block is {self.block}; it must lie between 8 and {MAX_BLOCK}.")
         if not 0 <= self.valid_share < 1:
@@ -87,15 +96,18 @@ def prepare(settings: PrepareSettings, show: bool = True) -> DataFolder:
         keep_duplicates=settings.keep_duplicates, seed=settings.seed,
     )  # fmt: skip
     given = load_tokenizer(settings.tokenizer) if settings.tokenizer is not None else None
+    base = load_tokenizer(settings.extend_tokenizer) if settings.extend_tokenizer is not None else None
     with whole_folder(settings.out) as folder:
         batches: Iterable[Batch] = corpus if given else _spooled(corpus, folder, show)
-        tokenizer = given or _trained(folder, settings)
+        extension = _extension(base, folder, settings) if base else None
+        tokenizer = given or (extension.tokenizer if extension else _trained(folder, settings))
         with Progress("tokenize", None, "words", show=show) as progress:
             written = _write_blocks(batches, tokenizer, settings, folder, progress)
         _require_blocks(written, corpus, settings)
         tokenizer.save_pretrained(folder / TOKENIZER)
         _spool(folder).unlink(missing_ok=True)
-        _write_manifest(folder, _manifest(settings, sources, valid_sources or [], corpus, tokenizer, written))
+        manifest = _manifest(settings, sources, valid_sources or [], corpus, tokenizer, written)
+        _write_manifest(folder, manifest | ({"extended_tokenizer": extension.record} if extension else {}))
     return open_data(settings.out)
 
 
@@ -116,6 +128,16 @@ def _read_spool(folder: Path) -> Iterator[Batch]:
     with _spool(folder).open("rb") as file:
         while file.peek(1):
             yield pickle.load(file)
+
+
+def _extension(base: PreTrainedTokenizerFast, folder: Path, settings: PrepareSettings) -> Extension:
+    counters = {split: WordCounter(base.backend_tokenizer) for split in SPLITS}
+    for batch in _read_spool(folder):
+        for split, here in (("train", ~batch.held_out), ("valid", batch.held_out)):
+            counters[split].add(compress(batch.texts, here))
+    assert settings.extend_tokenizer is not None and settings.new_words is not None
+    counts = {split: counter.counts for split, counter in counters.items()}
+    return extend(settings.extend_tokenizer, base, counts, settings.new_words)
 
 
 def _trained(folder: Path, settings: PrepareSettings) -> PreTrainedTokenizerFast:

@@ -19,6 +19,11 @@ def prepare(
     tokenizer: Annotated[str | None, Option(help="A tokenizer's name or folder, or a WordPiece vocab.txt.")] = None,
     train_tokenizer: Annotated[int | None, Option(help="Train a tokenizer with this many tokens instead.")] = None,
     tokenizer_kind: Annotated[str, Option(help="wordpiece or byte-bpe, for --train-tokenizer.")] = "wordpiece",
+    extend_tokenizer: Annotated[
+        str | None,
+        Option(metavar="BASE", help="Add whole words of the text to this tokenizer (or checkpoint's) instead."),
+    ] = None,
+    new_words: Annotated[int | None, Option(metavar="N", help="How many, for --extend-tokenizer.")] = None,
     block: Annotated[int, Option(help="Tokens a block, special tokens included.")] = 128,
     mode: BlockMode = "concat",
     valid: Annotated[list[str] | None, Option(help="A source to hold out (repeatable), instead of a share.")] = None,
@@ -35,7 +40,8 @@ def prepare(
     kind, block_mode = cast(Any, tokenizer_kind), cast(Any, mode)  # PrepareSettings checks the names
     settings = PrepareSettings(
         sources=tuple(sources), out=out, tokenizer=tokenizer, train_tokenizer=train_tokenizer,
-        tokenizer_kind=kind, block=block, mode=block_mode, valid=tuple(valid) if valid else None,
+        tokenizer_kind=kind, extend_tokenizer=extend_tokenizer, new_words=new_words,
+        block=block, mode=block_mode, valid=tuple(valid) if valid else None,
         valid_share=valid_share, min_words=min_words, keep_duplicates=keep_duplicates, seed=seed, workers=workers,
     )  # fmt: skip
     print(describe(prepare(settings)))
