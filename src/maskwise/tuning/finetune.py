@@ -1,0 +1,87 @@
+"""The fine-tuning job: a checkpoint, tasks and seeds in, a table of scores out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from maskwise.data.tasks import Task, find_task
+from maskwise.errors import InputError
+from maskwise.progress import printer
+from maskwise.training.checkpoints import write_whole
+from maskwise.tuning.results import read_result
+from maskwise.tuning.scores import FinetuneResult, TaskScores
+from maskwise.tuning.settings import TuneSettings
+
+# The module of each kind of task. It has `load(task, source)`, whose result has `repairs` (what was put right, in
+# words); `tune(checkpoint, task, data, settings, seed, out, *, show)`, which returns what it wrote to `result.json`;
+# and `baselines(task, data)`: scores without a model, by name, such as the constant classifier's.
+KINDS = {"classify": "classify", "regress": "classify", "tag": "tag", "retrieve": "retrieve"}
+STARTED = "started.json"
+
+
+def finetune(
+    checkpoint: str | Path,
+    tasks: Sequence[str | Task],
+    *,
+    out: str | Path,
+    task_data: str | Path | None = None,
+    seeds: Sequence[int] = (0,),
+    settings: TuneSettings | None = None,
+    show: bool = True,
+) -> FinetuneResult:
+    """Tunes a checkpoint on every task with every seed, and returns all scores beside the constant classifier's.
+
+    Each goes to `out/<task>/seed-<n>`; finished ones are skipped, unfinished ones go on. `task_data` is the folder of
+    one task, a folder of task folders, or `hub:NAME`; None takes the task from the Hugging Face hub. Raises InputError
+    for tasks, data, a checkpoint or a folder that cannot work.
+
+    Example: `finetune("runs/random", ["cola", "mrpc"], task_data="glue", seeds=range(5), out="tuned").table()`
+    """
+    out, settings, say = Path(out), settings or TuneSettings(), printer(show)
+    rows = [find_task(task) if isinstance(task, str) else task for task in tasks]
+    kinds = [import_module(f"maskwise.tuning.{KINDS[task.kind]}") for task in rows]
+    loaded = [kind.load(task, task_data) for kind, task in zip(kinds, rows, strict=True)]
+    for task in rows:
+        for seed in seeds:
+            _check_same(_folder(out, task, seed), checkpoint, settings)
+    scores = []
+    for task, kind, data in zip(rows, kinds, loaded, strict=True):
+        for repair in data.repairs:
+            say(repair)
+        results = {}
+        for seed in seeds:
+            folder = _folder(out, task, seed)
+            results[seed] = read_result(folder)
+            if results[seed] is None:
+                folder.mkdir(parents=True, exist_ok=True)
+                write_whole(folder / STARTED, json.dumps(_identity(checkpoint, settings), indent=2) + "\n")
+                results[seed] = kind.tune(str(checkpoint), task, data, settings, seed, folder, show=show)
+        scores.append(TaskScores(task, results, kind.baselines(task, data), data.repairs))
+    result = FinetuneResult(out, str(checkpoint), settings, scores)
+    write_whole(out / "results.json", result.as_json() + "\n")
+    return result
+
+
+def _folder(out: Path, task: Task, seed: int) -> Path:
+    return out / task.name / f"seed-{seed}"
+
+
+def _identity(checkpoint: str | Path, settings: TuneSettings) -> dict[str, Any]:
+    return {"checkpoint": str(checkpoint), **settings.model_dump(mode="json", exclude={"checkpoint_seconds"})}
+
+
+def _check_same(folder: Path, checkpoint: str | Path, settings: TuneSettings) -> None:
+    if not (folder / STARTED).exists():
+        return
+    before = json.loads((folder / STARTED).read_text(encoding="utf-8"))
+    now = _identity(checkpoint, settings)
+    changed = [key for key in now if before.get(key) != now[key]]
+    if changed:
+        raise InputError(
+            f"{folder} was tuned with another {changed[0]}: {before.get(changed[0])!r}, now {now[changed[0]]!r}. "
+            "Choose another --out, or delete the folder."
+        )

@@ -1,0 +1,72 @@
+"""A checkpoint as a model with a new head, its tokenizer, and its texts as examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+import transformers
+
+from maskwise.errors import InputError
+from maskwise.training.build import load_tokenizer
+from maskwise.training.preview import longest_window
+from maskwise.tuning.batches import Example
+from maskwise.tuning.freeze import freeze_all_but
+
+
+class Loaded(NamedTuple):
+    """`new` names the weights that the checkpoint did not bring; `window` is how many tokens the model takes."""
+
+    model: Any
+    tokenizer: Any
+    new: list[str]
+    window: int
+
+
+def load_with_head(auto: Any, checkpoint: str, *, seed: int, freeze: bool, **config: Any) -> Loaded:
+    """Returns a checkpoint in fp32 under the head of `auto`, such as AutoModelForSequenceClassification.
+
+    What is new is drawn from `seed`; the global generator is left as it was. `config` goes to the model's
+    configuration. Raises InputError where there is no tokenizer or the weights do not load.
+    """
+    tokenizer = load_tokenizer(checkpoint)
+    with torch.random.fork_rng(devices=[]), only_errors():
+        torch.manual_seed(seed)
+        try:
+            model, report = auto.from_pretrained(checkpoint, dtype=torch.float32, output_loading_info=True, **config)
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise InputError(f"The checkpoint {checkpoint!r} does not load: {first_line}") from None
+    new = sorted(report["missing_keys"])
+    if freeze:
+        freeze_all_but(model, new)
+    return Loaded(model, tokenizer, new, longest_window(model, tokenizer))
+
+
+def encode(
+    tokenizer: Any, texts: Sequence[Sequence[str]], labels: Sequence[Any], max_length: int
+) -> tuple[list[Example], int]:
+    """Returns texts (or pairs of texts) as examples, and how many of them were cut to `max_length` tokens."""
+    encoded = tokenizer(*map(list, texts), truncation="longest_first", max_length=max_length)
+    rows = zip(*encoded.values(), strict=True)
+    examples = [dict(zip(encoded, row, strict=True)) | {"labels": y} for row, y in zip(rows, labels, strict=True)]
+    full = [i for i, example in enumerate(examples) if len(example["input_ids"]) == max_length]
+    whole = tokenizer(*([column[i] for i in full] for column in texts), verbose=False)["input_ids"] if full else []
+    return examples, sum(len(ids) > max_length for ids in whole)
+
+
+@contextmanager
+def only_errors() -> Iterator[None]:
+    """Keeps transformers from reporting new weights and loading bars; what it said before is put back."""
+    before = transformers.logging.get_verbosity()
+    bars = transformers.logging.is_progress_bar_enabled()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(before)
+        if bars:
+            transformers.logging.enable_progress_bar()

@@ -1,0 +1,68 @@
+"""The metrics of classification and regression, by name, all as shares of 1: scikit-learn's and scipy's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy import stats
+from sklearn import metrics as sk
+
+from maskwise.data.tasks import Task
+
+Metric = Callable[[np.ndarray, np.ndarray], float]
+
+
+def _pearson(labels_N: np.ndarray, predictions_N: np.ndarray) -> float:
+    return _correlation(stats.pearsonr, labels_N, predictions_N)
+
+
+def _spearman(labels_N: np.ndarray, predictions_N: np.ndarray) -> float:
+    return _correlation(stats.spearmanr, labels_N, predictions_N)
+
+
+def _correlation(kind: Callable, labels_N: np.ndarray, predictions_N: np.ndarray) -> float:
+    """A constant correlates with nothing: 0, where scipy says not a number."""
+    if np.ptp(labels_N) == 0 or np.ptp(predictions_N) == 0:
+        return 0.0
+    return float(kind(labels_N, predictions_N).statistic)
+
+
+METRICS: dict[str, Metric] = {
+    "accuracy": lambda labels, predictions: float(sk.accuracy_score(labels, predictions)),
+    "f1": lambda labels, predictions: float(sk.f1_score(labels, predictions, zero_division=0)),
+    "macro_f1": lambda labels, predictions: float(sk.f1_score(labels, predictions, average="macro", zero_division=0)),
+    "matthews_correlation": lambda labels, predictions: float(sk.matthews_corrcoef(labels, predictions)),
+    "pearson": _pearson,
+    "spearman": _spearman,
+}
+
+
+def metric_names(task: Task) -> tuple[str, ...]:
+    """Returns the task's official metrics, then the paper's where it is another.
+
+    >>> from maskwise.data.tasks import COLA
+    >>> metric_names(COLA)
+    ('matthews_correlation', 'accuracy')
+    """
+    return tuple(dict.fromkeys((*task.official, *([task.paper] if task.paper else []))))
+
+
+def score_split(task: Task, split: str, labels: Sequence[float], predictions: Sequence[float]) -> dict[str, float]:
+    """Returns the metrics of one held-out split; with more than one, their names end with what tells them apart.
+
+    >>> from maskwise.data.tasks import MNLI
+    >>> score_split(MNLI, "validation_matched", [0, 1, 2, 2], [0, 1, 1, 1])
+    {'accuracy_matched': 0.5}
+    """
+    suffix = split.removeprefix("validation") if len(task.held_out) > 1 else ""
+    names = dict.fromkeys(name.removesuffix(suffix) for name in metric_names(task) if name.endswith(suffix))
+    labels_N, predictions_N = np.asarray(labels), np.asarray(predictions)
+    return {name + suffix: METRICS[name](labels_N, predictions_N) for name in names}
+
+
+def selection_score(task: Task, labels: Sequence[float], predictions: Sequence[float]) -> float:
+    """Returns the mean of the official metrics on one set of examples: what decides which epoch is kept."""
+    names = dict.fromkeys(name.removesuffix("_matched").removesuffix("_mismatched") for name in task.official)
+    labels_N, predictions_N = np.asarray(labels), np.asarray(predictions)
+    return float(np.mean([METRICS[name](labels_N, predictions_N) for name in names]))
