@@ -90,6 +90,7 @@ class DataSettings(_Section):
     """What is read, and how much of the held-out part the exam takes."""
 
     path: str = Field(description="a data folder made by `maskwise prepare`")
+    general: str | None = Field(default=None, description="another, whose exam tells what adaptation to `path` costs")
     exam_blocks: int = Field(default=1024, ge=1)
 
 
@@ -117,6 +118,13 @@ class DistillationSettings(_Section):
     start_share: float | None = Field(default=None, gt=0, lt=1, description="or after this share of the run")
 
 
+class StoppingSettings(_Section):
+    """When a run ends before its last step, and keeps its best model; with `data.general`, after 3 and at 0.1."""
+
+    patience: int | None = Field(default=None, ge=1, description="evaluations without a better exam")
+    tolerance: float | None = Field(default=None, ge=0, description="nats the general exam may get worse")
+
+
 class PretrainSettings(_Section):
     """Everything a pretraining run depends on. `trainer` goes to `transformers.TrainingArguments` as it is."""
 
@@ -128,7 +136,14 @@ class PretrainSettings(_Section):
     teacher: str | None = Field(default=None, description="a folder or hub name, for scores and distillation")
     masking: MaskingSettings = MaskingSettings()
     distillation: DistillationSettings = DistillationSettings()
+    stopping: StoppingSettings = StoppingSettings()
     trainer: Tree = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _tolerance_has_an_exam(self) -> PretrainSettings:
+        if self.stopping.tolerance is not None and self.data.general is None:
+            raise ValueError("stopping.tolerance is held against the general exam: give --general-data DIR")
+        return self
 
     @model_validator(mode="after")
     def _teacher_where_needed(self) -> PretrainSettings:

@@ -9,8 +9,13 @@ from maskwise.config import PretrainSettings, to_toml
 from maskwise.training.exam import ExamResult, exam_table
 
 
-def model_card(settings: PretrainSettings, manifest: Mapping[str, Any], exam: Mapping[str, ExamResult]) -> str:
-    """Returns the card as Markdown with the metadata header the Hugging Face hub reads."""
+def model_card(
+    settings: PretrainSettings, manifest: Mapping[str, Any], exam: Mapping[str, ExamResult], stopping: str = ""
+) -> str:
+    """Returns the card as Markdown with the metadata header the Hugging Face hub reads.
+
+    `stopping` says why the run ended and which model was kept, in a run that was followed by `stopping.StopByExams`.
+    """
     start = settings.model.checkpoint or f"{settings.model.preset}, from scratch"
     return f"""---
 library_name: transformers
@@ -35,7 +40,7 @@ between masking strategies.
 ```
 {exam_table(exam)}
 ```
-
+{_stopping_section(stopping)}
 ## Use
 
 ```python
@@ -51,3 +56,7 @@ fill = pipeline("fill-mask", model="path/to/this/folder")
 ```toml
 {to_toml(settings)}```
 """
+
+
+def _stopping_section(stopping: str) -> str:
+    return f"\n## Stopping\n\n{stopping}\n\n![Exams by step](curves.svg)\n" if stopping else ""

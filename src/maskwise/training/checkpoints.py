@@ -27,10 +27,14 @@ class WatchedTrainer(Protocol):
 
 
 class Checkpoints:
-    """Finishes each checkpoint of a run, keeps the newest `keep` (all where None), and restores the score's state."""
+    """Finishes each checkpoint of a run, keeps the newest `keep` (all where None), and restores the score's state.
+
+    The checkpoint of `kept_step` is kept too, however old it gets.
+    """
 
     def __init__(self, score: Any, keep: int | None) -> None:
         self.score, self.keep = score, keep
+        self.kept_step: int | None = None
 
     def finish(self, folder: Path, step: int) -> None:
         """Writes the score's state, then the marker; then deletes what is older than the newest `keep`."""
@@ -39,8 +43,9 @@ class Checkpoints:
         write_whole(folder / MARKER, json.dumps({"step": step}))
         if self.keep is not None:
             for old in complete_checkpoints(folder.parent)[: -self.keep]:
-                (old / MARKER).unlink()
-                shutil.rmtree(old)
+                if step_of(old) != self.kept_step:
+                    (old / MARKER).unlink()
+                    shutil.rmtree(old)
 
     def restore(self, folder: Path) -> None:
         """Loads the score's state from a complete checkpoint."""

@@ -11,35 +11,47 @@ from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback
 
-from maskwise.config import PretrainSettings, merge
+from maskwise.config import PretrainSettings
 from maskwise.data.blocks import DataFolder, open_data
 from maskwise.models.dropout import use_bit_dropout
-from maskwise.progress import Progress
+from maskwise.progress import Progress, printer
 from maskwise.training import runs
 from maskwise.training.build import (
     build_distillation,
     build_masker,
+    build_rule,
+    load_general,
+    load_masked_lm,
     load_model,
     load_stored,
     load_teacher,
     planned_run,
-    trainer_defaults,
     training_arguments,
+    with_defaults,
 )
 from maskwise.training.card import model_card
 from maskwise.training.checkpoints import write_whole
-from maskwise.training.exam import ExamResult, exam_table, freeze_exam, grade_unigram
+from maskwise.training.exam import Exam, ExamResult, exam_table, freeze_exam, grade_unigram
 from maskwise.training.monitor import LogMasks, MaskProbe
 from maskwise.training.stale import delete_banks
+from maskwise.training.stopping import GENERAL_LOSS, StopByExams, StoppingRule, Verdict, draw_exams, had_ended
 from maskwise.training.trainer import MaskingTrainer
+
+CURVES = "curves.svg"
+GENERAL_ROW = "on the general exam"
 
 
 @dataclass(frozen=True)
 class PretrainResult:
-    """`exam` holds the final grades beside the floor's: `{"unigram floor": ..., "model": ...}`."""
+    """`exam` holds the final grades beside the floor's: `{"unigram floor": ..., "model": ...}`.
+
+    Where a general exam was followed, its grades are a third row. `stopping` says why the run ended and which model
+    was kept; it is empty where the exams had no say.
+    """
 
     folder: Path
     exam: Mapping[str, ExamResult]
+    stopping: str = ""
 
     def table(self) -> str:
         """Returns the exam as plain text."""
@@ -50,11 +62,13 @@ def pretrain(settings: PretrainSettings, out: str | Path, *, resume: bool = Fals
     """Trains a masked language model and returns its final exam; everything is kept in `out` (see `runs`).
 
     With `resume`, goes on from the newest complete checkpoint to the same bytes an unbroken run would have given
-    (CPU, same number of threads). Raises InputError for settings, data or a folder that cannot work.
+    (CPU, same number of threads). With `[stopping]` or a general exam the run may end early, and the best model is
+    kept (see `stopping`). Raises InputError for settings, data or a folder that cannot work.
     """
     out, first = Path(out), int(os.environ.get("RANK", "0")) == 0
+    settings = with_defaults(settings)
     data = open_data(settings.data.path)
-    settings = settings.model_copy(update={"trainer": merge(trainer_defaults(settings.model.preset), settings.trainer)})
+    general = load_general(settings, data)
     args = training_arguments(settings, out)
     model = load_model(settings, data)
     teacher = load_teacher(settings, data)
@@ -62,7 +76,8 @@ def pretrain(settings: PretrainSettings, out: str | Path, *, resume: bool = Fals
     masker = build_masker(settings.masking, data.tokenizer, seed=settings.seed, teacher=scorer)
     if hasattr(masker.score, "check_run"):
         masker.score.check_run(*planned_run(args, len(data.train)))
-    exam = freeze_exam(data.valid, data.tokenizer, data.token_counts, blocks=settings.data.exam_blocks)
+    exam = _exam(data, settings)
+    general_exam = _exam(general, settings) if general else None
     if first:
         runs.open_run(out, settings, resume=resume)
     if args.device.type == "cpu":
@@ -77,12 +92,19 @@ def pretrain(settings: PretrainSettings, out: str | Path, *, resume: bool = Fals
         processing_class=data.tokenizer,
     )
     trainer.remove_callback(PrinterCallback)
-    checkpoint = newest_checkpoint(trainer, out) if resume else None
     if first:
         trainer.add_callback(RunLog(out, data.manifest["block"], show=show))
         trainer.add_callback(LogMasks(MaskProbe(masker, data.train, exam.quintile_V), trainer))
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return finish(trainer, settings, data, exam, out)
+    stopper = None
+    if (rule := build_rule(settings.stopping)) is not None:
+        stopper = StopByExams(trainer, rule, general_exam, printer(show and first))
+        trainer.add_callback(stopper)
+    train(trainer, rule, newest_checkpoint(trainer, out) if resume else None)
+    return finish(trainer, stopper, settings, data, out)
+
+
+def _exam(data: DataFolder, settings: PretrainSettings) -> Exam:
+    return freeze_exam(data.valid, data.tokenizer, data.token_counts, blocks=settings.data.exam_blocks)
 
 
 def newest_checkpoint(trainer: MaskingTrainer, out: Path) -> Path | None:
@@ -94,22 +116,58 @@ def newest_checkpoint(trainer: MaskingTrainer, out: Path) -> Path | None:
     return checkpoint
 
 
+def train(trainer: MaskingTrainer, rule: StoppingRule | None, checkpoint: Path | None) -> None:
+    """Trains on from a checkpoint, or from the start; takes the checkpoint as it is where no step was left."""
+    ended = had_ended(checkpoint, rule) if checkpoint else None
+    if ended is None:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        return
+    trainer.state = ended
+    copy_weights(trainer.model, load_masked_lm(str(checkpoint)))
+
+
+def keep_best(
+    trainer: MaskingTrainer, verdict: Verdict, settings: PretrainSettings, data: DataFolder, out: Path
+) -> None:
+    """Gives the trainer's model the weights of the best evaluation, if these are not the last ones."""
+    step = verdict.best.step
+    if step != trainer.state.global_step:
+        checkpoint = out / f"checkpoint-{step}"
+        copy_weights(trainer.model, load_masked_lm(str(checkpoint)) if step else load_model(settings, data))
+
+
+def copy_weights(model: Any, other: Any) -> None:
+    """Overwrites a model's weights by another's of the same shape."""
+    model.load_state_dict(other.state_dict())
+
+
 def finish(
-    trainer: MaskingTrainer, settings: PretrainSettings, data: DataFolder, exam: Any, out: Path
+    trainer: MaskingTrainer, stopper: StopByExams | None, settings: PretrainSettings, data: DataFolder, out: Path
 ) -> PretrainResult:
-    """Grades the trained model, saves it with its card, and marks the run as done."""
+    """Grades the trained model (where there is a `stopper`, the best one), saves it, and marks the run as done."""
     trainer.raise_if_not_finite()
-    grades = trainer.grade(exam)
-    result = PretrainResult(out, {"unigram floor": grade_unigram(exam), settings.recipe: grades})
+    exam, verdict = trainer.eval_dataset, stopper.verdict() if stopper else None
+    if verdict is not None:
+        keep_best(trainer, verdict, settings, data, out)
+    grades = {"unigram floor": grade_unigram(exam), settings.recipe: trainer.grade(exam)}
+    if stopper is not None and stopper.general is not None:
+        grades[GENERAL_ROW] = trainer.grade(stopper.general)
+    result = PretrainResult(out, grades, verdict.describe(trainer.state.max_steps) if verdict else "")
     if trainer.is_world_process_zero():
         trainer.save_model(str(out))
-        write_whole(out / "README.md", model_card(settings, data.manifest, result.exam))
-        figures = {name: grade.as_dict() for name, grade in result.exam.items()}
-        done = {"steps": trainer.state.global_step, "exam": figures, "flops": trainer.state.total_flos}
-        write_whole(out / runs.DONE, json.dumps(done, indent=2) + "\n")
+        if verdict is not None:
+            draw_exams(out / runs.METRICS, verdict, out / CURVES)
+        write_whole(out / "README.md", model_card(settings, data.manifest, result.exam, result.stopping))
+        write_whole(out / runs.DONE, json.dumps(_done(trainer, result, verdict), indent=2) + "\n")
         delete_banks(out)
     trainer.accelerator.wait_for_everyone()
     return result
+
+
+def _done(trainer: MaskingTrainer, result: PretrainResult, verdict: Verdict | None) -> dict[str, Any]:
+    figures = {name: grade.as_dict() for name, grade in result.exam.items()}
+    done = {"steps": trainer.state.global_step, "exam": figures, "flops": trainer.state.total_flos}
+    return done | ({"stopping": verdict.as_dict()} if verdict else {})
 
 
 class RunLog(TrainerCallback):
@@ -134,7 +192,7 @@ class RunLog(TrainerCallback):
         """Appends a line to `metrics.jsonl`."""
         logs = logs or {}
         self.metrics.write(state.global_step, {"epoch": state.epoch, **logs})
-        for key, label in (("loss", "loss"), ("eval_loss", "exam")):
+        for key, label in (("loss", "loss"), ("eval_loss", "exam"), (GENERAL_LOSS, "general exam")):
             if key in logs:
                 self.progress.note = f"step {state.global_step}, {label} {float(logs[key]):.3f}"
 

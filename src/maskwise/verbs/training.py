@@ -17,6 +17,9 @@ WordSources = Annotated[
     list[str] | None,
     Option(metavar="SOURCE", help="Instead: whole words of this text, in nats a character; any tokenizers."),
 ]
+GeneralData = Annotated[
+    Path | None, Option(metavar="DIR", help="Follow this folder's exam too; stop when adaptation costs too much of it.")
+]
 Folds = Annotated[int | None, Option(help="Score each token masked, in this many passes. [default: unmasked]")]
 PageFile = Annotated[Path | None, Option(metavar="FILE", help="Write a page to look at, in place of the terminal.")]
 
@@ -24,6 +27,7 @@ PageFile = Annotated[Path | None, Option(metavar="FILE", help="Write a page to l
 def pretrain(
     out: Annotated[Path, Option(help="The run folder to make, or to resume.")],
     data: Annotated[Path | None, Option(help="A data folder made by `maskwise prepare`.")] = None,
+    general_data: GeneralData = None,
     model: Annotated[str | None, Option(help="tiny, mini, bertlet, bert, or a config.json: from scratch.")] = None,
     from_: Annotated[str | None, Option("--from", metavar="CKPT", help="Go on from this checkpoint instead.")] = None,
     recipe: Annotated[str | None, Option(help="What to mask; `maskwise recipes` lists them. [default: random]")] = None,
@@ -42,7 +46,9 @@ def pretrain(
         {
             "seed": seed,
             "teacher": teacher,
-            "data": _without_none({"path": str(data) if data else None}),
+            "data": _without_none(
+                {"path": str(data) if data else None, "general": str(general_data) if general_data else None}
+            ),
             "model": _without_none({"preset": model, "checkpoint": from_}),
             "trainer": _without_none({"num_train_epochs": epochs, "max_steps": steps}),
         }
@@ -63,6 +69,8 @@ def pretrain(
     result = pretrain(settings, out, resume=resume)
     if os.environ.get("RANK", "0") == "0":
         print(result.table())
+        if result.stopping:
+            print(result.stopping)
         print(f"The model is in {out}.")
 
 
