@@ -1,4 +1,4 @@
-"""What all tests share: no network, few threads, a tiny tokenizer, a tiny model, and real data where there is any."""
+"""What all tests share: a tiny tokenizer and model, the command line without a network, and real data if any."""
 
 import os
 
@@ -11,6 +11,9 @@ else:
     os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 import string
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ from hypothesis import settings
 settings.register_profile("house", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("house")
 
+Run = Callable[..., subprocess.CompletedProcess[str]]
 FIRST_TOKENS = "[PAD] [UNK] [CLS] [SEP] [MASK] . ,"
 TINY_PIECES = "un play walk work quick friend teach ##able ##ed ##er ##est ##ing ##ly ##ness ##s"
 TINY_WORDS = """
@@ -87,3 +91,39 @@ def data_root() -> Path:
     if not root:
         pytest.skip("MASKWISE_DATA is not set")
     return Path(root)
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """The environment of a run: one thread, no network."""
+    return os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+@pytest.fixture(scope="session")
+def run_maskwise(environment: dict[str, str]) -> Run:
+    """Runs the command line in a process of its own; `launcher` comes before `-m maskwise.cli`."""
+
+    def run(arguments: Sequence[str], *, fails: bool = False, launcher: Sequence[str] = (sys.executable,)):
+        command = [*launcher, "-m", "maskwise.cli", *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+        assert fails or result.returncode == 0, result.stderr
+        return result
+
+    return run
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[Sequence[str]], str]:
+    """Runs the command line in this process, expects exit code 2 and no traceback, and returns what stderr says."""
+    from maskwise.cli import main
+
+    def run(arguments: Sequence[str]) -> str:
+        monkeypatch.setattr(sys, "argv", ["maskwise", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        text = capsys.readouterr().err
+        assert stopped.value.code == 2, text
+        assert "Traceback" not in text
+        return text
+
+    return run
