@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -13,28 +14,21 @@ from maskwise.data.tasks import Task
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
-def _pearson(labels_N: np.ndarray, predictions_N: np.ndarray) -> float:
-    return _correlation(stats.pearsonr, labels_N, predictions_N)
+def _correlation(kind: Metric) -> Metric:
+    """A constant correlates with nothing: 0, where the libraries say not a number, or warn."""
+    return lambda labels_N, predictions_N: (
+        float(kind(labels_N, predictions_N)) if np.ptp(labels_N) and np.ptp(predictions_N) else 0.0
+    )
 
 
-def _spearman(labels_N: np.ndarray, predictions_N: np.ndarray) -> float:
-    return _correlation(stats.spearmanr, labels_N, predictions_N)
-
-
-def _correlation(kind: Callable, labels_N: np.ndarray, predictions_N: np.ndarray) -> float:
-    """A constant correlates with nothing: 0, where scipy says not a number."""
-    if np.ptp(labels_N) == 0 or np.ptp(predictions_N) == 0:
-        return 0.0
-    return float(kind(labels_N, predictions_N).statistic)
-
-
+NO_WARNING: dict[str, Any] = {"zero_division": 0}  # a class never predicted has F1 0, without being told
 METRICS: dict[str, Metric] = {
     "accuracy": lambda labels, predictions: float(sk.accuracy_score(labels, predictions)),
-    "f1": lambda labels, predictions: float(sk.f1_score(labels, predictions, zero_division=0)),
-    "macro_f1": lambda labels, predictions: float(sk.f1_score(labels, predictions, average="macro", zero_division=0)),
-    "matthews_correlation": lambda labels, predictions: float(sk.matthews_corrcoef(labels, predictions)),
-    "pearson": _pearson,
-    "spearman": _spearman,
+    "f1": lambda labels, predictions: float(sk.f1_score(labels, predictions, **NO_WARNING)),
+    "macro_f1": lambda labels, predictions: float(sk.f1_score(labels, predictions, average="macro", **NO_WARNING)),
+    "matthews_correlation": _correlation(sk.matthews_corrcoef),
+    "pearson": _correlation(lambda labels, predictions: stats.pearsonr(labels, predictions).statistic),
+    "spearman": _correlation(lambda labels, predictions: stats.spearmanr(labels, predictions).statistic),
 }
 
 
