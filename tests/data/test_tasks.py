@@ -22,7 +22,7 @@ def test_the_papers_metrics_are_those_of_its_seven_tasks():
 
 
 def test_an_unknown_task_is_answered_with_the_nearest():
-    with pytest.raises(InputError, match="No task 'colla'. Did you mean 'cola'?"):
+    with pytest.raises(InputError, match=r"No task 'colla'\. Did you mean 'cola'\?"):
         find_task("colla")
 
 

@@ -33,4 +33,4 @@ def test_texts_that_are_cut_are_counted(tiny_tokenizer, pairs):
 def test_a_pair_is_one_sequence_of_two_segments(tiny_tokenizer):
     (example,), _ = encode(tiny_tokenizer, [["the dog"], ["a cat"]], [0], max_length=16)
     tokens = tiny_tokenizer.convert_ids_to_tokens(example["input_ids"])
-    assert tokens == "[CLS] the dog [SEP] a cat [SEP]".split()
+    assert " ".join(tokens) == "[CLS] the dog [SEP] a cat [SEP]"

@@ -6,22 +6,18 @@ Layouts: `train.jsonl` or `train*.parquet` (also .csv with a header) with the hu
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskwise.data.files import COMPRESSIONS, open_source
+from maskwise.data.tables import Columns, find_files, read_table, require_columns
 from maskwise.data.tasks import Task
 from maskwise.errors import InputError
 
-Columns = dict[str, list[Any]]
-Table = tuple[Columns, int]
 LABEL_NAMES = "label_names.json"
 
 
@@ -50,9 +46,9 @@ class TaskData:
 def load_task(task: Task, source: str | Path | None) -> TaskData:
     """Returns a task's data from a folder (its own, or one of task folders), or the hub (None, `hub:NAME[:CONFIG]`).
 
-    Training examples with an empty text or a malformed line are left out and counted in `repairs`; held-out ones with an
-    empty text are kept, so that scores are over the whole set. Raises InputError, naming what was found, for a missing
-    split or column, a label outside the classes, and a split that is empty.
+    Training examples with an empty text or a malformed line are left out and counted in `repairs`; held-out ones with
+    an empty text are kept, so that scores are over the whole set. Raises InputError, naming what was found, for a
+    missing split or column, a label outside the classes, and a split that is empty.
     """
     names = ("train", *task.held_out)
     columns = (*task.text_columns, task.label_column)
@@ -107,114 +103,15 @@ def _read_split(task: Task, folder: Path, split: str, columns: tuple[str, ...], 
         found = ", ".join(sorted(path.name for path in folder.iterdir())[:12]) or "nothing"
         raise InputError(
             f"{folder} has no {split} file for the task {task.name!r}; found: {found}.\n"
-            f"Expected {split}.jsonl, {split}*.parquet, {split}.csv, or GLUE's {_official_names(split)[0]}.tsv."
+            f"Expected {split}.jsonl, {split}.parquet, {split}.csv, or GLUE's {split.replace('validation', 'dev')}.tsv."
         )
-    parts = [_read_file(task, path, columns) for path in files]
-    malformed = sum(count for _, count in parts)
+    parts = [read_table(path, columns, task.tsv_columns) for path in files]
+    malformed = sum(part.num_malformed for part in parts)
     if malformed and split != "train":
         raise InputError(f"{files[0]} has {malformed:,} lines with another number of columns than its header.")
     if malformed:
         repairs.append(f"{task.name} train: {malformed:,} malformed lines are left out")
-    return {name: [value for part, _ in parts for value in part[name]] for name in columns}
-
-
-def find_files(folder: Path, split: str) -> list[Path]:
-    """Returns the files of a split: one text file, or the parquet shards in order; none where there are none."""
-    for kind in ("jsonl", "parquet", "csv", "tsv"):
-        names = (split, *_official_names(split)) if kind == "tsv" else (split, *_aliases(split))
-        for name in names:
-            shard = rf"{re.escape(name)}(-\d+-of-\d+)?\.{kind}"
-            compressed = "" if kind == "parquet" else f"({'|'.join(map(re.escape, COMPRESSIONS))})?"
-            files = sorted(path for path in folder.iterdir() if re.fullmatch(shard + compressed, path.name))
-            if files:
-                return files
-    return []
-
-
-def _aliases(split: str) -> list[str]:
-    return [split.replace("validation", name) for name in ("dev", "valid")] if "validation" in split else []
-
-
-def _official_names(split: str) -> list[str]:
-    """GLUE calls its validation files `dev.tsv`, `dev_matched.tsv`, `dev_mismatched.tsv`."""
-    return [split.replace("validation", "dev")]
-
-
-def _read_file(task: Task, path: Path, columns: tuple[str, ...]) -> Table:
-    kind = next(suffix for suffix in reversed(path.suffixes) if suffix not in COMPRESSIONS)
-    if kind == ".parquet":
-        return _read_parquet(path, columns), 0
-    with open_source(path) as (stream, _):
-        try:
-            text = stream.read().decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{path} is not UTF-8: byte {error.start:,} is {error.object[error.start]:#04x}."
-            ) from None
-    readers: dict[str, Callable[[], Table]] = {
-        ".jsonl": lambda: (_read_jsonl(path, text, columns), 0),
-        ".csv": lambda: (_read_csv(path, text, columns), 0),
-        ".tsv": lambda: _read_tsv(task, path, text, columns),
-    }
-    return readers[kind]()
-
-
-def _read_parquet(path: Path, columns: tuple[str, ...]) -> Columns:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path} is not a parquet file: {str(error).splitlines()[0]}") from None
-    _require(path, columns, file.schema_arrow.names)
-    return file.read(columns=list(columns)).to_pydict()
-
-
-def _read_jsonl(path: Path, text: str, columns: tuple[str, ...]) -> Columns:
-    rows = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise InputError(f"{path}, line {number:,} is not JSON: {error.msg}.") from None
-            _require(f"{path}, line {number:,}", columns, row if isinstance(row, dict) else ())
-            rows.append(row)
-    return {name: [row[name] for row in rows] for name in columns}
-
-
-def _read_csv(path: Path, text: str, columns: tuple[str, ...]) -> Columns:
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    _require(path, columns, reader.fieldnames or ())
-    rows = list(reader)
-    return {name: [row[name] or "" for row in rows] for name in columns}
-
-
-def _read_tsv(task: Task, path: Path, text: str, columns: tuple[str, ...]) -> Table:
-    """Splits at tabs alone: quotation marks in GLUE's files are text, and those of MRPC are not balanced."""
-    lines: Iterator[list[str]] = (line.rstrip("\r").split("\t") for line in text.split("\n") if line.strip())
-    if task.tsv_columns and isinstance(task.tsv_columns[0], int):
-        width, places = 4, list(task.tsv_columns)
-    else:
-        header = next(lines, [])
-        named = columns if set(columns) <= set(header) or not task.tsv_columns else task.tsv_columns
-        _require(path, tuple(map(str, named)), header)
-        width, places = len(header), [header.index(str(name)) for name in named]
-    rows = list(lines)
-    whole = [row for row in rows if len(row) == width]
-    return {name: [row[int(i)] for row in whole] for name, i in zip(columns, places, strict=True)}, len(rows) - len(
-        whole
-    )
-
-
-def _require(where: Path | str, columns: Iterable[str], found: Iterable[str]) -> None:
-    missing = [name for name in columns if name not in found]
-    if missing:
-        raise InputError(
-            f"{where} has no column {missing[0]!r}; found: {', '.join(map(str, found)) or 'none'}.\n"
-            "Name the columns with --text-column and --label-column."
-        )
+    return {name: [value for part in parts for value in part.columns[name]] for name in columns}
 
 
 def _from_hub(
@@ -226,6 +123,7 @@ def _from_hub(
     if not name:
         raise InputError(f"The task {task.name!r} is not on the hub by that name: give --task-data DIR or hub:NAME.")
     tables: dict[str, Columns] = {}
+    classes = task.classes
     for split in splits:
         try:
             rows = datasets.load_dataset(name, config or None, split=split)
@@ -234,10 +132,10 @@ def _from_hub(
             raise InputError(
                 f"cannot load {split} of {name!r} from the hub: {first_line}\nGive --task-data DIR."
             ) from None
-        _require(f"{name} {split}", columns, rows.column_names)
+        require_columns(f"{name} {split}", columns, rows.column_names)
         tables[split] = {column: rows[column][:] for column in columns}
-    named = getattr(rows.features[task.label_column], "names", None)
-    return tables, task.classes or tuple(named or ())
+        classes = classes or tuple(getattr(rows.features[task.label_column], "names", ()))
+    return tables, classes
 
 
 def _classes_in(task: Task, train: Columns) -> tuple[str, ...]:
@@ -260,10 +158,12 @@ def _split(task: Task, classes: tuple[str, ...], name: str, table: Columns) -> S
     if None in labels:
         row = labels.index(None)
         found = table[task.label_column][row]
-        expected = f"outside the task's {len(classes)} classes ({', '.join(classes[:12])}; numbered from 0)"
+        if task.kind == "regress":
+            raise InputError(f"{name}, example {row + 1:,}: the label {found!r} is not a number.")
+        hint = "" if task.classes else f" List all classes in {LABEL_NAMES} if the training set has not all of them."
         raise InputError(
-            f"{name}, example {row + 1:,}: the label {found!r} is "
-            f"{'not a number' if task.kind == 'regress' else expected}."
+            f"{name}, example {row + 1:,}: the label {found!r} is outside the task's {len(classes)} classes "
+            f"({', '.join(classes[:12])}; numbered from 0).{hint}"
         )
     return Split(name, texts, labels)
 

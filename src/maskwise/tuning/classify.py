@@ -52,7 +52,7 @@ def tune(
     labels = [example["labels"] for example in select]
     fitted = fit(
         loaded.model, settings, train, select,
-        lambda logits: selection_score(task, labels, answers(task, logits)),
+        lambda logits: selection_score(task, labels, answers(task, logits).tolist()),
         pad_id=loaded.tokenizer.pad_token_id, seed=seed, out=out, title=f"{task.name}, seed {seed}", show=show,
     )  # fmt: skip
     metrics, one_class = grade_held_out(fitted, task, data, settings, examples, loaded.tokenizer.pad_token_id, out)
@@ -94,7 +94,7 @@ def selection(examples: Encoded, settings: TuneSettings, seed: int) -> tuple[lis
     size = round(settings.select_share * len(examples.train))
     if not 0 < size < len(examples.train):
         raise InputError(
-            f"The training set has {len(examples.train):,} examples, of which a share of {settings.select_share:g} gives "
+            f"The training set has {len(examples.train):,} examples; a share of {settings.select_share:g} gives "
             f"{size:,} to select on. Change --set tune.select_share, or --select-on validation."
         )
     order = np.random.default_rng(seed).permutation(len(examples.train)).tolist()

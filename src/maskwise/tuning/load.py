@@ -51,7 +51,9 @@ def encode(
     """Returns texts (or pairs of texts) as examples, and how many of them were cut to `max_length` tokens."""
     encoded = tokenizer(*map(list, texts), truncation="longest_first", max_length=max_length)
     rows = zip(*encoded.values(), strict=True)
-    examples = [dict(zip(encoded, row, strict=True)) | {"labels": y} for row, y in zip(rows, labels, strict=True)]
+    examples: list[Example] = [
+        dict(zip(encoded, row, strict=True)) | {"labels": y} for row, y in zip(rows, labels, strict=True)
+    ]
     full = [i for i, example in enumerate(examples) if len(example["input_ids"]) == max_length]
     whole = tokenizer(*([column[i] for i in full] for column in texts), verbose=False)["input_ids"] if full else []
     return examples, sum(len(ids) > max_length for ids in whole)

@@ -11,6 +11,7 @@ import numpy as np
 
 from maskwise.training.checkpoints import write_whole
 from maskwise.tuning.fit import Fitted, delete_checkpoints
+from maskwise.tuning.load import only_errors
 
 RESULT, PREDICTIONS = "result.json", "predictions.parquet"
 
@@ -19,8 +20,9 @@ def write_result(
     out: Path, fitted: Fitted, tokenizer: Any, metrics: Mapping[str, float], *, one_class: bool, **more: Any
 ) -> dict[str, Any]:
     """Saves the model with its tokenizer, deletes the checkpoints, writes `result.json`, and returns what it says."""
-    fitted.model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    with only_errors():
+        fitted.model.save_pretrained(out)
+        tokenizer.save_pretrained(out)
     delete_checkpoints(out)
     result = {
         "metrics": dict(metrics),

@@ -135,9 +135,12 @@ def _rows(scores: TaskScores) -> list[list[str]]:
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    names, figures = 2, len(widths) - 1  # what a reader compares stands right, under each other
-    sides = [str.ljust if i < names or i == figures else str.rjust for i in range(len(widths))]
-    return ["  ".join(side(*cell) for side, cell in zip(sides, zip(row, widths), strict=True)).rstrip() for row in rows]
+    last = len(widths) - 1
+    cells = [
+        [cell.ljust(width) if i in (0, 1, last) else cell.rjust(width) for i, (cell, width) in enumerate(columns)]
+        for columns in (zip(row, widths, strict=True) for row in rows)
+    ]
+    return ["  ".join(row).rstrip() for row in cells]
 
 
 def _sd(values: Sequence[float]) -> float | None:
