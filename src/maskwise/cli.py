@@ -15,9 +15,9 @@ from maskwise.errors import InputError
 from maskwise.verbs.data import prepare
 from maskwise.verbs.story import demo
 from maskwise.verbs.training import annotate, exam, pretrain, preview, recipes
-from maskwise.verbs.tuning import finetune
+from maskwise.verbs.tuning import drift, finetune
 
-VERBS = (prepare, pretrain, annotate, exam, preview, finetune, recipes, demo)
+VERBS = (prepare, pretrain, annotate, exam, preview, finetune, drift, recipes, demo)
 
 
 def make_app() -> typer.Typer:

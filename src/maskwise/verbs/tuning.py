@@ -68,3 +68,24 @@ def parse_seeds(text: str) -> list[int]:
     if len(set(seeds)) < len(seeds):
         raise InputError(f"--seeds names a seed twice: {text!r}.")
     return seeds
+
+
+def drift(
+    checkpoint: Annotated[str, Argument(metavar="CKPT", help="The checkpoint that was tuned.")],
+    tuned: Annotated[list[str], Argument(metavar="TUNED...", help="What tuning made of it.")],
+    csv: Annotated[Path | None, Option(metavar="FILE", help="Write the figures as CSV too.")] = None,
+    picture: Annotated[Path | None, Option(metavar="FILE", help="Write a heat map too: .svg or .png.")] = None,
+    json_: Annotated[bool, Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Measure how far each part of the network moved in tuning."""
+    from maskwise.tuning.drift_picture import check_picture, draw_drift
+    from maskwise.tuning.drift_report import drift
+
+    if picture:
+        check_picture(picture)
+    report = drift(checkpoint, tuned)
+    if csv:
+        report.write_csv(csv)
+    if picture:
+        draw_drift(report, picture)
+    print(report.as_json() if json_ else report.table())
