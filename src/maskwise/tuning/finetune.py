@@ -42,6 +42,8 @@ def finetune(
     Example: `finetune("runs/random", ["cola", "mrpc"], task_data="glue", seeds=range(5), out="tuned").table()`
     """
     out, settings, say = Path(out), settings or TuneSettings(), printer(show)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file. --out is the folder for scores and models.")
     rows = [find_task(task) if isinstance(task, str) else task for task in tasks]
     kinds = [import_module(f"maskwise.tuning.{KINDS[task.kind]}") for task in rows]
     loaded = [kind.load(task, task_data) for kind, task in zip(kinds, rows, strict=True)]
