@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from maskwise.training.scores import Entropy, Surprisal, uniform
     from maskwise.training.stored import Stored
     from maskwise.training.trainer import MaskingTrainer
+    from maskwise.tuning.finetune import finetune
 
 __all__ = [
     "Entropy",
@@ -31,6 +32,7 @@ __all__ = [
     "Surprisal",
     "corrupt",
     "distillation_loss",
+    "finetune",
     "freeze_exam",
     "load_recipe",
     "mlm_loss",
@@ -49,6 +51,7 @@ _MODULES = {
     "Surprisal": "training.scores",
     "corrupt": "masking.corrupt",
     "distillation_loss": "masking.losses",
+    "finetune": "tuning.finetune",
     "freeze_exam": "training.exam",
     "load_recipe": "config",
     "mlm_loss": "masking.losses",
