@@ -25,12 +25,8 @@ def text():
 
 
 def positions(text, token, condition):
-    saliency_BT, ids_BT, counted_BT, masked_BT = text
-    return [
-        g
-        for g, i, counted, masked in zip(*(part.flatten().tolist() for part in text), strict=True)
-        if i == token and counted and condition(masked)
-    ]
+    columns = zip(*(part.flatten().tolist() for part in text), strict=True)
+    return [g for g, i, counted, masked in columns if i == token and counted and condition(masked)]
 
 
 def mean(values):
