@@ -19,7 +19,7 @@ from maskwise.masking.pick import pick
 from maskwise.masking.rates import budget
 from maskwise.masking.units import token_units
 from maskwise.training.masker import Masker
-from maskwise.training.preview import STRATEGIES, Piece, Preview, Window, longest_window, pieces_of, preview, read_text
+from maskwise.training.preview import STRATEGIES, Piece, Preview, Window, pieces_of, preview, read_text
 from maskwise.training.preview_page import page, write_page
 from maskwise.training.preview_terminal import terminal_view
 from maskwise.training.scores import Entropy, uniform
@@ -123,20 +123,6 @@ def test_byte_level_tokens_carry_no_space_and_know_their_words():
     shown = [(piece.before, piece.text, piece.continues) for piece in pieces]
     assert shown[:4] == [("", "t", False), ("", "he", True), (" ", "se", False), ("", "a", True)]
     assert "".join(before + text for before, text, _ in shown) + after == "the sea é\n"
-
-
-def test_the_positions_of_a_padded_table_are_not_all_for_tokens(tiny_tokenizer):
-    """RoBERTa's table begins behind its padding index; one position more is an index error in the model."""
-    from transformers import RobertaConfig, RobertaForMaskedLM
-
-    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
-    config = RobertaConfig(vocab_size=99, max_position_embeddings=40, pad_token_id=1, **sizes)
-    model = RobertaForMaskedLM(config)
-    longest = longest_window(model, tiny_tokenizer)
-    assert longest == 38
-    model(input_ids=torch.full((1, longest), 5))
-    with pytest.raises((IndexError, RuntimeError), match="out of"):
-        model(input_ids=torch.full((1, longest + 1), 5))
 
 
 class Shown(HTMLParser):

@@ -8,7 +8,7 @@ more than half of a small encoder's arithmetic.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -163,6 +163,28 @@ def unwrapped(model: Any) -> Any:
     return model
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Puts the model into eval mode for a block; afterwards every module's mode and the random state are as before.
+
+    >>> model = torch.nn.Dropout(0.5)
+    >>> with evaluating(model):
+    ...     model.training
+    False
+    >>> model.training
+    True
+    """
+    modes = {module: module.training for module in model.modules()}
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        model.eval()
+        try:
+            yield
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+
+
 class _Cut:
     """Stands in for the body's forward and returns its first output [B, T, D] cut down to [1, R, D].
 
@@ -238,19 +260,9 @@ def _is_felt(slope: Tensor | None) -> bool:
 
 @contextmanager
 def _undisturbed(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode with gradients; modes, random state and the caller's contexts come back."""
-    modes = {module: module.training for module in model.modules()}
-    device = next(model.parameters()).device
-    with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.enable_grad())
-        model.eval()
-        try:
-            yield
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
+    """Evaluation with gradients, whatever the caller's contexts."""
+    with torch.inference_mode(False), torch.enable_grad(), evaluating(model):
+        yield
 
 
 @contextmanager

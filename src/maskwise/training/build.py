@@ -28,6 +28,7 @@ from maskwise.data.extend import extends, pieces_of_new_tokens
 from maskwise.errors import InputError, nearest
 from maskwise.masking import rates
 from maskwise.models.grow import grow_vocabulary
+from maskwise.models.limits import vocabulary_size
 from maskwise.models.presets import build_model
 from maskwise.training import scores
 from maskwise.training.distill import Distillation
@@ -175,7 +176,7 @@ def load_masked_lm(name: str) -> Any:
 
 def check_size(name: str, model: Any, tokenizer: Any) -> None:
     """Raises InputError where a checkpoint's model has fewer embeddings than a tokenizer has tokens."""
-    size, needed = model.get_input_embeddings().num_embeddings, len(tokenizer)
+    size, needed = vocabulary_size(model), len(tokenizer)
     if size < needed:
         raise InputError(
             f"The checkpoint {name!r} has {size:,} embeddings, the data's tokenizer {needed:,} tokens. "

@@ -21,11 +21,11 @@ from maskwise.data.blocks import open_data
 from maskwise.data.text import documents
 from maskwise.errors import InputError
 from maskwise.masking.noise import Stream, mix_int
+from maskwise.models.limits import longest_window
 from maskwise.models.sparse import SparseHead
 from maskwise.progress import Progress
 from maskwise.training.build import check_same_tokenizer, load_checkpoint, load_tokenizer
 from maskwise.training.exam import EXAM_SEED, ExamResult, exam_table, freeze_exam, grade_model, grade_unigram
-from maskwise.training.preview import longest_window
 
 WINDOW_WORDS = 48
 WORD_RATE = 0.15

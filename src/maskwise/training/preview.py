@@ -19,6 +19,7 @@ from maskwise.data.blocks import split_lengths
 from maskwise.data.tokenizer import block_borders, plain_backend
 from maskwise.errors import InputError
 from maskwise.masking.noise import Stream, text_positions, uniform_noise
+from maskwise.models.limits import longest_window
 from maskwise.progress import Progress
 from maskwise.training.build import load_checkpoint, load_tokenizer
 from maskwise.training.masker import Masker
@@ -149,16 +150,6 @@ def pieces_of(text: str, tokenizer: Any) -> tuple[list[Piece], str]:
         pieces.append(Piece(token_id, text[end:start], text[start:stop], continues, name))
         end, word_in_front = stop, word
     return pieces, text[end:]
-
-
-def longest_window(model: nn.Module, tokenizer: Any) -> int:
-    """Returns how many positions a model has, special tokens included: RoBERTa's table of 514 holds 512."""
-    limits = [int(tokenizer.model_max_length), getattr(model.config, "max_position_embeddings", 512)]
-    for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            unused = 0 if module.padding_idx is None else module.padding_idx + 1
-            limits.append(module.num_embeddings - unused)
-    return min(limits)
 
 
 def _checked_window(window: int | None, longest: int) -> int:

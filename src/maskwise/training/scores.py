@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from maskwise.errors import InputError
 from maskwise.masking.entropy import RowStatistics, logit_statistics, row_statistics
 from maskwise.masking.noise import Stream, text_positions, uniform_noise
-from maskwise.models.sparse import SparseHead
+from maskwise.models.limits import vocabulary_size
+from maskwise.models.sparse import SparseHead, evaluating
 from maskwise.training.stored import Stored
 
-# Dense logits of models without a plain decoder are made for this many rows at a time.
-DENSE_ROWS = 512
+DENSE_POSITIONS = 512
 
 
 def uniform(batch: Mapping[str, Any]) -> Tensor:
@@ -135,7 +135,7 @@ MODEL_SCORES: dict[str, type[ModelScore]] = {"entropy": Entropy, "surprisal": Su
 
 def check_same_vocabulary(teacher: nn.Module, student: nn.Module) -> None:
     """Raises InputError where the two models' output vocabularies have different sizes."""
-    sizes = [model.get_output_embeddings().weight.shape[0] for model in (teacher, student)]  # type: ignore[operator]
+    sizes = [vocabulary_size(model) for model in (teacher, student)]
     if sizes[0] != sizes[1]:
         raise InputError(
             f"Teacher and student must share the vocabulary; the teacher has {sizes[0]:,} tokens, the student "
@@ -147,15 +147,16 @@ def check_same_vocabulary(teacher: nn.Module, student: nn.Module) -> None:
 def score_with(
     head: SparseHead, batch: Mapping[str, Any], statistic: str, *, folds: int | None = None, compiled: bool = True
 ) -> Tensor:
-    """Returns one of `RowStatistics` at every eligible token, [B, T] fp32, 0 elsewhere; restores the model's mode."""
-    was_training = head.model.training
-    head.model.eval()
-    try:
+    """Returns one of `RowStatistics` at every eligible token, [B, T] fp32, 0 elsewhere.
+
+    The model's mode and the random state are as before afterwards. Models whose logits are no plain product with a
+    decoder's weight (MobileBERT, Perceiver) are scored on dense logits of at most 512 positions at a time, though never
+    of less than a sequence.
+    """
+    with evaluating(head.model):
         if folds is None:
             return _score_rows(head, batch, batch["input_ids"], batch["eligible"], statistic, compiled)
         return _score_folds(head, batch, statistic, folds, compiled)
-    finally:
-        head.model.train(was_training)
 
 
 def _score_folds(head: SparseHead, batch: Mapping[str, Any], statistic: str, folds: int, compiled: bool) -> Tensor:
@@ -190,4 +191,18 @@ def _statistics(
         if torch.is_autocast_enabled(hidden_RD.device.type):
             hidden_RD = hidden_RD.to(torch.get_autocast_dtype(hidden_RD.device.type))
         return row_statistics(hidden_RD, weight_VD, bias_V, targets_R, compiled=compiled)
-    return logit_statistics(head.logits(inputs, rows_BT), targets_R)
+    return _dense_statistics(head, inputs, rows_BT, targets_R)
+
+
+def _dense_statistics(
+    head: SparseHead, inputs: Mapping[str, Tensor], rows_BT: Tensor, targets_R: Tensor
+) -> RowStatistics:
+    """Takes a few sequences at a time, so that [R, V] of the whole batch never exists."""
+    size = max(DENSE_POSITIONS // rows_BT.shape[1], 1)
+    parts, start = [], 0
+    for first in range(0, len(rows_BT), size):
+        chosen = slice(first, first + size)
+        logits_RV = head.logits({key: value[chosen] for key, value in inputs.items()}, rows_BT[chosen])
+        parts.append(logit_statistics(logits_RV, targets_R[start : start + len(logits_RV)]))
+        start += len(logits_RV)
+    return RowStatistics(*map(torch.cat, zip(*parts, strict=True)))

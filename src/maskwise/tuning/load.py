@@ -10,8 +10,8 @@ import torch
 import transformers
 
 from maskwise.errors import InputError
+from maskwise.models.limits import longest_window
 from maskwise.training.build import load_tokenizer
-from maskwise.training.preview import longest_window
 from maskwise.tuning.batches import Example
 from maskwise.tuning.freeze import freeze_all_but
 

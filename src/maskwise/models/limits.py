@@ -1,0 +1,29 @@
+"""How far a model's tables reach: its vocabulary, and its positions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+
+def vocabulary_size(model: Any) -> int:
+    """Returns how many tokens a masked language model predicts over; Perceiver has no decoder of its own to ask.
+
+    >>> from transformers import BertConfig, BertForMaskedLM
+    >>> config = BertConfig(vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
+    >>> vocabulary_size(BertForMaskedLM(config))
+    50
+    """
+    decoder = model.get_output_embeddings()
+    return model.config.vocab_size if decoder is None else decoder.weight.shape[0]
+
+
+def longest_window(model: nn.Module, tokenizer: Any) -> int:
+    """Returns how many positions a model has, special tokens included: RoBERTa's table of 514 holds 512."""
+    limits = [int(tokenizer.model_max_length), getattr(model.config, "max_position_embeddings", 512)]
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            unused = 0 if module.padding_idx is None else module.padding_idx + 1
+            limits.append(module.num_embeddings - unused)
+    return min(limits)
