@@ -19,7 +19,7 @@ LAYERS = (
     {"data"},
     {"training"},
     {"tuning"},
-    {"study"},
+    {"study", "studies"},
     {"demo", "testing"},
     {"verbs"},
     {"cli"},
