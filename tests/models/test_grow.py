@@ -6,6 +6,7 @@ import pytest
 import torch
 import transformers
 
+from maskwise.errors import InputError
 from maskwise.models.grow import grow_vocabulary
 from maskwise.models.presets import build_model
 
@@ -82,6 +83,20 @@ def test_spare_rows_are_used_before_any_is_added():
     grow_vocabulary(model, {40: [1, 2]})
     assert model.get_input_embeddings().weight.shape[0] == 50
     assert torch.equal(model.get_input_embeddings().weight[40], expected)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        transformers.EsmConfig(**SMALL, mask_token_id=4, position_embedding_type="rotary"),
+        transformers.MobileBertConfig(**SMALL, embedding_size=8, true_hidden_size=16),
+    ],
+    ids=lambda config: config.model_type,
+)
+def test_a_model_that_cannot_be_resized_is_refused_before_any_training(config):
+    model = transformers.AutoModelForMaskedLM.from_config(config)
+    with pytest.raises(InputError, match=f"A {config.model_type} model cannot take new tokens"):
+        grow_vocabulary(model, PIECES)
 
 
 def test_growing_leaves_the_global_random_state_alone():
