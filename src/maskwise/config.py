@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -33,10 +33,37 @@ class RateSettings(_Section):
     end: float = Field(gt=0, lt=1)
 
 
+class TyphoonSettings(_Section):
+    """How the saliency of token types becomes rates of masking; see `training.typhoon.SaliencyTable`."""
+
+    loss: Literal["mlm", "task"] = Field(default="mlm", description="whose gradient: the training's, or a classifier's")
+    task_data: str | None = Field(default=None, description="task: a data folder whose rows have a label")
+    refresh_steps: int = Field(default=50, ge=1, description="task: optimizer steps from one look to the next")
+    aggregate: Literal["abs", "signed-2023"] = "abs"
+    ema: float = Field(default=0.8, gt=0, le=1, description="the weight of the newest step")
+    ema_start: Literal["first-visit", "zero"] = "first-visit"
+    unseen: Literal["mean", "max"] = "mean"
+    calibration: Literal["water-filling", "affine-2023"] = "water-filling"
+    cap: float = Field(default=0.5, gt=0, le=1, description="the highest rate of a type")
+    temperature: float = Field(default=1.0, gt=0, description="water-filling: rates follow saliency^(1/temperature)")
+    spread: float = Field(default=0.4, ge=0, lt=1, description="affine-2023: lowest / highest rate is 1 - spread")
+    count_special_tokens: bool = Field(default=False, description="[CLS] and [SEP] take a share of the budget")
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> TyphoonSettings:
+        if self.aggregate == "signed-2023" and self.calibration == "water-filling":
+            raise ValueError("signed-2023 gives negative scores too: it needs calibration = 'affine-2023'")
+        if (self.loss == "task") != (self.task_data is not None):
+            raise ValueError("loss = 'task' and task_data (a data folder whose rows have a label) go together")
+        return self
+
+
 class MaskingSettings(_Section):
     """Which tokens are masked, and by what they are replaced."""
 
-    score: str = Field(default="uniform", description="uniform, entropy, surprisal, or package.module:function")
+    score: str = Field(
+        default="uniform", description="uniform, entropy, surprisal, typhoon, or package.module:function"
+    )
     source: Literal["self", "teacher", "teacher-then-self"] = Field(
         default="self", description="whose entropy or surprisal"
     )
@@ -56,6 +83,8 @@ class MaskingSettings(_Section):
     spend: Literal["exact", "bernoulli", "as-scored"] = "exact"
     corruption: tuple[float, float, float] = Field(default=(1.0, 0.0, 0.0), description="[MASK] / random / unchanged")
     sharpness: float = Field(default=1.0, ge=0)
+    mask_special_tokens: bool = Field(default=False, description="[CLS] and [SEP] too: Typhoon's baseline of 2023")
+    typhoon: TyphoonSettings | None = Field(default=None, description="of score = 'typhoon'")
 
     @field_validator("rate", mode="wrap")
     @classmethod
@@ -72,6 +101,21 @@ class MaskingSettings(_Section):
         if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
             raise ValueError(f"the three shares must be at least 0 and add to 1; they add to {sum(shares):g}")
         return shares
+
+    @model_validator(mode="after")
+    def _typhoon_can_spend_the_rate(self) -> MaskingSettings:
+        if self.score != "typhoon":
+            if self.typhoon is not None:
+                raise ValueError("[masking.typhoon] belongs to score = 'typhoon'")
+            return self
+        typhoon = self.typhoon or TyphoonSettings()
+        room = typhoon.cap * (1 - typhoon.spread if typhoon.calibration == "affine-2023" else 1)
+        rates = [self.rate.start, self.rate.end] if isinstance(self.rate, RateSettings) else [self.rate]
+        if any(rate == "one" or rate > room + 1e-12 for rate in rates):
+            raise ValueError(
+                f"masking.rate is {self.rate}, and masking.typhoon leaves room for {room:g}: see cap, spread"
+            )
+        return self
 
     @model_validator(mode="after")
     def _kept_scores_have_a_source(self) -> MaskingSettings:
@@ -272,5 +316,6 @@ def _fields_at(location: tuple[Any, ...]) -> list[str]:
     section: Any = PretrainSettings
     for part in location:
         inner = section.model_fields[part].annotation
-        section = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else RateSettings
+        kinds = [kind for kind in (inner, *get_args(inner)) if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        section = kinds[0]
     return list(section.model_fields)

@@ -21,6 +21,7 @@ from maskwise.config import (
     PretrainSettings,
     RateSettings,
     StoppingSettings,
+    TyphoonSettings,
     merge,
 )
 from maskwise.data.blocks import TOKENIZER, DataFolder, open_data
@@ -36,6 +37,7 @@ from maskwise.training.masker import Masker, Score, padding_id
 from maskwise.training.stale import Stale
 from maskwise.training.stopping import StoppingRule
 from maskwise.training.stored import Stored, open_stored
+from maskwise.training.typhoon import Typhoon
 
 PAPER_DEFAULTS = {"per_device_train_batch_size": 256, "learning_rate": 1e-4, "num_train_epochs": 25}
 SMALL_DEFAULTS = {"per_device_train_batch_size": 64, "learning_rate": 1e-3, "num_train_epochs": 1}
@@ -208,10 +210,16 @@ def load_tokenizer(checkpoint: str) -> Any:
     return tokenizer
 
 
-def build_masker(settings: MaskingSettings, tokenizer: Any, *, seed: int, teacher: Any = None) -> Masker:
-    """Returns the masker that settings describe; `teacher` is a model, or its `Stored` scores."""
+def build_masker(
+    settings: MaskingSettings, tokenizer: Any, *, seed: int, teacher: Any = None, token_counts: Any = None
+) -> Masker:
+    """Returns the masker that settings describe.
+
+    `teacher` is a model, or its `Stored` scores; `token_counts` [V] are the training text's, which Typhoon needs.
+    """
+    typhoon = settings.score == "typhoon"
     return Masker(
-        build_score(settings, teacher),
+        build_typhoon(settings.typhoon, tokenizer, token_counts) if typhoon else build_score(settings, teacher),
         tokenizer,
         unit=settings.unit,
         pick=settings.pick,
@@ -219,6 +227,7 @@ def build_masker(settings: MaskingSettings, tokenizer: Any, *, seed: int, teache
         spend=settings.spend,
         corruption=settings.corruption,
         sharpness=settings.sharpness,
+        mask_special_tokens=settings.mask_special_tokens,
         seed=seed,
     )
 
@@ -277,6 +286,12 @@ def build_rate(rate: float | str | RateSettings) -> rates.RateSchedule:
     return rates.one_token() if rate == "one" else rates.constant(float(rate))
 
 
+def build_typhoon(settings: TyphoonSettings | None, tokenizer: Any, token_counts: Any) -> Typhoon:
+    """Returns the Typhoon that settings describe, the default one where they are None."""
+    options = (settings or TyphoonSettings()).model_dump(exclude={"loss", "task_data", "refresh_steps"})
+    return Typhoon(tokenizer, token_counts, **options)
+
+
 def build_score(settings: MaskingSettings, teacher: Any = None) -> Score:
     """Returns a score by its name, or your own by `package.module:function`."""
     if settings.score == "uniform":
@@ -285,7 +300,7 @@ def build_score(settings: MaskingSettings, teacher: Any = None) -> Score:
         return _model_score(settings, teacher)
     module_name, colon, function_name = settings.score.partition(":")
     if not colon:
-        known = ", ".join(("uniform", *MODEL_SCORES))
+        known = ", ".join(("uniform", *MODEL_SCORES, "typhoon"))
         raise InputError(f"No score {settings.score!r}. Known: {known}; your own is written package.module:function.")
     try:
         return getattr(import_module(module_name), function_name)

@@ -27,7 +27,7 @@ Score = Callable[[Mapping[str, Any]], Tensor]
 UNITS = ("token", "word", "span")
 SPENDS = ("exact", "bernoulli", "as-scored")
 NOT_FOR_THE_MODEL = frozenset(
-    {"word_ids", "example_id", "eligible", "moment", "mask_token_id", "special_tokens_mask", "offset_mapping"}
+    {"word_ids", "example_id", "eligible", "moment", "rate", "mask_token_id", "special_tokens_mask", "offset_mapping"}
 )
 
 
@@ -69,6 +69,12 @@ class Vocabulary(NamedTuple):
         mask_token_id = cast(int, tokenizer.mask_token_id)
         return cls(mask_token_id, padding_id(tokenizer), eligible_V, ordinary_V.nonzero().flatten())
 
+    def with_special_tokens(self) -> Vocabulary:
+        """Returns a vocabulary whose special tokens may be masked too, padding excepted."""
+        eligible_V = torch.ones_like(self.eligible_V)
+        eligible_V[self.pad_token_id] = False
+        return self._replace(eligible_V=eligible_V)
+
     def to(self, device: torch.device) -> Vocabulary:
         """Returns the same vocabulary on `device`."""
         eligible_V, ordinary_ids_N = self.eligible_V.to(device), self.ordinary_ids_N.to(device)
@@ -78,15 +84,16 @@ class Vocabulary(NamedTuple):
 class Masker:
     """Masks batches: any score x unit x pick x rate x corruption.
 
-    `score(batch) -> [B, T]` says how much each token is worth masking; it sees the batch with more keys:
-    `eligible` [B, T], `moment` (a `Moment`), `example_id` [B] and `mask_token_id`. `unit`: token, word or span.
+    `score(batch) -> [B, T]` says how much each token is worth masking; it sees the batch with more keys: `eligible`
+    [B, T], `moment` (a `Moment`), `rate`, `example_id` [B] and `mask_token_id`. `unit`: token, word or span.
     `pick`: see `maskwise.pick`, or `alternating` (a fair coin per step between high and low). `rate`: a share, or a
     schedule from `maskwise.masking.rates`. `spend`: `exact` (k tokens a sequence), `bernoulli` (each unit on its
-    own) or `as-scored` (the score is the probability of being masked). The mask of an example depends on (`seed`,
-    epoch, example id) and on nothing else.
+    own) or `as-scored` (the score is the probability of being masked, and meets the rate by itself). The mask of an
+    example depends on (`seed`, epoch, example id) and on the scores. `mask_special_tokens` masks [CLS] and [SEP] too,
+    as Typhoon's code of 2023 did in its random baseline: easy targets, which nobody else should want.
 
     Raises InputError for a tokenizer without mask token, an unknown name, a rate outside (0, 1), one token a sequence
-    spent as Bernoulli, shares that do not add to 1, and for scores that are not finite, with the row.
+    spent otherwise than exactly, shares that do not add to 1, and for scores that are not finite, with the row.
     """
 
     def __init__(
@@ -100,6 +107,7 @@ class Masker:
         spend: str = "exact",
         corruption: tuple[float, float, float] = (1.0, 0.0, 0.0),
         sharpness: float = 1.0,
+        mask_special_tokens: bool = False,
         seed: int = 0,
     ) -> None:
         _check_name("unit", unit, UNITS)
@@ -110,11 +118,12 @@ class Masker:
             raise InputError(f"spend={spend!r} draws each unit on its own, so it needs pick='sample'; found {pick!r}.")
         self.score, self.unit, self.pick, self.spend, self.sharpness = score, unit, pick, spend, sharpness
         self.rate: RateSchedule = rate if callable(rate) else constant(rate)
-        self._rate_at(0.0)
+        self.rate_at(0.0)
         self.corruption = Corruption(*corruption).check()
         self.seed = seed
         self.tokenizer = tokenizer
-        self.vocabulary = Vocabulary.of(tokenizer)
+        vocabulary = Vocabulary.of(tokenizer)
+        self.vocabulary = vocabulary.with_special_tokens() if mask_special_tokens else vocabulary
 
     def __call__(self, batch: Mapping[str, Any], moment: Moment = Moment()) -> dict[str, Tensor]:
         """Returns the model's inputs with `input_ids` corrupted and `labels` made; `batch` stays as it is."""
@@ -125,7 +134,7 @@ class Masker:
         return inputs | {"input_ids": corrupted.input_ids_BT, "labels": corrupted.labels_BT}
 
     def prepare(self, batch: Mapping[str, Any], moment: Moment = Moment()) -> dict[str, Any]:
-        """Returns the batch as a score sees it: with `eligible`, `moment` and an `example_id`."""
+        """Returns the batch as a score sees it: with `eligible`, `moment`, `rate` and an `example_id`."""
         input_ids_BT = batch["input_ids"]
         if self.vocabulary.eligible_V.device != input_ids_BT.device:
             self.vocabulary = self.vocabulary.to(input_ids_BT.device)
@@ -137,7 +146,8 @@ class Masker:
             is_text_BT = batch.get("attention_mask", torch.ones_like(input_ids_BT)).bool()
             example_ids_B = noise.content_ids(input_ids_BT, noise.text_positions(batch), is_text_BT)
         added = {"eligible": eligible_BT, "moment": moment, "example_id": example_ids_B}
-        return dict(batch) | added | {"mask_token_id": self.vocabulary.mask_token_id}
+        added |= {"rate": self.rate_at(moment.progress), "mask_token_id": self.vocabulary.mask_token_id}
+        return dict(batch) | added
 
     def scores(self, batch: Mapping[str, Any]) -> Tensor:
         """Returns the checked scores [B, T] of a prepared batch; raises InputError naming a row that is not finite."""
@@ -156,7 +166,7 @@ class Masker:
         moment: Moment = batch["moment"]
         units = self._units(batch)
         noise_BT = self._noise(batch, Stream.PICK)
-        rate = self._rate_at(moment.progress)
+        rate = self.rate_at(moment.progress)
         if self.spend == "as-scored":
             return pick_independently(scores_BT, units, noise_BT), units
         if self.spend == "bernoulli":
@@ -168,12 +178,13 @@ class Masker:
         budget_B = budget((units.atoms_BT >= 0).sum(dim=-1), rate)
         return pick(scores_BT, units, budget_B, noise_BT, strategy, self.sharpness), units
 
-    def _rate_at(self, progress: float) -> float:
+    def rate_at(self, progress: float) -> float:
+        """Returns the budget as a share of the eligible tokens, after a share of the run (0 is one token a row)."""
         rate = rate_at(self.rate, progress)
-        if rate == ONE_TOKEN_RATE and self.spend == "bernoulli":
+        if rate == ONE_TOKEN_RATE and self.spend != "exact":
             raise InputError(
-                "One token a sequence is an exact budget, and spend='bernoulli' draws each unit on its own: at rate 0 "
-                "nothing would be masked. Use spend='exact', or a rate above 0."
+                f"One token a sequence is an exact budget, and spend={self.spend!r} draws each unit on its own: at "
+                "rate 0 nothing would be masked. Use spend='exact', or a rate above 0."
             )
         return rate
 

@@ -39,10 +39,10 @@ class MaskProbe:
     def look(self, moment: Moment, device: torch.device) -> dict[str, Any]:
         """Returns figures on the picks at `moment`, ready to be logged.
 
-        `masked_rate`; `masked_score` and `eligible_score`, the mean score of the picked and of all eligible tokens (of
-        entropy and surprisal in nats); `masked_q1` ... `masked_q5`, the share of picks by frequency quintile;
-        `overlap`, the share of these picks that the last look picked too (absent on the first look);
-        `most_masked`, the types picked most often; `score_source` where a model scores.
+        `masked_rate`, and the `budget` it is to meet; `masked_score` and `eligible_score`, the mean score of the picked
+        and of all eligible tokens (of entropy and surprisal in nats); `masked_q1` ... `masked_q5`, the share of picks
+        by frequency quintile; `overlap`, the share of these picks that the last look picked too (absent on the first
+        look); `most_masked`, the types picked most often; `score_source` where a model scores.
         """
         parts = [self._pick(start, moment, device) for start in range(0, len(self.rows), PROBE_BATCH)]
         picks = [picked for picked, *_ in parts]
@@ -54,6 +54,7 @@ class MaskProbe:
         )
         figures: dict[str, Any] = {
             "masked_rate": picked.sum().item() / max(eligible.sum().item(), 1),
+            "budget": self.masker.rate_at(moment.progress),
             "masked_score": scores[picked].mean().item(),
             "eligible_score": scores[eligible].mean().item(),
             **self._by_quintile(ids[picked]),

@@ -73,7 +73,9 @@ def pretrain(settings: PretrainSettings, out: str | Path, *, resume: bool = Fals
     model = load_model(settings, data)
     teacher = load_teacher(settings, data)
     scorer = load_stored(settings, data) or teacher
-    masker = build_masker(settings.masking, data.tokenizer, seed=settings.seed, teacher=scorer)
+    masker = build_masker(
+        settings.masking, data.tokenizer, seed=settings.seed, teacher=scorer, token_counts=data.token_counts
+    )
     if hasattr(masker.score, "check_run"):
         masker.score.check_run(*planned_run(args, len(data.train)))
     exam = _exam(data, settings)

@@ -20,6 +20,7 @@ from maskwise.errors import InputError
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.linear_loss import linear_mlm_loss
 from maskwise.masking.losses import mlm_loss
+from maskwise.models.embedding import EmbeddingTap
 from maskwise.models.sparse import DecoderInputs, SparseHead
 from maskwise.training.checkpoints import Checkpoints
 from maskwise.training.distill import Distillation
@@ -37,9 +38,11 @@ class MaskingTrainer(Trainer):
     - `evaluate` grades the frozen exam made of `eval_dataset` (or the `Exam` given as such).
     - A loss that is not finite stops the run, with the step; it is looked for when logging and before every save.
     - Checkpoints carry the score's state and end with a completion marker (`checkpoints`).
+    - A score with `observe` gets the gradient at the embedding's output in every step, and runs eager.
 
     Rows are tokenised: `input_ids`, and `word_ids` for word and span units. `distillation` mixes a teacher's
-    predictions into the loss. Raises InputError for a `data_collator`, since a second masking would corrupt the first.
+    predictions into the loss. Raises InputError for a `data_collator`, since a second masking would corrupt the first,
+    and for `torch_compile`, FSDP or DeepSpeed with a score that has `observe`.
     """
 
     # The Trainer declares them for every task: optional, and without exams.
@@ -63,6 +66,11 @@ class MaskingTrainer(Trainer):
         args = copy.copy(args) if args is not None else TrainingArguments("trainer_output")
         args.remove_unused_columns = False
         args.logging_nan_inf_filter = False
+        if hasattr(masker.score, "observe") and args.torch_compile:
+            raise InputError(
+                f"{type(masker.score).__name__} takes a gradient inside the model, which a compiled model does not "
+                "give: it runs eager. Set torch_compile to false (--set trainer.torch_compile=false)."
+            )
         self.checkpoints = Checkpoints(masker.score, args.save_total_limit)
         args.save_total_limit = None
         super().__init__(
@@ -79,15 +87,29 @@ class MaskingTrainer(Trainer):
         self._teacher_RV: Tensor | None = None
         self.head = SparseHead(self.model)
         self._first_bad_step: Tensor | None = None
+        self._embedding_tap = self._tap_embedding() if hasattr(masker.score, "observe") else None
         if hasattr(masker.score, "bind"):
             masker.score.bind(self.model)
         self.add_callback(self.checkpoints.for_trainer(self))
         if hasattr(masker.score, "start_epoch"):
             self.add_callback(StartEpochs(self))
+        if hasattr(masker.score, "end_step"):
+            self.add_callback(EndSteps(self))
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device):
         """Masks the micro-batches of one step; the Trainer then counts their labels."""
         return super().get_batch_samples(map(self._mask, epoch_iterator), num_batches, device)
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        """Runs one micro-batch forward and backward; a score with `observe` gets its gradient, free of scales."""
+        if self._embedding_tap is None:
+            return super().training_step(model, inputs, num_items_in_batch)
+        batch = dict(inputs)
+        with self._embedding_tap.open():
+            loss = super().training_step(model, inputs, num_items_in_batch)
+        gradients_BTD = self._embedding_tap.gradients(batch["input_ids"])
+        self.masker.score.observe(batch, gradients_BTD / self._loss_scale(num_items_in_batch))
+        return loss
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch=None):
         """Runs the model's head on the labelled rows only, and where it ends in a plain decoder, without logits."""
@@ -151,6 +173,20 @@ class MaskingTrainer(Trainer):
         progress = self.state.global_step / max(self.state.max_steps, 1)
         return Moment(int(self.state.epoch or 0), self.state.global_step, progress)
 
+    def _tap_embedding(self) -> EmbeddingTap:
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            raise InputError(
+                f"{type(self.masker.score).__name__} reads the embedding and the gradient at its output, which FSDP "
+                "and DeepSpeed shard. Train with one process for each GPU (torchrun)."
+            )
+        return EmbeddingTap(self.model)
+
+    def _loss_scale(self, num_items: Tensor | int | None) -> float:
+        """What the Trainer multiplies the loss by: fp16's scale, and the processes whose gradients are averaged."""
+        averaged = self.args.average_tokens_across_devices and num_items is not None
+        scaler = self.accelerator.scaler
+        return (self.accelerator.num_processes if averaged else 1) * (scaler.get_scale() if scaler else 1.0)
+
     def _loss(self, outputs: Any, labels_BT: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
         targets_R = labels_BT[labels_BT != IGNORE]
         if self._decoder_inputs is not None:
@@ -183,6 +219,17 @@ class StartEpochs(TrainerCallback):
     def on_epoch_begin(self, args, state, control, **kwargs):
         """Hands the trainer to the score."""
         self.trainer.masker.score.start_epoch(self.trainer)
+
+
+class EndSteps(TrainerCallback):
+    """Calls `score.end_step(trainer)` on every rank after each optimizer step, before anything is saved."""
+
+    def __init__(self, trainer: MaskingTrainer) -> None:
+        self.trainer = trainer
+
+    def on_step_end(self, args, state, control, **kwargs):
+        """Hands the trainer to the score."""
+        self.trainer.masker.score.end_step(self.trainer)
 
 
 class IndexedRows(Dataset):
