@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from maskwise.training.scores import Entropy, Surprisal, uniform
     from maskwise.training.stored import Stored
     from maskwise.training.trainer import MaskingTrainer
+    from maskwise.training.typhoon import Typhoon
     from maskwise.tuning.finetune import finetune
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "MaskingTrainer",
     "Stored",
     "Surprisal",
+    "Typhoon",
     "corrupt",
     "distillation_loss",
     "finetune",
@@ -49,6 +51,7 @@ _MODULES = {
     "MaskingTrainer": "training.trainer",
     "Stored": "training.stored",
     "Surprisal": "training.scores",
+    "Typhoon": "training.typhoon",
     "corrupt": "masking.corrupt",
     "distillation_loss": "masking.losses",
     "finetune": "tuning.finetune",
