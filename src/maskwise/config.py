@@ -111,7 +111,7 @@ class MaskingSettings(_Section):
         typhoon = self.typhoon or TyphoonSettings()
         room = typhoon.cap * (1 - typhoon.spread if typhoon.calibration == "affine-2023" else 1)
         rates = [self.rate.start, self.rate.end] if isinstance(self.rate, RateSettings) else [self.rate]
-        if any(rate == "one" or rate > room + 1e-12 for rate in rates):
+        if any(isinstance(rate, str) or rate > room + 1e-12 for rate in rates):
             raise ValueError(
                 f"masking.rate is {self.rate}, and masking.typhoon leaves room for {room:g}: see cap, spread"
             )
