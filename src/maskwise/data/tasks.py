@@ -80,7 +80,24 @@ GLUE = (COLA, SST2, MRPC, STSB, QQP, MNLI, QNLI, RTE, WNLI)
 # The relation of a chemical and a protein in a sentence; its accuracy is what others call micro-F1.
 CHEMPROT = Task("chemprot", text_columns=("text",), official=("accuracy", "macro_f1"), paper=None)
 
-TASKS = {task.name: task for task in (*GLUE, CHEMPROT)}
+# A tag for each word; the test set is scored too where there is one. The folders are those of UD English EWT and of the
+# NCBI disease corpus.
+POS = Task(
+    "pos", "tag", text_columns=("tokens",), label_column="upos", held_out=("validation", "test"), paper=None,
+    folder="ud_english_ewt",
+)  # fmt: skip
+NER = Task(
+    "ner", "tag", text_columns=("tokens",), label_column="tags", held_out=("validation", "test"),
+    official=("entity_f1",), paper=None, folder="ncbi_disease",
+)  # fmt: skip
+
+# Any data set in the layout of BEIR: corpus.jsonl, queries.jsonl, qrels/*.tsv.
+RETRIEVAL = Task(
+    "retrieval", "retrieve", held_out=("test",), official=("ndcg@10", "mrr@10", "recall@100"), paper=None,
+    folder="cranfield",
+)  # fmt: skip
+
+TASKS = {task.name: task for task in (*GLUE, CHEMPROT, POS, NER, RETRIEVAL)}
 
 
 def find_task(name: str, *, text_columns: tuple[str, ...] = (), label_column: str | None = None) -> Task:

@@ -126,10 +126,10 @@ def _rows(scores: TaskScores) -> list[list[str]]:
     for name in scores.metrics:
         values = list(scores.values(name).values())
         sd = _sd(values)
-        baseline = [f"{100 * row[name]:.2f} ({kind})" for kind, row in scores.baselines.items() if name in row]
+        rivals = [f"{100 * row[name]:.2f} ({kind})" for kind, row in scores.baselines.items() if name in row]
         mark = f"one class: seed {', '.join(map(str, scores.one_class))}" if scores.one_class else ""
         cells = [*(f"{100 * value:.2f}" for value in values), f"{100 * scores.mean(name):.2f}"]
-        rows.append([scores.task.name, name, *cells, "-" if sd is None else f"{100 * sd:.2f}", *baseline, mark])
+        rows.append([scores.task.name, name, *cells, "-" if sd is None else f"{100 * sd:.2f}", "; ".join(rivals), mark])
     return rows
 
 
