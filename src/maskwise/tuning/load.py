@@ -29,13 +29,18 @@ def load_with_head(auto: Any, checkpoint: str, *, seed: int, freeze: bool, **con
     """Returns a checkpoint in fp32 under the head of `auto`, such as AutoModelForSequenceClassification.
 
     What is new is drawn from `seed`; the global generator is left as it was. `config` goes to the model's
-    configuration. Raises InputError where there is no tokenizer or the weights do not load.
+    configuration. On a processor, attention is the plain one: on short texts torch's fused one makes a step of BERTlet
+    5 to 10% slower, and up to 85% of the tiny model. Raises InputError where there is no tokenizer or the weights do
+    not load.
     """
     tokenizer = load_tokenizer(checkpoint)
+    attention = {} if torch.accelerator.is_available() else {"attn_implementation": "eager"}
     with torch.random.fork_rng(devices=[]), only_errors():
         torch.manual_seed(seed)
         try:
-            model, report = auto.from_pretrained(checkpoint, dtype=torch.float32, output_loading_info=True, **config)
+            model, report = auto.from_pretrained(
+                checkpoint, dtype=torch.float32, output_loading_info=True, **attention, **config
+            )
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(f"The checkpoint {checkpoint!r} does not load: {first_line}") from None
