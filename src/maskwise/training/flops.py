@@ -1,0 +1,139 @@
+"""How much arithmetic a pretraining run is, counted before it runs: what "equal compute" means.
+
+Matrix products are counted, 2 operations a multiplication; norms, activations and softmax are left out, and special
+tokens count as if they could be masked. A backward pass is twice its forward pass. Scores that a teacher stored before
+cost nothing here, nor do exams.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoConfig, AutoModelForMaskedLM
+
+from maskwise.config import MODEL_SCORES, MaskingSettings, PretrainSettings, RateSettings
+from maskwise.errors import InputError
+from maskwise.models.presets import PRESETS, preset_config
+
+
+class ForwardFlops(NamedTuple):
+    """Operations of one forward pass: of the body, and of the head over one row, both a token."""
+
+    body: float
+    head: float
+
+
+class Budget(NamedTuple):
+    """The size of a run: optimizer steps, steps an epoch, tokens a step, and the mean tokens of a block."""
+
+    steps: int
+    steps_an_epoch: int
+    tokens_a_step: float
+    block: float
+
+
+@lru_cache(maxsize=32)
+def forward_flops(model: str, length: int, vocabulary: int) -> ForwardFlops:
+    """Returns the operations a token of a preset, a configuration or a checkpoint takes in sequences of this length.
+
+    The model is run without memory for its weights. Raises InputError where there is no such model.
+
+    >>> forward_flops("bertlet", 128, 30522)
+    ForwardFlops(body=26214400.0, head=31778816.0)
+    """
+    config = preset_config(model, vocabulary) if model in PRESETS else _config(model)
+    config.vocab_size = vocabulary
+    with torch.device("meta"):
+        network = AutoModelForMaskedLM.from_config(config, attn_implementation="eager").eval()
+        ids_1T = torch.ones(1, length, dtype=torch.long)
+    network.config.pad_token_id = None  # or it looks for padding, which takes values
+    whole, body = _count(network, ids_1T), _count(network.base_model, ids_1T)
+    return ForwardFlops(body / length, (whole - body) / length)
+
+
+def run_flops(settings: PretrainSettings, student: ForwardFlops, teacher: ForwardFlops | None, run: Budget) -> float:
+    """Returns the operations of a whole run: its training, its scores, and its teacher's lessons.
+
+    `teacher` is asked for where the settings have one.
+    """
+    labelled = mean_rate(settings.masking, run.block)
+    training = 3 * (student.body + labelled * student.head)
+    scoring = _scoring_flops(settings.masking, student, teacher, run)
+    taught = 0.0
+    if settings.distillation.weight > 0 and teacher is not None:
+        taught = (1 - _distillation_start(settings, run)) * (teacher.body + labelled * teacher.head)
+    return (training + scoring + taught) * run.tokens_a_step * run.steps
+
+
+def steps_for(
+    flops: float, settings: PretrainSettings, student: ForwardFlops, teacher: ForwardFlops | None, run: Budget
+) -> int:
+    """Returns the number of steps, at least 1, whose operations come nearest to `flops`; `run.steps` is not read."""
+
+    def excess(steps: int) -> float:
+        return run_flops(settings, student, teacher, run._replace(steps=steps)) - flops
+
+    low, high = 0, 1
+    while excess(high) < 0:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if excess(middle) < 0 else (low, middle)
+    return max(low if low and -excess(low) <= excess(high) else high, 1)
+
+
+def mean_rate(masking: MaskingSettings, block: float) -> float:
+    """Returns the share of tokens that is masked, over the whole run.
+
+    >>> mean_rate(MaskingSettings(rate={"schedule": "linear", "start": 0.5, "end": 0.25}), block=128)
+    0.375
+    """
+    if isinstance(masking.rate, RateSettings):
+        return (masking.rate.start + masking.rate.end) / 2  # of both schedules
+    return 1 / block if masking.rate == "one" else float(masking.rate)
+
+
+def _scoring_flops(masking: MaskingSettings, student: ForwardFlops, teacher: ForwardFlops | None, run: Budget) -> float:
+    if masking.score not in MODEL_SCORES:
+        return 0.0
+    own = _scoring_pass(student, masking.folds) / (masking.refresh_epochs or 1)
+    if masking.source == "self":
+        return own
+    by_teacher = 0.0 if masking.stored or teacher is None else _scoring_pass(teacher, masking.folds)
+    share = 1.0 if masking.source == "teacher" else _teacher_share(masking, run)
+    return share * by_teacher + (1 - share) * own
+
+
+def _scoring_pass(model: ForwardFlops, folds: int | None) -> float:
+    return (folds or 1) * model.body + model.head
+
+
+def _teacher_share(masking: MaskingSettings, run: Budget) -> float:
+    if masking.teacher_share is not None:
+        return masking.teacher_share
+    steps = masking.teacher_steps or (masking.teacher_epochs or 1) * run.steps_an_epoch
+    return min(1.0, steps / run.steps)
+
+
+def _distillation_start(settings: PretrainSettings, run: Budget) -> float:
+    epochs = settings.distillation.start_epochs
+    if epochs is not None:
+        return min(1.0, epochs * run.steps_an_epoch / run.steps)
+    return settings.distillation.start_share or 0.0
+
+
+def _config(model: str) -> Any:
+    try:
+        return AutoConfig.from_pretrained(Path(model) if Path(model).exists() else model)
+    except (OSError, ValueError) as error:
+        raise InputError(f"The model {model!r} does not load: {str(error).splitlines()[0]}") from None
+
+
+def _count(network: Any, ids_1T: torch.Tensor) -> int:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(input_ids=ids_1T)
+    return counter.get_total_flops()
