@@ -38,6 +38,7 @@ class TyphoonSettings(_Section):
 
     loss: Literal["mlm", "task"] = Field(default="mlm", description="whose gradient: the training's, or a classifier's")
     task_data: str | None = Field(default=None, description="task: a data folder whose rows have a label")
+    task_learning_rate: float = Field(default=5e-5, gt=0, description="task: of the classifier's one epoch")
     refresh_steps: int = Field(default=50, ge=1, description="task: optimizer steps from one look to the next")
     aggregate: Literal["abs", "signed-2023"] = "abs"
     ema: float = Field(default=0.8, gt=0, le=1, description="the weight of the newest step")
@@ -143,6 +144,11 @@ class ModelSettings(_Section):
 
     preset: str | None = Field(default=None, description="tiny, mini, bertlet, bert, or the path of a config.json")
     checkpoint: str | None = Field(default=None, description="a folder or hub name to continue from")
+    start: Literal["near", "plain"] = Field(
+        default="near",
+        description="from scratch; near: at the unigram frequencies, a preset's heads looking beside them; "
+        "plain: as transformers draws the weights",
+    )
 
     @model_validator(mode="after")
     def _one_of_two(self) -> ModelSettings:

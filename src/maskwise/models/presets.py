@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, BertConfig, PreTraine
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from maskwise.errors import InputError, nearest
+from maskwise.models.start import start_near
 
 
 class Shape(NamedTuple):
@@ -56,16 +57,23 @@ def preset_config(name: str, vocab_size: int, pad_token_id: int = 0, max_positio
     )
 
 
-def build_model(name_or_config: str | Path, vocab_size: int, seed: int, pad_token_id: int = 0) -> PreTrainedModel:
+def build_model(
+    name_or_config: str | Path, vocab_size: int, seed: int, pad_token_id: int = 0, *, near: bool = True
+) -> PreTrainedModel:
     """Returns a new masked-LM with random weights, the same for the same seed; the global random state stays as it is.
 
     `name_or_config` is a preset's name, a config.json, or a folder with one; the vocabulary size and the padding id
-    are set from the tokenizer. Raises InputError for an unknown name and for a configuration without a masked-LM.
+    are set from the tokenizer. A preset starts with heads that look beside them (`start_near`); with near=False, and
+    for a config.json, the weights are as transformers draws them.
+    Raises InputError for an unknown name and for a configuration without a masked-LM.
     """
     config = _config(name_or_config, vocab_size, pad_token_id)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return AutoModelForMaskedLM.from_config(config)
+        model = AutoModelForMaskedLM.from_config(config)
+        if near and str(name_or_config) in PRESETS:
+            start_near(model)
+        return model
 
 
 def _config(name_or_config: str | Path, vocab_size: int, pad_token_id: int) -> PreTrainedConfig:
