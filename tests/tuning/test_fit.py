@@ -3,12 +3,12 @@ import copy
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, TrainingArguments
 
 from maskwise.errors import InputError
 from maskwise.training.checkpoints import complete_checkpoints
 from maskwise.tuning.best import BestWeights
-from maskwise.tuning.fit import TuningTrainer, _arguments, delete_checkpoints, fit, flops_per_token
+from maskwise.tuning.fit import TuningTrainer, delete_checkpoints, fit, flops_per_token, training_options
 from maskwise.tuning.load import encode, load_with_head
 from maskwise.tuning.settings import TuneSettings
 
@@ -58,7 +58,7 @@ def test_a_step_in_micro_batches_has_the_gradient_of_the_whole_batch(loaded, tmp
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
         best = BestWeights(one, 1)
-        args = _arguments(settings, 0, tmp_path)
+        args = TrainingArguments(**training_options(settings, 0, tmp_path))
         trainer = TuningTrainer(one, args, settings, examples, examples, lambda logits: 0.0, best, 0)
         batches = trainer._cut(examples)
         assert (len(batches) == 1) == (most_tokens == 10_000)

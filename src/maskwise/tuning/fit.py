@@ -66,25 +66,39 @@ def fit(
     `out`; a run that finds one there goes on from it, to the same weights (CPU, same number of threads), and
     `delete_checkpoints` removes them when all is stored. Raises InputError where the loss is no longer finite.
     """
-    args = _arguments(settings, seed, out)
+    args = TrainingArguments(**training_options(settings, seed, out))
     if args.device.type == "cpu":
         use_bit_dropout(model)
     best = BestWeights(model, settings.patience)
+    checkpoints = reopen(best, out)
+    trainer = TuningTrainer(model, args, settings, train, select, grade, best, pad_id)
+    train_to_the_best(trainer, settings, best, checkpoints, ShowProgress(title, len(train), best, show=show))
+    tokens = len(best.history) * sum(len(example["input_ids"]) for example in train)
+    flops = flops_per_token(model) * tokens
+    return Fitted(model.eval(), best.epoch, best.history, best.history[-1]["seconds"], tokens, flops)
+
+
+def reopen(best: BestWeights, out: Path) -> Checkpoints:
+    """Returns the checkpoints of a run in `out`; `best` is as it was in the newest, where there is one."""
     checkpoints = Checkpoints(best, keep=1)
     delete_incomplete(out)
     newest = checkpoints.newest(out)
     if newest is not None:
         checkpoints.restore(newest)
-    trainer = TuningTrainer(model, args, settings, train, select, grade, best, pad_id)
+    return checkpoints
+
+
+def train_to_the_best(
+    trainer: Any, settings: TuneSettings, best: BestWeights, checkpoints: Checkpoints, progress: TrainerCallback
+) -> None:
+    """Runs a trainer, whose `evaluate` feeds `best`, to the end that the settings give; leaves the best weights."""
+    newest = checkpoints.newest(trainer.args.output_dir)
     trainer.add_callback(EpochEnd(best, settings.checkpoint_seconds))
     trainer.add_callback(checkpoints.for_trainer(trainer))
-    trainer.add_callback(ShowProgress(title, len(train), best, show=show))
+    trainer.add_callback(progress)
     if not best.history or not (best.is_over or len(best.history) >= settings.max_epochs):
         trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     best.restore()
-    tokens = len(best.history) * sum(len(example["input_ids"]) for example in train)
-    flops = flops_per_token(model) * tokens
-    return Fitted(model.eval(), best.epoch, best.history, best.history[-1]["seconds"], tokens, flops)
 
 
 def delete_checkpoints(out: Path) -> None:
@@ -217,25 +231,26 @@ class ShowProgress(TrainerCallback):
         self.progress.__exit__(None, None, None)
 
 
-def _arguments(settings: TuneSettings, seed: int, out: Path) -> TrainingArguments:
-    return TrainingArguments(
-        output_dir=str(out),
-        seed=seed,
-        data_seed=seed,
-        num_train_epochs=settings.max_epochs,
-        per_device_train_batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        warmup_steps=settings.warmup_share,
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.clip,
-        optim="adamw_torch_fused",
-        bf16=uses_bf16(settings),
-        use_cpu=not torch.accelerator.is_available(),
-        remove_unused_columns=False,
-        logging_nan_inf_filter=False,
-        logging_strategy="no",
-        eval_strategy="epoch",
-        save_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-    )
+def training_options(settings: TuneSettings, seed: int, out: Path) -> dict[str, Any]:
+    """Returns the options of `TrainingArguments` that the settings stand for."""
+    return {
+        "output_dir": str(out),
+        "seed": seed,
+        "data_seed": seed,
+        "num_train_epochs": settings.max_epochs,
+        "per_device_train_batch_size": settings.batch_size,
+        "learning_rate": settings.learning_rate,
+        "warmup_steps": settings.warmup_share,
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": settings.clip,
+        "optim": "adamw_torch_fused",
+        "bf16": uses_bf16(settings),
+        "use_cpu": not torch.accelerator.is_available(),
+        "remove_unused_columns": False,
+        "logging_nan_inf_filter": False,
+        "logging_strategy": "no",
+        "eval_strategy": "epoch",
+        "save_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+    }
