@@ -11,7 +11,6 @@ from transformers import AutoModelForSequenceClassification
 
 from maskwise.data.task_files import Split, TaskData, load_task
 from maskwise.data.tasks import Task
-from maskwise.errors import InputError
 from maskwise.progress import printer
 from maskwise.tuning.batches import Example
 from maskwise.tuning.constant import constant_scores
@@ -21,6 +20,7 @@ from maskwise.tuning.metrics import score_split, selection_score
 from maskwise.tuning.predict import predict
 from maskwise.tuning.results import PREDICTIONS, write_predictions, write_result
 from maskwise.tuning.settings import TuneSettings
+from maskwise.tuning.share import set_aside
 
 
 def load(task: Task, source: str | Path | None) -> TaskData:
@@ -91,14 +91,8 @@ def selection(examples: Encoded, settings: TuneSettings, seed: int) -> tuple[lis
     """
     if settings.select_on == "validation":
         return examples.train, [example for split in examples.held_out.values() for example in split]
-    size = round(settings.select_share * len(examples.train))
-    if not 0 < size < len(examples.train):
-        raise InputError(
-            f"The training set has {len(examples.train):,} examples; a share of {settings.select_share:g} gives "
-            f"{size:,} to select on. Change --set tune.select_share, or --select-on validation."
-        )
-    order = np.random.default_rng(seed).permutation(len(examples.train)).tolist()
-    return [examples.train[i] for i in sorted(order[size:])], [examples.train[i] for i in sorted(order[:size])]
+    train, select = set_aside(len(examples.train), settings.select_share, seed)
+    return [examples.train[i] for i in train], [examples.train[i] for i in select]
 
 
 def answers(task: Task, logits: Sequence[np.ndarray]) -> np.ndarray:

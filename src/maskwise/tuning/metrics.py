@@ -14,7 +14,7 @@ from maskwise.data.tasks import Task
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
-def _correlation(kind: Metric) -> Metric:
+def _correlation(kind: Callable[..., Any]) -> Metric:
     """A constant correlates with nothing: 0, where the libraries say not a number, or warn."""
     return lambda labels_N, predictions_N: (
         float(kind(labels_N, predictions_N)) if np.ptp(labels_N) and np.ptp(predictions_N) else 0.0
@@ -27,8 +27,8 @@ METRICS: dict[str, Metric] = {
     "f1": lambda labels, predictions: float(sk.f1_score(labels, predictions, **NO_WARNING)),
     "macro_f1": lambda labels, predictions: float(sk.f1_score(labels, predictions, average="macro", **NO_WARNING)),
     "matthews_correlation": _correlation(sk.matthews_corrcoef),
-    "pearson": _correlation(lambda labels, predictions: stats.pearsonr(labels, predictions).statistic),
-    "spearman": _correlation(lambda labels, predictions: stats.spearmanr(labels, predictions).statistic),
+    "pearson": _correlation(lambda *rows: stats.pearsonr(*rows)[0]),
+    "spearman": _correlation(lambda *rows: stats.spearmanr(*rows)[0]),
 }
 
 
