@@ -3,6 +3,7 @@
 import gzip
 import json
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -200,6 +201,24 @@ def test_a_missing_folder_and_a_folder_without_the_task_are_named(tmp_path):
     (tmp_path / "MRPC").mkdir()
     with pytest.raises(InputError, match="no folder for the task 'sst2'; found: MRPC"):
         load_task(SST2, tmp_path)
+
+
+def test_the_hub_tells_columns_and_classes(monkeypatch):
+    """A stand-in for the hub: one data set in memory, whose label column knows its classes."""
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])})
+    asked = []
+
+    def load_dataset(name, config, *, split):
+        asked.append((name, config, split))
+        return datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]}, features=features)
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    data = load_task(find_task("mine", text_columns=("text",)), "hub:owner/mine:small")
+    assert asked == [("owner/mine", "small", "train"), ("owner/mine", "small", "validation")]
+    assert data.classes == ("no", "yes")
+    assert rows_of(data.train) == [("a", 1), ("b", 0)]
+    with pytest.raises(InputError, match="no column 'body'; found: text, label"):
+        load_task(find_task("mine", text_columns=("body",)), "hub:owner/mine")
 
 
 def test_without_a_network_the_hub_is_refused_in_words():
