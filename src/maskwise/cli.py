@@ -14,10 +14,11 @@ import typer
 from maskwise.errors import InputError
 from maskwise.verbs.data import prepare
 from maskwise.verbs.story import demo
+from maskwise.verbs.study import study
 from maskwise.verbs.training import annotate, exam, pretrain, preview, recipes
 from maskwise.verbs.tuning import drift, finetune
 
-VERBS = (prepare, pretrain, annotate, exam, preview, finetune, drift, recipes, demo)
+VERBS = (prepare, pretrain, annotate, exam, preview, finetune, drift, study, recipes, demo)
 
 
 def make_app() -> typer.Typer:

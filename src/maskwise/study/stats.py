@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 Verdict = Literal["better", "worse", "equivalent", "inconclusive"]
@@ -102,7 +103,7 @@ def equivalence_p(differences_NS: np.ndarray, margin: float) -> np.ndarray:
     return np.maximum(below, above)
 
 
-def verdicts(mean: np.ndarray, p_holm: np.ndarray, p_equivalence: np.ndarray, alpha: float = ALPHA) -> np.ndarray:
+def verdicts(mean: ArrayLike, p_holm: ArrayLike, p_equivalence: ArrayLike, alpha: float = ALPHA) -> np.ndarray:
     """Returns the verdict of each difference, as an array of `Verdict`.
 
     Better or worse where the Holm-adjusted paired t says so; else equivalent where the margin's test says so; else
