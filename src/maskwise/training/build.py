@@ -32,12 +32,12 @@ from maskwise.models.grow import grow_vocabulary
 from maskwise.models.limits import vocabulary_size
 from maskwise.models.presets import build_model
 from maskwise.training import scores
+from maskwise.training.build_typhoon import build_typhoon
 from maskwise.training.distill import Distillation
 from maskwise.training.masker import Masker, Score, padding_id
 from maskwise.training.stale import Stale
 from maskwise.training.stopping import StoppingRule
 from maskwise.training.stored import Stored, open_stored
-from maskwise.training.typhoon import Typhoon
 
 PAPER_DEFAULTS = {"per_device_train_batch_size": 256, "learning_rate": 1e-4, "num_train_epochs": 25}
 SMALL_DEFAULTS = {"per_device_train_batch_size": 64, "learning_rate": 1e-3, "num_train_epochs": 1}
@@ -210,17 +210,12 @@ def load_tokenizer(checkpoint: str) -> Any:
     return tokenizer
 
 
-def build_masker(
-    settings: MaskingSettings, tokenizer: Any, *, seed: int, teacher: Any = None, token_counts: Any = None
-) -> Masker:
-    """Returns the masker that settings describe.
-
-    `teacher` is a model, or its `Stored` scores; `token_counts` [V] are the training text's, which Typhoon needs.
-    """
-    typhoon = settings.score == "typhoon"
+def build_masker(settings: MaskingSettings, data: DataFolder, *, seed: int, teacher: Any = None) -> Masker:
+    """Returns the masker that settings describe, for a data folder; `teacher` is a model, or its `Stored` scores."""
+    is_typhoon = settings.score == "typhoon"
     return Masker(
-        build_typhoon(settings.typhoon, tokenizer, token_counts) if typhoon else build_score(settings, teacher),
-        tokenizer,
+        build_typhoon(settings.typhoon or TyphoonSettings(), data) if is_typhoon else build_score(settings, teacher),
+        data.tokenizer,
         unit=settings.unit,
         pick=settings.pick,
         rate=build_rate(settings.rate),
@@ -284,12 +279,6 @@ def build_rate(rate: float | str | RateSettings) -> rates.RateSchedule:
     if isinstance(rate, RateSettings):
         return {"linear": rates.linear, "cosine": rates.cosine}[rate.schedule](rate.start, rate.end)
     return rates.one_token() if rate == "one" else rates.constant(float(rate))
-
-
-def build_typhoon(settings: TyphoonSettings | None, tokenizer: Any, token_counts: Any) -> Typhoon:
-    """Returns the Typhoon that settings describe, the default one where they are None."""
-    options = (settings or TyphoonSettings()).model_dump(exclude={"loss", "task_data", "refresh_steps"})
-    return Typhoon(tokenizer, token_counts, **options)
 
 
 def build_score(settings: MaskingSettings, teacher: Any = None) -> Score:

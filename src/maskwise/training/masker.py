@@ -135,12 +135,7 @@ class Masker:
 
     def prepare(self, batch: Mapping[str, Any], moment: Moment = Moment()) -> dict[str, Any]:
         """Returns the batch as a score sees it: with `eligible`, `moment`, `rate` and an `example_id`."""
-        input_ids_BT = batch["input_ids"]
-        if self.vocabulary.eligible_V.device != input_ids_BT.device:
-            self.vocabulary = self.vocabulary.to(input_ids_BT.device)
-        eligible_BT = self.vocabulary.eligible_V[input_ids_BT]
-        if "attention_mask" in batch:
-            eligible_BT = eligible_BT & batch["attention_mask"].bool()
+        input_ids_BT, eligible_BT = batch["input_ids"], self.eligible(batch)
         example_ids_B = batch.get("example_id")
         if example_ids_B is None:
             is_text_BT = batch.get("attention_mask", torch.ones_like(input_ids_BT)).bool()
@@ -148,6 +143,14 @@ class Masker:
         added = {"eligible": eligible_BT, "moment": moment, "example_id": example_ids_B}
         added |= {"rate": self.rate_at(moment.progress), "mask_token_id": self.vocabulary.mask_token_id}
         return dict(batch) | added
+
+    def eligible(self, batch: Mapping[str, Any]) -> Tensor:
+        """Returns True [B, T] where a token may be masked."""
+        input_ids_BT = batch["input_ids"]
+        if self.vocabulary.eligible_V.device != input_ids_BT.device:
+            self.vocabulary = self.vocabulary.to(input_ids_BT.device)
+        eligible_BT = self.vocabulary.eligible_V[input_ids_BT]
+        return eligible_BT & batch["attention_mask"].bool() if "attention_mask" in batch else eligible_BT
 
     def scores(self, batch: Mapping[str, Any]) -> Tensor:
         """Returns the checked scores [B, T] of a prepared batch; raises InputError naming a row that is not finite."""

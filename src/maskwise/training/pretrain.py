@@ -36,8 +36,11 @@ from maskwise.training.monitor import LogMasks, MaskProbe
 from maskwise.training.stale import delete_banks
 from maskwise.training.stopping import GENERAL_LOSS, StopByExams, StoppingRule, Verdict, draw_exams, had_ended
 from maskwise.training.trainer import MaskingTrainer
+from maskwise.training.typhoon import SaliencyTable
+from maskwise.training.typhoon_picture import KeepRates, draw_rates
 
 CURVES = "curves.svg"
+RATES, RATES_PICTURE = "type-rates", "type-rates.svg"
 GENERAL_ROW = "on the general exam"
 
 
@@ -73,9 +76,7 @@ def pretrain(settings: PretrainSettings, out: str | Path, *, resume: bool = Fals
     model = load_model(settings, data)
     teacher = load_teacher(settings, data)
     scorer = load_stored(settings, data) or teacher
-    masker = build_masker(
-        settings.masking, data.tokenizer, seed=settings.seed, teacher=scorer, token_counts=data.token_counts
-    )
+    masker = build_masker(settings.masking, data, seed=settings.seed, teacher=scorer)
     if hasattr(masker.score, "check_run"):
         masker.score.check_run(*planned_run(args, len(data.train)))
     exam = _exam(data, settings)
@@ -97,6 +98,8 @@ def pretrain(settings: PretrainSettings, out: str | Path, *, resume: bool = Fals
     if first:
         trainer.add_callback(RunLog(out, data.manifest["block"], show=show))
         trainer.add_callback(LogMasks(MaskProbe(masker, data.train, exam.quintile_V), trainer))
+        if isinstance(masker.score, SaliencyTable):
+            trainer.add_callback(KeepRates(out / RATES, masker))
     stopper = None
     if (rule := build_rule(settings.stopping)) is not None:
         stopper = StopByExams(trainer, rule, general_exam, printer(show and first))
@@ -159,6 +162,8 @@ def finish(
         trainer.save_model(str(out))
         if verdict is not None:
             draw_exams(out / runs.METRICS, verdict, out / CURVES)
+        if (out / RATES).exists():
+            draw_rates(out / RATES, data, out / RATES_PICTURE)
         write_whole(out / "README.md", model_card(settings, data.manifest, result.exam, result.stopping))
         write_whole(out / runs.DONE, json.dumps(_done(trainer, result, verdict), indent=2) + "\n")
         delete_banks(out)

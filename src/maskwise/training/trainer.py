@@ -26,6 +26,7 @@ from maskwise.training.checkpoints import Checkpoints
 from maskwise.training.distill import Distillation
 from maskwise.training.exam import Exam, ExamResult, freeze_exam, grade_model, sum_over_ranks
 from maskwise.training.masker import Masker, Moment, pad_batch
+from maskwise.training.monitor import RateMeter
 
 
 class MaskingTrainer(Trainer):
@@ -82,7 +83,7 @@ class MaskingTrainer(Trainer):
             compute_loss_func=self._loss,
             **kwargs,
         )
-        self.masker, self.distillation = masker, distillation
+        self.masker, self.distillation, self.rate_meter = masker, distillation, RateMeter()
         self._decoder_inputs: Callable[[], DecoderInputs] | None = None
         self._teacher_RV: Tensor | None = None
         self.head = SparseHead(self.model)
@@ -165,8 +166,11 @@ class MaskingTrainer(Trainer):
         return self.masker.prepare(self._prepare_inputs(self.data_collator(rows)), self.moment())
 
     def _mask(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        batch = self._prepare_inputs(batch)
         with self.precision():
-            return self.masker(self._prepare_inputs(batch), self.moment())
+            masked = self.masker(batch, self.moment())
+        self.rate_meter.add(self.masker.eligible(batch), masked["labels"] != IGNORE)
+        return masked
 
     def moment(self) -> Moment:
         """Returns where in the run the next batch is masked."""

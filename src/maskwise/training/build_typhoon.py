@@ -1,0 +1,32 @@
+"""From settings to the Typhoon they describe, with its task where it has one."""
+
+from __future__ import annotations
+
+from maskwise.config import TyphoonSettings
+from maskwise.data.blocks import TOKENIZER, DataFolder, open_data
+from maskwise.errors import InputError
+from maskwise.training.labelled import LabelledRows
+from maskwise.training.masker import Score, padding_id
+from maskwise.training.task_typhoon import TaskTyphoon
+from maskwise.training.typhoon import Typhoon
+
+
+def build_typhoon(settings: TyphoonSettings, data: DataFolder) -> Score:
+    """Returns the Typhoon that settings describe, by how often types occur in a data folder.
+
+    Raises InputError where the task's folder has another tokenizer, or rows without a label.
+    """
+    table = settings.model_dump(exclude={"loss", "task_data", "task_learning_rate", "refresh_steps"})
+    if settings.task_data is None:
+        return Typhoon(data.tokenizer, data.token_counts, **table)
+    labelled = open_data(settings.task_data)
+    if labelled.manifest["tokenizer_sha256"] != data.manifest["tokenizer_sha256"]:
+        raise InputError(
+            f"{labelled.path} and {data.path} were prepared with different tokenizers. Prepare the task's text again: "
+            f"maskwise prepare SOURCE... --tokenizer {data.path / TOKENIZER} --out DIR"
+        )
+    rows = labelled.rows("train")
+    if "label" not in rows.column_names:
+        raise InputError(f"The rows of {labelled.path} have no label; found {', '.join(rows.column_names)}.")
+    task = LabelledRows(rows, padding_id(data.tokenizer), learning_rate=settings.task_learning_rate)
+    return TaskTyphoon(data.tokenizer, data.token_counts, task, refresh_steps=settings.refresh_steps, **table)
