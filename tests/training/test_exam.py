@@ -16,6 +16,7 @@ from maskwise.training.exam import (
     GRADES,
     NUM_QUINTILES,
     ExamResult,
+    entropy_quintiles,
     exam_table,
     freeze_exam,
     frequency_quintiles,
@@ -215,3 +216,28 @@ def test_the_table_has_a_row_a_model_with_every_figure():
     figures = ExamResult(sums).as_dict()
     assert (figures["tokens"], figures["loss"], figures["top5_q3"]) == (50, 2.0, 0.9)
     assert len(figures) == 2 + len(GRADES) * (1 + NUM_QUINTILES)
+
+
+def test_entropy_quintiles_are_fifths_of_the_graded_tokens_by_the_teacher_s_entropy_of_the_unmasked_text(
+    exam, tiny_model
+):
+    teacher, entropies, quintiles = tiny_model.eval(), [], entropy_quintiles(tiny_model, exam)
+    for batch in exam.batches():
+        asked_BT = batch["labels"] != IGNORE
+        text_BT = torch.where(asked_BT, batch["labels"], batch["input_ids"])
+        with torch.no_grad():
+            logits_RV = teacher(text_BT, attention_mask=batch.get("attention_mask")).logits[asked_BT].double()
+        entropies.append(torch.distributions.Categorical(logits=logits_RV).entropy())
+    assert [len(part) for part in quintiles] == [len(part) for part in entropies]
+    entropy_R, quintile_R = torch.cat(entropies), torch.cat(quintiles)
+    sizes = torch.bincount(quintile_R, minlength=NUM_QUINTILES)
+    assert sizes.max() - sizes.min() <= 1
+    for lower in range(NUM_QUINTILES - 1):
+        assert entropy_R[quintile_R == lower].max() <= entropy_R[quintile_R == lower + 1].min() + 1e-5
+
+
+def test_grades_by_other_quintiles_add_up_to_the_same_whole(exam, tiny_model):
+    by_frequency = grade_model(tiny_model, exam)
+    by_entropy = grade_model(tiny_model, exam, quintiles=entropy_quintiles(tiny_model, exam))
+    assert by_entropy.grade("loss") == pytest.approx(by_frequency.grade("loss"), abs=1e-6)
+    assert by_entropy.grade("loss", 0) != pytest.approx(by_frequency.grade("loss", 0), abs=1e-3)

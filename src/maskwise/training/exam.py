@@ -19,7 +19,7 @@ from maskwise.errors import InputError
 from maskwise.masking.corrupt import IGNORE
 from maskwise.models.sparse import SparseHead
 from maskwise.training.masker import Masker, pad_batch
-from maskwise.training.scores import uniform
+from maskwise.training.scores import score_with, uniform
 
 EXAM_SEED = 20_240_229
 EXAM_BATCH = 32
@@ -53,7 +53,8 @@ class Exam:
 class ExamResult:
     """Sums over graded tokens, so that results of several ranks add up.
 
-    `sums` holds, per quintile of token frequency, the token count and the summed loss, top-1 and top-5 hits.
+    `sums` holds, per quintile (of token frequency, where nothing else is said), the token count and the summed loss,
+    top-1 and top-5 hits.
     """
 
     sums: Tensor = field(default_factory=lambda: torch.zeros(NUM_QUINTILES, 1 + len(GRADES), dtype=torch.float64))
@@ -119,43 +120,74 @@ def frequency_quintiles(counts_V: Tensor) -> Tensor:
 
 @torch.no_grad()
 def grade_model(
-    model: Any, exam: Exam, *, head: SparseHead | None = None, share: tuple[int, int] = (0, 1)
+    model: Any,
+    exam: Exam,
+    *,
+    head: SparseHead | None = None,
+    share: tuple[int, int] = (0, 1),
+    quintiles: Sequence[Tensor] | None = None,
 ) -> ExamResult:
-    """Returns the model's grades, in eval mode and with its mode restored; `share` as in `Exam.batches`."""
+    """Returns the model's grades, in eval mode and with its mode restored; `share` as in `Exam.batches`.
+
+    `quintiles` are those of the graded rows, batch by batch (`entropy_quintiles`), in place of the frequency's.
+    """
     head = head or SparseHead(model)
     device = next(model.parameters()).device
     result, was_training = ExamResult(), model.training
     model.eval()
     try:
-        for batch in exam.batches(share=share):
+        for number, batch in enumerate(exam.batches(share=share)):
             batch = {key: value.to(device) for key, value in batch.items()}
             labels_BT = batch.pop("labels")
             rows_BT = labels_BT != IGNORE
-            result = add_rows(result, exam, head.logits(batch, rows_BT).float(), labels_BT[rows_BT])
+            targets_R = labels_BT[rows_BT]
+            quintile_R = exam.quintile_V[targets_R.cpu()] if quintiles is None else quintiles[number]
+            result = add_rows(result, head.logits(batch, rows_BT).float(), targets_R, quintile_R)
     finally:
         model.train(was_training)
     return result
 
 
-def grade_unigram(exam: Exam) -> ExamResult:
+def grade_unigram(exam: Exam, *, quintiles: Sequence[Tensor] | None = None) -> ExamResult:
     """Returns the grades of the unigram model of the training text, add-one smoothed: the floor to be below."""
     smoothed_V = torch.where(exam.masker.vocabulary.eligible_V.cpu(), exam.counts_V + 1.0, 0.0)
     logits_V = (smoothed_V / smoothed_V.sum()).log().float()
     result = ExamResult()
-    for batch in exam.batches():
+    for number, batch in enumerate(exam.batches()):
         targets_R = batch["labels"][batch["labels"] != IGNORE]
-        for part_R in targets_R.split(256):
-            result = add_rows(result, exam, logits_V.expand(len(part_R), -1), part_R)
+        quintile_R = exam.quintile_V[targets_R] if quintiles is None else quintiles[number]
+        for part_R, part_quintile_R in zip(targets_R.split(256), quintile_R.split(256), strict=True):
+            result = add_rows(result, logits_V.expand(len(part_R), -1), part_R, part_quintile_R)
     return result
 
 
-def add_rows(result: ExamResult, exam: Exam, logits_RV: Tensor, targets_R: Tensor) -> ExamResult:
+@torch.no_grad()
+def entropy_quintiles(teacher: Any, exam: Exam) -> list[Tensor]:
+    """Returns, batch by batch, the quintile [R] of each graded token by a teacher's entropy there, 0 the lowest.
+
+    The teacher reads the text unmasked, as it does when it chooses what to mask; each fifth holds a fifth of them.
+    """
+    head, device = SparseHead(teacher), next(teacher.parameters()).device
+    entropies = []
+    for batch in exam.batches():
+        labels_BT = batch.pop("labels")
+        asked_BT = labels_BT != IGNORE
+        text = batch | {"input_ids": torch.where(asked_BT, labels_BT, batch["input_ids"]), "eligible": asked_BT}
+        text = {key: value.to(device) for key, value in text.items()}
+        entropies.append(score_with(head, text, "entropy_R")[text["eligible"]].cpu())
+    everything = torch.cat(entropies)
+    rank = torch.empty_like(everything, dtype=torch.int64)
+    rank[everything.argsort(stable=True)] = torch.arange(len(everything))
+    return list((rank * NUM_QUINTILES // len(everything)).split([len(part) for part in entropies]))
+
+
+def add_rows(result: ExamResult, logits_RV: Tensor, targets_R: Tensor, quintile_R: Tensor) -> ExamResult:
     """Returns `result` with R graded rows added."""
     gold_R1 = logits_RV.gather(-1, targets_R[:, None])
     rank_R = (logits_RV > gold_R1).sum(dim=-1)
     loss_R = F.cross_entropy(logits_RV, targets_R, reduction="none")
     grades_RG = torch.stack([torch.ones_like(loss_R), loss_R, rank_R < 1, rank_R < 5], dim=-1).double().cpu()
-    return ExamResult(result.sums.index_add(0, exam.quintile_V[targets_R.cpu()], grades_RG))
+    return ExamResult(result.sums.index_add(0, quintile_R, grades_RG))
 
 
 def sum_over_ranks(result: ExamResult) -> ExamResult:
