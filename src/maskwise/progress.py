@@ -101,3 +101,17 @@ def format_seconds(seconds: float) -> str:
 def printer(show: bool) -> Callable[[str], None]:
     """Returns a function that prints a line to stderr, or does nothing (ranks other than 0)."""
     return (lambda line: print(line, file=sys.stderr, flush=True)) if show else (lambda line: None)
+
+
+def hide_library_bars() -> None:
+    """Switches off transformers' bars in this process (weights read, shards written); those of downloads stay.
+
+    They flash past between our own lines, once a checkpoint. For the command line, whose process is ours.
+    """
+    from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
+    from transformers.utils.logging import disable_progress_bar
+
+    shows_downloads = not are_progress_bars_disabled()
+    disable_progress_bar()
+    if shows_downloads:
+        enable_progress_bars()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pydoc_data.topics
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,23 @@ def pretrain_command(tiny_data: Path) -> list[str]:
     }  # fmt: skip
     assignments = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     return ["pretrain", "--data", str(tiny_data), "--model", "tiny", *assignments]
+
+
+@pytest.fixture(scope="session")
+def run_here() -> Callable[[Sequence[str]], None]:
+    """Runs the command line in this process, on one thread as in the others: what they import is loaded already."""
+    import torch
+
+    from maskwise.cli import main
+
+    def run(arguments: Sequence[str]) -> None:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["maskwise", *arguments])
+            with pytest.raises(SystemExit) as stopped:
+                main()
+        torch.set_num_threads(threads)
+        assert not stopped.value.code
+
+    return run

@@ -78,9 +78,24 @@ def maskwise(monkeypatch, capsys):
 # One tokenizer: token by token.
 
 
+def test_quintiles_may_be_those_of_a_teacher_s_entropy(maskwise, two, tiny_data):
+    by_frequency = json.loads(maskwise("exam", two[0], "--data", tiny_data, "--json"))
+    by_entropy = json.loads(maskwise("exam", two[0], "--data", tiny_data, "--by-entropy-of", two[1], "--json"))
+    assert by_entropy[two[0]]["loss"] == pytest.approx(by_frequency[two[0]]["loss"])
+    assert by_entropy[two[0]]["loss_q1"] != pytest.approx(by_frequency[two[0]]["loss_q1"])
+    table = maskwise("exam", two[0], "--data", tiny_data, "--by-entropy-of", two[1])
+    assert table.strip().endswith(f"by the entropy of {two[1]}, q1 the lowest.")
+
+
+def test_a_teacher_with_another_tokenizer_cannot_sort_the_tokens(refused, two, foreign, tiny_data):
+    message = refused(["exam", two[0], "--data", str(tiny_data), "--by-entropy-of", foreign])
+    assert "tokenizer" in message and foreign in message
+
+
 def test_checkpoints_stand_side_by_side_under_the_floor(two, tiny_data, maskwise):
     shown = maskwise("exam", *two, "--data", tiny_data, "--blocks", 20)
-    lines = shown.splitlines()
+    *lines, legend = shown.splitlines()
+    assert "token frequency" in legend
     data = open_data(tiny_data)
     exam = freeze_exam(data.valid, data.tokenizer, data.token_counts, blocks=20)
     expected = {"unigram floor": grade_unigram(exam)}
@@ -92,9 +107,23 @@ def test_checkpoints_stand_side_by_side_under_the_floor(two, tiny_data, maskwise
     assert len({line.split()[-1] for line in lines[1:]}) == 3, "three models, three grades"
 
 
+def test_nothing_but_our_own_progress_is_shown(two, tiny_data, monkeypatch, capsys):
+    from transformers.utils.logging import enable_progress_bar
+
+    from maskwise.cli import main
+
+    enable_progress_bar()
+    monkeypatch.setattr(sys, "argv", ["maskwise", "exam", *two, "--data", str(tiny_data), "--blocks", "4"])
+    with pytest.raises(SystemExit):
+        main()
+    shown = capsys.readouterr().err
+    assert "Loading weights" not in shown
+    assert [line.split(":")[0] for line in shown.splitlines()] == [f"exam {name}" for name in two]
+
+
 def test_json_has_every_figure_of_the_table(two, tiny_data, maskwise):
     figures = json.loads(maskwise("exam", *two, "--data", tiny_data, "--blocks", 20, "--json"))
-    table = maskwise("exam", *two, "--data", tiny_data, "--blocks", 20).splitlines()
+    *table, _ = maskwise("exam", *two, "--data", tiny_data, "--blocks", 20).splitlines()
     assert list(figures) == ["unigram floor", *two]
     for line, (name, grades) in zip(table[1:], figures.items(), strict=True):
         cells = line.removeprefix(name).split()

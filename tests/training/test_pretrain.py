@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -103,20 +104,27 @@ def wait_until(process: subprocess.Popen, condition) -> None:
         time.sleep(0.0005)
 
 
-def test_two_processes_give_the_loss_curve_of_one(run_maskwise, pretrain_command, tmp_path):
+LAUNCHERS = {
+    "torchrun": ["torch.distributed.run", "--nproc-per-node", "2", "--master-port"],
+    "accelerate": ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port"],
+}
+
+
+@pytest.mark.parametrize("name", LAUNCHERS)
+def test_two_processes_give_the_loss_curve_of_one(name, unbroken, run_maskwise, pretrain_command, tmp_path):
     """Ranks that mask alike, or divide by their own token count, train another model than one process does."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    one, two = tmp_path / "one", tmp_path / "two"
-    batch = "trainer.per_device_train_batch_size"
-    run_maskwise([*pretrain_command, "--out", str(one), "--set", f"{batch}=8"])
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", port]
-    result = run_maskwise([*pretrain_command, "--out", str(two), "--set", f"{batch}=4"], launcher=launcher)
-    assert losses(two).keys() == losses(one).keys()
-    assert max(abs(losses(two)[step] - loss) for step, loss in losses(one).items()) < 1e-4
+    two, half = tmp_path / "two", ["--set", "trainer.per_device_train_batch_size=4"]
+    launcher = [sys.executable, "-m", *LAUNCHERS[name], port]
+    result = run_maskwise([*pretrain_command, "--out", str(two), *half], launcher=launcher)
+    assert losses(two).keys() == losses(unbroken).keys()
+    assert max(abs(losses(two)[step] - loss) for step, loss in losses(unbroken).items()) < 1e-4
     assert result.stdout.count("unigram floor") == 1
-    grades = [json.loads((run / "done.json").read_text())["exam"]["random"] for run in (one, two)]
+    done = [json.loads((run / "done.json").read_text()) for run in (unbroken, two)]
+    assert done[0]["flops"] == pytest.approx(done[1]["flops"]), "it was one process after all"
+    grades = [figures["exam"]["random"] for figures in done]
     assert grades[0]["tokens"] == grades[1]["tokens"]
     assert grades[0]["loss"] == pytest.approx(grades[1]["loss"], abs=1e-4)
 
@@ -143,6 +151,35 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
         state = torch.load(checkpoint / "optimizer.pt", weights_only=True)
         assert state["state"]
     assert not (out / "done.json").exists()
+
+
+def test_a_full_disk_ends_a_run_in_words_and_what_was_there_stays_whole(
+    unbroken, pretrain_command, run_maskwise, tmp_path
+):
+    """Files may grow to 2,500 KiB: the model fits, the optimizer's state does not."""
+    out = Path(shutil.copytree(unbroken, tmp_path / "run"))
+    for left in ("done.json", "README.md", "model.safetensors"):
+        (out / left).unlink()
+    shutil.rmtree(out / "checkpoint-12")
+    before = {path: path.read_bytes() for path in out.glob("checkpoint-10/*")}
+    command = [*pretrain_command, "--out", str(out), "--resume"]
+    limited = ["bash", "-c", 'ulimit -f 2500; exec "$@"', "-", sys.executable]
+    result = run_maskwise(command, fails=True, launcher=limited)
+    assert result.returncode == 2, result.stderr
+    assert "disk is full" in result.stderr
+    assert "checkpoint-10 is whole" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "shards" not in result.stderr
+    assert {path: path.read_bytes() for path in out.glob("checkpoint-*/*")} == before
+    run_maskwise(command)
+    assert weights(out) == weights(unbroken)
+    assert losses(out) == losses(unbroken)
+
+
+def test_a_disk_without_room_for_the_settings_leaves_no_folder(pretrain_command, refused, full_disk, tmp_path):
+    with full_disk(100):
+        assert "There was no checkpoint yet" in refused([*pretrain_command, "--out", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
 
 
 BAD_INPUT = {

@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
 from maskwise.data.blocks import open_data
 from maskwise.training.checkpoints import MARKER
@@ -36,24 +35,6 @@ def command(document_data, teacher, pretrain_command) -> list[str]:
     assignments = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     source = ["--data", str(document_data), "--teacher", str(teacher), "--recipe", RECIPE]
     return [*pretrain_command, *source, *assignments]
-
-
-@pytest.fixture(scope="module")
-def run_here():
-    """Runs the command line in this process, on one thread as in the others: what they import is loaded already."""
-    from maskwise.cli import main
-
-    def run(arguments: list[str]) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["maskwise", *arguments])
-            with pytest.raises(SystemExit) as stopped:
-                main()
-        assert not stopped.value.code
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield run
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

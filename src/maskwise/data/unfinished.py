@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
@@ -10,9 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from maskwise.data.disk import is_disk_full
 from maskwise.errors import InputError
-
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @contextmanager
@@ -36,7 +34,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
         yield temporary
         temporary.rename(out)
     except OSError as error:
-        if error.errno not in _FULL:
+        if not is_disk_full(error):
             raise
         raise InputError(
             f"the disk is full: {out.parent} has no room for {out.name}.\nNothing was left behind; free some space, or "

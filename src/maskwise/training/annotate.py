@@ -31,15 +31,17 @@ import numpy as np
 import torch
 
 from maskwise.data.blocks import MANIFEST, DataFolder, open_data
+from maskwise.data.disk import said_when_full
 from maskwise.data.parallel import available_workers
 from maskwise.errors import InputError, nearest
-from maskwise.progress import Progress
+from maskwise.models.device import nth_device
+from maskwise.progress import Progress, hide_library_bars
 from maskwise.training.build import check_same_tokenizer, load_checkpoint
 from maskwise.training.checkpoints import write_whole
 from maskwise.training.masker import Masker, pad_batch
 from maskwise.training.scores import MODEL_SCORES
 from maskwise.training.stored import VALUES, data_identity, scores_folder, teacher_hash
-from maskwise.training.token_file import TokenFile, row_offsets, said_when_full
+from maskwise.training.token_file import TokenFile, row_offsets
 
 CHUNK_ROWS = 512
 PLAN, DONE, LOCK = "plan.json", "done", "lock"
@@ -71,7 +73,7 @@ def annotate(
         raise InputError(f"annotate needs at least one job and one row a batch; found {jobs} and {batch_size}.")
     data = open_data(data_folder)
     check_same_tokenizer(teacher_name, data.tokenizer, data.path)
-    load_checkpoint(teacher_name, data.tokenizer)
+    teacher = load_checkpoint(teacher_name, data.tokenizer)
     folder = scores_folder(data, teacher_name, statistic)
     if (folder / MANIFEST).exists():
         return folder
@@ -81,7 +83,7 @@ def annotate(
         chunks = Chunks(folder, row_offsets(data.train))
         chunks.open(manifest)
         scoring = Scoring(data.path, teacher_name, statistic, batch_size)
-        _score_all(chunks, scoring, jobs, show)
+        _score_all(chunks, scoring, teacher, jobs, show)
         (folder / PLAN).replace(folder / MANIFEST)
     return folder
 
@@ -154,12 +156,10 @@ class Scoring:
 class Scorer:
     """A loaded teacher that scores chunks of a data folder's training rows."""
 
-    def __init__(self, scoring: Scoring, chunks: Chunks, device: torch.device) -> None:
+    def __init__(self, scoring: Scoring, chunks: Chunks, data: DataFolder, teacher: Any, device: torch.device) -> None:
         self.scoring, self.chunks, self.device = scoring, chunks, device
-        data = open_data(scoring.data)
-        teacher = load_checkpoint(scoring.teacher, data.tokenizer).to(device)
         self.train = data.train
-        self.masker = Masker(MODEL_SCORES[scoring.statistic](teacher), data.tokenizer)
+        self.masker = Masker(MODEL_SCORES[scoring.statistic](teacher.to(device)), data.tokenizer)
 
     def finish(self, chunk: int) -> int:
         """Scores and writes a chunk; returns its number of tokens. Rows of like length go together, to pad little."""
@@ -191,19 +191,19 @@ class Scorer:
             yield scores_T[: len(row["input_ids"])]
 
 
-def _score_all(chunks: Chunks, scoring: Scoring, jobs: int, show: bool) -> None:
+def _score_all(chunks: Chunks, scoring: Scoring, teacher: Any, jobs: int, show: bool) -> None:
     to_do = chunks.to_do()
     total = sum(map(chunks.num_tokens, to_do))
     with Progress("annotate", total, "tokens", show=show) as progress:
-        for num_tokens in _finished(chunks, scoring, to_do, min(jobs, len(to_do))):
+        for num_tokens in _finished(chunks, scoring, teacher, to_do, min(jobs, len(to_do))):
             progress.advance(num_tokens)
 
 
-def _finished(chunks: Chunks, scoring: Scoring, to_do: Sequence[int], jobs: int) -> Iterator[int]:
-    """Yields the number of tokens of each chunk as it is finished."""
+def _finished(chunks: Chunks, scoring: Scoring, teacher: Any, to_do: Sequence[int], jobs: int) -> Iterator[int]:
+    """Yields the number of tokens of each chunk as it is finished; the processes load teachers of their own."""
     if jobs <= 1:
-        scorer = Scorer(scoring, chunks, _device(0)) if to_do else None
-        yield from (scorer.finish(chunk) for chunk in to_do if scorer)
+        scorer = Scorer(scoring, chunks, open_data(scoring.data), teacher, nth_device())
+        yield from map(scorer.finish, to_do)
         return
     context = multiprocessing.get_context("spawn")
     number = context.Value("i", 0)
@@ -224,11 +224,13 @@ _worker: Scorer  # set once in each spawned process, by its initializer
 def _start_worker(scoring: Scoring, chunks: Chunks, jobs: int, number: Any) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    hide_library_bars()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(max(available_workers() // jobs, 1))
     with number.get_lock():
         index, number.value = number.value, number.value + 1
-    _worker = Scorer(scoring, chunks, _device(index))
+    data = open_data(scoring.data)
+    _worker = Scorer(scoring, chunks, data, load_checkpoint(scoring.teacher, data.tokenizer), nth_device(index))
 
 
 def _finish_in_worker(chunk: int) -> int:
@@ -240,10 +242,6 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os._exit(1)
-
-
-def _device(index: int) -> torch.device:
-    return torch.device("cuda", index % torch.cuda.device_count()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def _without_name(plan: dict[str, Any]) -> dict[str, Any]:

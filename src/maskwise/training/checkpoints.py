@@ -97,8 +97,11 @@ def delete_incomplete(run_folder: Path) -> list[Path]:
 def write_whole(path: Path, text: str) -> None:
     """Writes a file so that a reader finds the old text or the new one, never a part."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _all(run_folder: Path) -> list[Path]:

@@ -21,11 +21,20 @@ from maskwise.data.blocks import open_data
 from maskwise.data.text import documents
 from maskwise.errors import InputError
 from maskwise.masking.noise import Stream, mix_int
+from maskwise.models.device import nth_device
 from maskwise.models.limits import longest_window
 from maskwise.models.sparse import SparseHead
 from maskwise.progress import Progress
 from maskwise.training.build import check_same_tokenizer, load_checkpoint, load_tokenizer
-from maskwise.training.exam import EXAM_SEED, ExamResult, exam_table, freeze_exam, grade_model, grade_unigram
+from maskwise.training.exam import (
+    EXAM_SEED,
+    ExamResult,
+    entropy_quintiles,
+    exam_table,
+    freeze_exam,
+    grade_model,
+    grade_unigram,
+)
 
 WINDOW_WORDS = 48
 WORD_RATE = 0.15
@@ -33,13 +42,14 @@ WORD_RATE = 0.15
 
 @dataclass(frozen=True)
 class ExamReport:
-    """The grades of several checkpoints on one exam, the unigram floor first."""
+    """The grades of several checkpoints on one exam, the unigram floor first; `quintiles` says of what they are."""
 
     results: dict[str, ExamResult]
+    quintiles: str = "token frequency, q1 the most frequent"
 
     def table(self) -> str:
         """Returns the grades as plain text."""
-        return exam_table(self.results)
+        return f"{exam_table(self.results)}\nq1 to q5: fifths of the graded tokens by {self.quintiles}."
 
     def as_json(self) -> str:
         """Returns the grades as JSON."""
@@ -86,21 +96,36 @@ class WordReport:
         return json.dumps({"skipped": self.skipped} | {n: g._asdict() for n, g in self.results.items()}, indent=2)
 
 
-def examine(checkpoints: Sequence[str], data_folder: Path, *, blocks: int = 1024, show: bool = True) -> ExamReport:
+def examine(
+    checkpoints: Sequence[str],
+    data_folder: Path,
+    *,
+    blocks: int = 1024,
+    by_entropy_of: str | None = None,
+    show: bool = True,
+) -> ExamReport:
     """Returns the token-level grades of checkpoints that share the data folder's tokenizer.
 
-    Raises InputError for a checkpoint made with another tokenizer.
+    With `by_entropy_of`, a checkpoint too, the quintiles are those of its entropy. Raises InputError for a checkpoint
+    made with another tokenizer.
     """
     data = open_data(data_folder)
-    for name in checkpoints:
+    for name in [*checkpoints, *([by_entropy_of] if by_entropy_of else [])]:
         check_same_tokenizer(name, data.tokenizer, data_folder)
     exam = freeze_exam(data.valid, data.tokenizer, data.token_counts, blocks=blocks)
-    results = {"unigram floor": grade_unigram(exam)}
+
+    def load(name: str) -> Any:
+        return load_checkpoint(name, data.tokenizer).to(nth_device())
+
+    quintiles = entropy_quintiles(load(by_entropy_of), exam) if by_entropy_of else None
+    results = {"unigram floor": grade_unigram(exam, quintiles=quintiles)}
     for name in checkpoints:
         with Progress(f"exam {name}", None, "models", show=show) as progress:
-            results[name] = grade_model(load_checkpoint(name, data.tokenizer), exam)
+            results[name] = grade_model(load(name), exam, quintiles=quintiles)
             progress.advance()
-    return ExamReport(results)
+    return (
+        ExamReport(results, f"the entropy of {by_entropy_of}, q1 the lowest") if by_entropy_of else ExamReport(results)
+    )
 
 
 def examine_words(
@@ -151,7 +176,7 @@ class Examinee(NamedTuple):
 
 def _load_examinee(name: str) -> Examinee:
     tokenizer = load_tokenizer(name)
-    model = load_checkpoint(name, tokenizer)
+    model = load_checkpoint(name, tokenizer).to(nth_device())
     return Examinee(SparseHead(model), tokenizer, longest_window(model, tokenizer))
 
 
@@ -174,7 +199,8 @@ def _grade_window(model: Examinee, words: list[str], asked: list[int]) -> WordGr
     input_ids_T, owner_T = _encode(model.tokenizer, words, asked)
     rows_T = owner_T >= 0
     masked_1T = torch.where(rows_T, model.tokenizer.mask_token_id, input_ids_T)[None]
-    logits_RV = model.head.logits({"input_ids": masked_1T}, rows_T[None]).float()
+    device = nth_device()
+    logits_RV = model.head.logits({"input_ids": masked_1T.to(device)}, rows_T[None].to(device)).float().cpu()
     targets_R = input_ids_T[rows_T]
     wrong = set(owner_T[rows_T][logits_RV.argmax(-1) != targets_R].tolist())
     loss = F.cross_entropy(logits_RV, targets_R, reduction="sum").item()

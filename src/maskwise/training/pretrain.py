@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,11 +67,11 @@ def pretrain(settings: PretrainSettings, out: str | Path, *, resume: bool = Fals
     (CPU, same number of threads). With `[stopping]` or a general exam the run may end early, and the best model is
     kept (see `stopping`). Raises InputError for settings, data or a folder that cannot work.
     """
-    out, first = Path(out), int(os.environ.get("RANK", "0")) == 0
-    settings = with_defaults(settings)
+    out, settings = Path(out), with_defaults(settings)
     data = open_data(settings.data.path)
     general = load_general(settings, data)
     args = training_arguments(settings, out)
+    first = args.process_index == 0
     model = load_model(settings, data)
     teacher = load_teacher(settings, data)
     scorer = load_stored(settings, data) or teacher
@@ -104,8 +103,9 @@ def pretrain(settings: PretrainSettings, out: str | Path, *, resume: bool = Fals
     if (rule := build_rule(settings.stopping)) is not None:
         stopper = StopByExams(trainer, rule, general_exam, printer(show and first))
         trainer.add_callback(stopper)
-    train(trainer, rule, newest_checkpoint(trainer, out) if resume else None)
-    return finish(trainer, stopper, settings, data, out)
+    with runs.kept_when_full(out):
+        train(trainer, rule, newest_checkpoint(trainer, out) if resume else None)
+        return finish(trainer, stopper, settings, data, out)
 
 
 def _exam(data: DataFolder, settings: PretrainSettings) -> Exam:

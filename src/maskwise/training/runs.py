@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from maskwise.config import PretrainSettings, merge, read_toml, resolve, to_toml
+from maskwise.data.disk import is_disk_full
 from maskwise.errors import InputError
 from maskwise.training.checkpoints import complete_checkpoints, delete_incomplete, step_of, write_whole
 
@@ -34,12 +37,32 @@ def open_run(out: Path, settings: PretrainSettings, *, resume: bool) -> Path | N
     if (out / CONFIG).exists():
         _check_same(out, settings)
         delete_incomplete(out)
-    out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / CONFIG, to_toml(settings))
-    write_whole(out / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
     checkpoints = complete_checkpoints(out)
-    cut_metrics(out / METRICS, step_of(checkpoints[-1]) if checkpoints else -1)
+    with kept_when_full(out):
+        out.mkdir(parents=True, exist_ok=True)
+        write_whole(out / CONFIG, to_toml(settings))
+        write_whole(out / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
+        cut_metrics(out / METRICS, step_of(checkpoints[-1]) if checkpoints else -1)
     return checkpoints[-1] if checkpoints else None
+
+
+@contextmanager
+def kept_when_full(out: Path) -> Iterator[None]:
+    """Turns a full disk into an InputError; what was whole in the run folder stays, and the rest is deleted."""
+    try:
+        yield
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        delete_incomplete(out)
+        if out.is_dir() and not any(out.iterdir()):
+            out.rmdir()
+        whole = [path.name for path in complete_checkpoints(out)]
+        kept = f"{whole[-1]} is whole" if whole else "There was no checkpoint yet"
+        raise InputError(
+            f"The disk is full: it has no room for the run in {out}. {kept}.\n"
+            "Free some space and go on with the same command and --resume."
+        ) from error
 
 
 def stored_settings(out: Path) -> PretrainSettings:

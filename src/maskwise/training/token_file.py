@@ -8,10 +8,8 @@ what it belongs to is written elsewhere.
 
 from __future__ import annotations
 
-import errno
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maskwise.data.disk import said_when_full
 from maskwise.errors import InputError
 
 BYTES = np.dtype(np.float32).itemsize
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class TokenFile:
@@ -106,20 +104,6 @@ def row_offsets(rows: Any) -> np.ndarray:
     is_arrow = hasattr(rows, "with_format") and "attention_mask" not in rows.column_names
     lengths_N = _arrow_lengths(rows) if is_arrow else [_length(rows[i]) for i in range(len(rows))]
     return np.concatenate([[0], np.cumsum(lengths_N, dtype=np.int64)]).astype(np.int64)
-
-
-@contextmanager
-def said_when_full(path: Path) -> Iterator[None]:
-    """Turns a full disk into an InputError that names the folder."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise InputError(
-            f"The disk is full: {path.parent} has no room for {path.name}. What was finished is kept; free some space "
-            "and run the same command again."
-        ) from error
 
 
 def _arrow_lengths(rows: Any) -> Sequence[int]:

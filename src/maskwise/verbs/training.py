@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from typer import Argument, Option
 
 from maskwise.errors import InputError
+from maskwise.progress import hide_library_bars
 
 Assignments = Annotated[
     list[str] | None, Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. trainer.learning_rate=1e-4.")
@@ -19,6 +20,9 @@ WordSources = Annotated[
 ]
 GeneralData = Annotated[
     Path | None, Option(metavar="DIR", help="Follow this folder's exam too; stop when adaptation costs too much of it.")
+]
+TeacherForQuintiles = Annotated[
+    str | None, Option(metavar="CKPT", help="Grade by fifths of this teacher's entropy, not of token frequency.")
 ]
 Folds = Annotated[int | None, Option(help="Score each token masked, in this many passes. [default: unmasked]")]
 PageFile = Annotated[Path | None, Option(metavar="FILE", help="Write a page to look at, in place of the terminal.")]
@@ -64,6 +68,7 @@ def pretrain(
 
     bare = resume and config is None and not any((recipe, set_, *flags.values()))
     settings = runs.stored_settings(out) if bare else resolve(*layers, {"recipe": chosen}, overrides)
+    hide_library_bars()
     from maskwise.training.pretrain import pretrain
 
     result = pretrain(settings, out, resume=resume)
@@ -82,6 +87,7 @@ def annotate(
     jobs: Annotated[int, Option(help="Processes; the processor's threads are split among them.")] = 1,
 ) -> None:
     """Store a teacher's score of every training token beside the tokens, once; a stopped one goes on."""
+    hide_library_bars()
     from maskwise.training.annotate import annotate
 
     folder = annotate(data, teacher, statistic=score, batch_size=batch_size, jobs=jobs)
@@ -93,15 +99,17 @@ def exam(
     data: Annotated[Path | None, Option(help="The data folder whose held-out part is the exam.")] = None,
     words: WordSources = None,
     blocks: Annotated[int, Option(help="How many held-out blocks (or windows of text) the exam takes.")] = 1024,
+    by_entropy_of: TeacherForQuintiles = None,
     json_: Annotated[bool, Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Grade checkpoints on the frozen exam, side by side."""
-    from maskwise.training.examine import examine, examine_words
-
     if (data is None) == (not words):
         raise InputError("Give the exam's text: --data DIR (one tokenizer), or --words SOURCE (any tokenizers).")
+    hide_library_bars()
+    from maskwise.training.examine import examine, examine_words
+
     if data is not None:
-        report = examine(checkpoints, data, blocks=blocks)
+        report = examine(checkpoints, data, blocks=blocks, by_entropy_of=by_entropy_of)
     else:
         report = examine_words(checkpoints, words or [], windows=blocks)
     print(report.as_json() if json_ else report.table())
@@ -116,6 +124,7 @@ def preview(
     html: PageFile = None,
 ) -> None:
     """Show each token's entropy, and what each strategy would mask."""
+    hide_library_bars()
     from maskwise.training.preview import preview, read_text
     from maskwise.training.preview_page import write_page
     from maskwise.training.preview_terminal import print_preview
