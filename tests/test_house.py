@@ -119,15 +119,17 @@ def test_every_make_target_explains_itself():
 
 
 @pytest.mark.slow
-def test_a_built_wheel_has_the_recipes_and_imports(tmp_path):
+def test_a_built_wheel_has_every_packaged_file_and_imports(tmp_path):
     """An editable install finds files that the wheel forgot."""
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     built = run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, REPOSITORY)
     assert built.returncode == 0, built.stderr
     (wheel,) = tmp_path.glob("maskwise-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert {f"maskwise/recipes/{name}.toml" for name in recipe_names()} <= set(names)
-    assert "maskwise/py.typed" in names
+    packaged = {str(p.relative_to(SRC.parent)) for p in SRC.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+    recipes = {f"maskwise/recipes/{name}.toml" for name in recipe_names()}
+    assert recipes | {"maskwise/py.typed", "maskwise/training/preview.html"} <= packaged
+    assert packaged <= set(names), f"left out: {sorted(packaged - set(names))}"
     assert not [name for name in names if name.startswith("tests")]
     code = "import maskwise; print(maskwise.__file__); print(maskwise.load_recipe('random'))"
     used = run(sys.executable, "-c", f"import sys; sys.path.insert(0, {str(wheel)!r}); {code}")
