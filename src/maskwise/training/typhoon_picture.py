@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from maskwise.data.blocks import DataFolder
 
 NUM_TYPES = 10  # at either end
-MIN_COUNT = 20  # in the training text: rarer types are noise
+MIN_SHARE = 1e-4  # of the training text: rarer types are noise
 WIDTH, HEIGHT = 9.0, 6.0  # inches
 MOST, LEAST = "#b5452c", "#2c6fb5"
 
@@ -46,18 +46,19 @@ def read_rates(folder: Path) -> tuple[list[int], np.ndarray]:
 
 
 def extreme_types(rates_V: np.ndarray, counts_V: np.ndarray, num_types: int = NUM_TYPES) -> tuple[list[int], list[int]]:
-    """Returns the ids masked most, highest first, and least, lowest first, of those with at least 20 occurrences.
+    """Returns the ids masked most, highest first, and least, lowest first; of equal ones the frequent come first.
 
-    `counts_V` is 0 for what is never masked. Where fewer types are that frequent, all that occur are ranked.
+    Types below 1 / 10,000 of the text are left out, as long as enough others are there. `counts_V` is 0 for what is
+    never masked.
 
     >>> extreme_types(np.array([0.1, 0.5, 0.9]), np.array([30, 30, 1]), num_types=1)
     ([1], [0])
     """
-    ranked = np.flatnonzero(counts_V >= MIN_COUNT)
+    ranked = np.flatnonzero(counts_V > MIN_SHARE * counts_V.sum())
     if len(ranked) < 2 * num_types:
         ranked = np.flatnonzero(counts_V)
-    order = ranked[np.argsort(rates_V[ranked], kind="stable")]
-    return order[::-1][:num_types].tolist(), order[:num_types].tolist()
+    most, least = (ranked[np.lexsort((-counts_V[ranked], sign * rates_V[ranked]))][:num_types] for sign in (-1, 1))
+    return most.tolist(), least.tolist()
 
 
 def draw_rates(folder: Path, data: DataFolder, path: Path) -> None:
@@ -87,7 +88,7 @@ def draw_rates(folder: Path, data: DataFolder, path: Path) -> None:
 
 def _draw_bars(ax: Any, title: str, names: list[str], rates: np.ndarray, color: str, average: float) -> None:
     places = np.arange(len(names))[::-1]
-    ax.barh(places, rates, color=color, alpha=0.8)
+    ax.bar_label(ax.barh(places, rates, color=color, alpha=0.8), fmt="{:.1%}", padding=2, fontsize=8)
     ax.set_yticks(places, names, fontsize=8)
     ax.axvline(average, color="gray", linestyle="--", linewidth=1)
     ax.set_xlabel("rate of being masked")
