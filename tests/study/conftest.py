@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pydoc_data.topics
 from collections.abc import Callable
@@ -46,9 +47,9 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def tree(blocks: Path, tasks: Path) -> dict[str, Any]:
-    """The tables of a study that can run."""
+@pytest.fixture(scope="session")
+def study_tables(blocks: Path, tasks: Path) -> dict[str, Any]:
+    """The tables of a study that can run; do not change them."""
     trainer = {
         "max_steps": 4, "per_device_train_batch_size": 4, "bf16": False, "save_steps": 2, "eval_steps": 2,
         "logging_steps": 1, "report_to": [],
@@ -65,6 +66,25 @@ def tree(blocks: Path, tasks: Path) -> dict[str, Any]:
         "arms": [{"name": "random"}, {"name": "cold", "recipe": "entropy-self-cold"}],
         "statistics": {"family": [["cold", "random"]], "margin": 0.01},
     }
+
+
+@pytest.fixture
+def tree(study_tables: dict[str, Any]) -> dict[str, Any]:
+    """A copy of `study_tables`."""
+    return copy.deepcopy(study_tables)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(blocks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random tiny model with the tokenizer of `blocks`."""
+    from maskwise.data.blocks import open_data
+    from maskwise.models.presets import build_model
+
+    folder = tmp_path_factory.mktemp("study-checkpoint")
+    tokenizer = open_data(blocks).tokenizer
+    build_model("tiny", len(tokenizer), 0).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture
