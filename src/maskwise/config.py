@@ -180,7 +180,7 @@ class PretrainSettings(_Section):
 
     description: str = ""
     recipe: str = "random"
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
     data: DataSettings
     model: ModelSettings
     teacher: str | None = Field(default=None, description="a folder or hub name, for scores and distillation")

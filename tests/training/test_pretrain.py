@@ -193,6 +193,17 @@ BAD_INPUT = {
     "not KEY=VALUE": (["--set", "masking"], "KEY=VALUE"),
     "a score that cannot be imported": (["--set", "masking.score=nowhere:score"], "cannot be imported"),
     "a batch of 0": (["--set", "trainer.per_device_train_batch_size=0"], "at least 1"),
+    "accumulation of 0": (["--set", "trainer.gradient_accumulation_steps=0"], "give at least 1"),
+    "no step": (["--set", "trainer.max_steps=0"], "max_steps is 0; give at least 1"),
+    "fewer steps than none": (["--steps", "-5"], "'--steps'"),
+    "no epoch": (["--set", "trainer.max_steps=-1", "--epochs", "0"], "give more than 0"),
+    "a number in words": (["--set", "trainer.learning_rate=fast"], "is a number, such as 5e-05; found 'fast'"),
+    "a learning rate below 0": (["--set", "trainer.learning_rate=-1"], "give at least 0"),
+    "a seed below 0": (["--seed", "-1"], "'seed'"),
+    "no exam": (["--set", "data.exam_blocks=0"], "'data.exam_blocks'"),
+    "no such data": (["--data", "nowhere"], "nowhere does not exist"),
+    "no such settings": (["--config", "none.toml"], "There is no file none.toml"),
+    "nothing to resume": (["--config", "none.toml", "--resume"], "There is no file none.toml"),
 }
 
 

@@ -22,8 +22,14 @@ def vocabulary_size(model: Any) -> int:
 def longest_window(model: nn.Module, tokenizer: Any) -> int:
     """Returns how many positions a model has, special tokens included: RoBERTa's table of 514 holds 512."""
     limits = [int(tokenizer.model_max_length), getattr(model.config, "max_position_embeddings", 512)]
-    for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            unused = 0 if module.padding_idx is None else module.padding_idx + 1
-            limits.append(module.num_embeddings - unused)
-    return min(limits)
+    return min(limits + position_tables(model))
+
+
+def position_tables(model: nn.Module) -> list[int]:
+    """Returns how many tokens each table of absolute positions has room for; none where positions are relative."""
+    tables = [
+        module
+        for name, module in model.named_modules()
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding)
+    ]
+    return [table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1) for table in tables]

@@ -70,7 +70,10 @@ def build_model(
     config = _config(name_or_config, vocab_size, pad_token_id)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        model = AutoModelForMaskedLM.from_config(config)
+        try:
+            model = AutoModelForMaskedLM.from_config(config)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise InputError(f"{name_or_config} makes no model: {str(error).splitlines()[0]}") from error
         if near and str(name_or_config) in PRESETS:
             start_near(model)
         return model

@@ -36,8 +36,8 @@ from maskwise.data.parallel import available_workers
 from maskwise.errors import InputError, nearest
 from maskwise.models.device import nth_device
 from maskwise.progress import Progress, hide_library_bars
-from maskwise.training.build import check_same_tokenizer, load_checkpoint
 from maskwise.training.checkpoints import write_whole
+from maskwise.training.load import check_positions, check_same_tokenizer, load_checkpoint
 from maskwise.training.masker import Masker, pad_batch
 from maskwise.training.scores import MODEL_SCORES
 from maskwise.training.stored import VALUES, data_identity, scores_folder, teacher_hash
@@ -74,6 +74,7 @@ def annotate(
     data = open_data(data_folder)
     check_same_tokenizer(teacher_name, data.tokenizer, data.path)
     teacher = load_checkpoint(teacher_name, data.tokenizer)
+    check_positions(teacher_name, teacher, data)
     folder = scores_folder(data, teacher_name, statistic)
     if (folder / MANIFEST).exists():
         return folder

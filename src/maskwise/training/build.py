@@ -6,12 +6,12 @@ Nothing here trains.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from transformers import TrainingArguments
 
 from maskwise.config import (
@@ -29,11 +29,18 @@ from maskwise.data.extend import extends, pieces_of_new_tokens
 from maskwise.errors import InputError, nearest
 from maskwise.masking import rates
 from maskwise.models.grow import grow_vocabulary
-from maskwise.models.limits import vocabulary_size
 from maskwise.models.presets import build_model
 from maskwise.training import scores
 from maskwise.training.build_typhoon import build_typhoon
 from maskwise.training.distill import Distillation
+from maskwise.training.load import (
+    check_positions,
+    check_same_tokenizer,
+    check_size,
+    load_checkpoint,
+    load_masked_lm,
+    load_tokenizer,
+)
 from maskwise.training.masker import Masker, Score, padding_id
 from maskwise.training.stale import Stale
 from maskwise.training.stopping import StoppingRule
@@ -57,6 +64,9 @@ COMMON_DEFAULTS = {
     "save_total_limit": 2,
     "report_to": ["tensorboard"],
 }
+
+# -1 steps are the Trainer's word for "by epochs".
+AT_LEAST = {"max_steps": 1, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1, "learning_rate": 0.0}
 
 
 def trainer_defaults(preset: str | None) -> dict[str, Any]:
@@ -97,14 +107,27 @@ def training_arguments(settings: PretrainSettings, out: Path) -> TrainingArgumen
     unknown = sorted(settings.trainer.keys() - known.keys())
     if unknown:
         raise InputError(f"TrainingArguments has no option {unknown[0]!r}.{nearest(unknown[0], known)}")
+    _check_numbers(settings.trainer)
     values: dict[str, Any] = {"use_cpu": not torch.accelerator.is_available()} | settings.trainer | own
     try:
         args = TrainingArguments(**values)
     except (ValueError, TypeError) as error:
         raise InputError(f"The [trainer] settings do not work: {error}") from None
-    if args.per_device_train_batch_size < 1:
-        raise InputError(f"trainer.per_device_train_batch_size is {args.per_device_train_batch_size}; give at least 1.")
     return args
+
+
+def _check_numbers(trainer: Mapping[str, Any]) -> None:
+    """The Trainer takes what is no number, or none it can use, and fails somewhere inside, or trains for no step."""
+    fields = TrainingArguments.__dataclass_fields__
+    for name, value in trainer.items():
+        default = fields[name].default
+        if type(default) in (int, float) and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise InputError(f"The setting trainer.{name} is a number, such as {default:g}; found {value!r}.")
+    for name, least in AT_LEAST.items():
+        if trainer.get(name, least) < least and (name, trainer[name]) != ("max_steps", -1):
+            raise InputError(f"trainer.{name} is {trainer[name]}; give at least {least:g}.")
+    if trainer.get("num_train_epochs", 1) <= 0:
+        raise InputError(f"trainer.num_train_epochs is {trainer['num_train_epochs']}; give more than 0.")
 
 
 def load_model(settings: PretrainSettings, data: DataFolder) -> Any:
@@ -116,8 +139,11 @@ def load_model(settings: PretrainSettings, data: DataFolder) -> Any:
     name, tokenizer = settings.model.checkpoint, data.tokenizer
     if name is None:
         assert settings.model.preset is not None
-        return build_model(settings.model.preset, len(tokenizer), settings.seed, padding_id(tokenizer))
+        model = build_model(settings.model.preset, len(tokenizer), settings.seed, padding_id(tokenizer))
+        check_positions(settings.model.preset, model, data)
+        return model
     model = load_masked_lm(name)
+    check_positions(name, model, data)
     own = load_tokenizer(name)
     check_size(name, model, own)
     if extends(own, tokenizer):
@@ -143,71 +169,6 @@ def load_general(settings: PretrainSettings, data: DataFolder) -> DataFolder | N
             f"maskwise prepare SOURCE... --tokenizer {data.path / TOKENIZER} --out DIR"
         )
     return general
-
-
-def load_checkpoint(name: str, tokenizer: Any) -> Any:
-    """Returns a checkpoint's masked language model in fp32.
-
-    Raises InputError where it does not load, has no masked-LM head, or has fewer embeddings than `tokenizer` tokens.
-    """
-    model = load_masked_lm(name)
-    check_size(name, model, tokenizer)
-    return model
-
-
-def load_masked_lm(name: str) -> Any:
-    """Returns a checkpoint's masked language model in fp32, whatever its tokenizer.
-
-    Raises InputError where it does not load or has no masked-LM head.
-    """
-    try:
-        model, report = transformers.AutoModelForMaskedLM.from_pretrained(
-            name, dtype=torch.float32, output_loading_info=True
-        )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"The checkpoint {name!r} does not load as a masked language model: {first_line}") from None
-    if report["missing_keys"]:
-        missing = ", ".join(sorted(report["missing_keys"])[:3])
-        raise InputError(
-            f"The checkpoint {name!r} has no masked-LM head: it lacks {missing}. "
-            "Use one trained by masked language modelling."
-        )
-    return model
-
-
-def check_size(name: str, model: Any, tokenizer: Any) -> None:
-    """Raises InputError where a checkpoint's model has fewer embeddings than a tokenizer has tokens."""
-    size, needed = vocabulary_size(model), len(tokenizer)
-    if size < needed:
-        raise InputError(
-            f"The checkpoint {name!r} has {size:,} embeddings, the data's tokenizer {needed:,} tokens. "
-            "Prepare the data with the checkpoint's own tokenizer: maskwise prepare --tokenizer."
-        )
-
-
-def check_same_tokenizer(checkpoint: str, tokenizer: Any, data_folder: Path) -> None:
-    """Raises InputError where a checkpoint carries a tokenizer with another vocabulary."""
-    own = load_tokenizer(checkpoint)
-    if own.get_vocab() != tokenizer.get_vocab():
-        raise InputError(
-            f"{checkpoint} and {data_folder} have different vocabularies ({len(own):,} and {len(tokenizer):,} tokens), "
-            "so their predictions cannot be compared token by token. `maskwise exam --words SOURCE` grades whole "
-            "words, in nats a character; a teacher must share its student's tokenizer (maskwise prepare --tokenizer)."
-        )
-
-
-def load_tokenizer(checkpoint: str) -> Any:
-    """Returns a checkpoint's fast tokenizer; raises InputError where there is none."""
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"The checkpoint {checkpoint!r} has no tokenizer: {str(error).splitlines()[0]}") from None
-    if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):  # transformers makes up an empty one
-        raise InputError(f"The checkpoint {checkpoint!r} has no tokenizer: save it beside the model.")
-    if not tokenizer.is_fast:
-        raise InputError(f"The tokenizer of {checkpoint!r} is not a fast one, which word boundaries need.")
-    return tokenizer
 
 
 def build_masker(settings: MaskingSettings, data: DataFolder, *, seed: int, teacher: Any = None) -> Masker:
@@ -238,6 +199,7 @@ def load_teacher(settings: PretrainSettings, data: DataFolder) -> Any:
         return None
     teacher = load_checkpoint(settings.teacher, data.tokenizer)
     check_same_tokenizer(settings.teacher, data.tokenizer, data.path)
+    check_positions(settings.teacher, teacher, data)
     return teacher
 
 

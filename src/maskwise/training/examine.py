@@ -25,7 +25,6 @@ from maskwise.models.device import nth_device
 from maskwise.models.limits import longest_window
 from maskwise.models.sparse import SparseHead
 from maskwise.progress import Progress
-from maskwise.training.build import check_same_tokenizer, load_checkpoint, load_tokenizer
 from maskwise.training.exam import (
     EXAM_SEED,
     ExamResult,
@@ -35,6 +34,7 @@ from maskwise.training.exam import (
     grade_model,
     grade_unigram,
 )
+from maskwise.training.load import check_positions, check_same_tokenizer, load_checkpoint, load_tokenizer
 
 WINDOW_WORDS = 48
 WORD_RATE = 0.15
@@ -115,7 +115,9 @@ def examine(
     exam = freeze_exam(data.valid, data.tokenizer, data.token_counts, blocks=blocks)
 
     def load(name: str) -> Any:
-        return load_checkpoint(name, data.tokenizer).to(nth_device())
+        model = load_checkpoint(name, data.tokenizer).to(nth_device())
+        check_positions(name, model, data)
+        return model
 
     quintiles = entropy_quintiles(load(by_entropy_of), exam) if by_entropy_of else None
     results = {"unigram floor": grade_unigram(exam, quintiles=quintiles)}

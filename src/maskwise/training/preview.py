@@ -21,7 +21,7 @@ from maskwise.errors import InputError
 from maskwise.masking.noise import Stream, text_positions, uniform_noise
 from maskwise.models.limits import longest_window
 from maskwise.progress import Progress
-from maskwise.training.build import load_checkpoint, load_tokenizer
+from maskwise.training.load import load_checkpoint, load_tokenizer
 from maskwise.training.masker import Masker
 from maskwise.training.scores import Entropy, Surprisal, uniform
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-import transformers
 
 from maskwise.errors import InputError
 from maskwise.models.limits import longest_window
+from maskwise.models.quiet import only_errors
 from maskwise.training.build import load_tokenizer
 from maskwise.tuning.batches import Example
 from maskwise.tuning.freeze import freeze_all_but
@@ -67,18 +66,3 @@ def encode(
     full = [i for i, example in enumerate(examples) if len(example["input_ids"]) == max_length]
     whole = tokenizer(*([column[i] for i in full] for column in texts), verbose=False)["input_ids"] if full else []
     return examples, sum(len(ids) > max_length for ids in whole)
-
-
-@contextmanager
-def only_errors() -> Iterator[None]:
-    """Keeps transformers from reporting new weights and loading bars; what it said before is put back."""
-    before = transformers.logging.get_verbosity()
-    bars = transformers.logging.is_progress_bar_enabled()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers.logging.set_verbosity(before)
-        if bars:
-            transformers.logging.enable_progress_bar()

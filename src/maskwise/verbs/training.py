@@ -37,7 +37,7 @@ def pretrain(
     recipe: Annotated[str | None, Option(help="What to mask; `maskwise recipes` lists them. [default: random]")] = None,
     teacher: Annotated[str | None, Option(metavar="CKPT", help="Whose entropy decides, or who is distilled.")] = None,
     epochs: Annotated[float | None, Option(help="Passes over the data.")] = None,
-    steps: Annotated[int | None, Option(help="Optimizer steps, instead of --epochs.")] = None,
+    steps: Annotated[int | None, Option(min=1, help="Optimizer steps, instead of --epochs.")] = None,
     seed: Annotated[int | None, Option(help="Initial weights, order of the data, masks.")] = None,
     config: Annotated[Path | None, Option(help="A TOML file of settings.")] = None,
     set_: Assignments = None,
@@ -98,7 +98,7 @@ def exam(
     checkpoints: Annotated[list[str], Argument(metavar="CKPT...", help="Run folders or checkpoints.")],
     data: Annotated[Path | None, Option(help="The data folder whose held-out part is the exam.")] = None,
     words: WordSources = None,
-    blocks: Annotated[int, Option(help="How many held-out blocks (or windows of text) the exam takes.")] = 1024,
+    blocks: Annotated[int, Option(min=1, help="How many held-out blocks (or windows of text) the exam takes.")] = 1024,
     by_entropy_of: TeacherForQuintiles = None,
     json_: Annotated[bool, Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:

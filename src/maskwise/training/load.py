@@ -1,0 +1,91 @@
+"""Checkpoints and their tokenizers, loaded, or refused in words where they do not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors import SafetensorError
+
+from maskwise.data.blocks import DataFolder
+from maskwise.errors import InputError
+from maskwise.models.limits import position_tables, vocabulary_size
+from maskwise.models.quiet import only_errors
+
+
+def load_checkpoint(name: str, tokenizer: Any) -> Any:
+    """Returns a checkpoint's masked language model in fp32.
+
+    Raises InputError where it does not load, has no masked-LM head, or has fewer embeddings than `tokenizer` tokens.
+    """
+    model = load_masked_lm(name)
+    check_size(name, model, tokenizer)
+    return model
+
+
+def load_masked_lm(name: str) -> Any:
+    """Returns a checkpoint's masked language model in fp32, whatever its tokenizer.
+
+    Raises InputError where it does not load or has no masked-LM head.
+    """
+    try:
+        with only_errors():
+            model, report = transformers.AutoModelForMaskedLM.from_pretrained(
+                name, dtype=torch.float32, output_loading_info=True
+            )
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"The checkpoint {name!r} does not load as a masked language model: {first_line}") from None
+    if report["missing_keys"]:
+        missing = ", ".join(sorted(report["missing_keys"])[:3])
+        raise InputError(
+            f"The checkpoint {name!r} has no masked-LM head: it lacks {missing}. "
+            "Use one trained by masked language modelling."
+        )
+    return model
+
+
+def check_size(name: str, model: Any, tokenizer: Any) -> None:
+    """Raises InputError where a checkpoint's model has fewer embeddings than a tokenizer has tokens."""
+    size, needed = vocabulary_size(model), len(tokenizer)
+    if size < needed:
+        raise InputError(
+            f"The checkpoint {name!r} has {size:,} embeddings, the data's tokenizer {needed:,} tokens. "
+            "Prepare the data with the checkpoint's own tokenizer: maskwise prepare --tokenizer."
+        )
+
+
+def check_positions(name: str, model: Any, data: DataFolder) -> None:
+    """Raises InputError where a model's table of positions is shorter than the blocks of a data folder."""
+    positions, block = min(position_tables(model), default=data.manifest["block"]), data.manifest["block"]
+    if positions < block:
+        raise InputError(
+            f"The model {name!r} has {positions:,} positions, the blocks of {data.path} have up to {block:,} tokens.\n"
+            f"Prepare the text again with --block {positions}, or take another model."
+        )
+
+
+def check_same_tokenizer(checkpoint: str, tokenizer: Any, data_folder: Path) -> None:
+    """Raises InputError where a checkpoint carries a tokenizer with another vocabulary."""
+    own = load_tokenizer(checkpoint)
+    if own.get_vocab() != tokenizer.get_vocab():
+        raise InputError(
+            f"{checkpoint} and {data_folder} have different vocabularies ({len(own):,} and {len(tokenizer):,} tokens), "
+            "so their predictions cannot be compared token by token. `maskwise exam --words SOURCE` grades whole "
+            "words, in nats a character; a teacher must share its student's tokenizer (maskwise prepare --tokenizer)."
+        )
+
+
+def load_tokenizer(checkpoint: str) -> Any:
+    """Returns a checkpoint's fast tokenizer; raises InputError where there is none."""
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"The checkpoint {checkpoint!r} has no tokenizer: {str(error).splitlines()[0]}") from None
+    if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):  # transformers makes up an empty one
+        raise InputError(f"The checkpoint {checkpoint!r} has no tokenizer: save it beside the model.")
+    if not tokenizer.is_fast:
+        raise InputError(f"The tokenizer of {checkpoint!r} is not a fast one, which word boundaries need.")
+    return tokenizer
