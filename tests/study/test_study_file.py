@@ -1,6 +1,8 @@
 """Study files: what they mean, and what is refused before anything runs."""
 
 import re
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -148,6 +150,12 @@ def test_typhoon_is_the_grid_of_90_runs():
     assert len(study.statistics.family) * len(study.tasks) * len(study.backbones) == 12
     corruptions = {study.settings(arm, study.backbones[0], 0, "d").masking.corruption for arm in study.arms}
     assert corruptions == {(1.0, 0.0, 0.0)}
+
+
+def test_the_study_of_the_docs_is_sound():
+    page = (Path(__file__).parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
+    study = check_study(tomllib.loads(page.split("```toml\n")[1].split("```")[0]))
+    assert [arm.equal for arm in study.arms] == [None, None, "compute"]
 
 
 def test_changes_come_last():

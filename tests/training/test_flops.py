@@ -80,6 +80,15 @@ def test_what_each_arm_adds_a_token():
     assert a_token(**mixed, teacher_steps=50) == pytest.approx(75 + 0.5 * 230 + 0.5 * 110)
 
 
+def test_typhoon_costs_what_it_looks_at_beyond_the_training_loss():
+    def a_token(**typhoon):
+        masked = settings(score="typhoon", spend="as-scored", typhoon=typhoon)
+        return run_flops(masked, STUDENT, None, RUN) / 100
+
+    assert a_token() == pytest.approx(75)
+    assert a_token(loss="task", task_data="d", refresh_steps=10) == pytest.approx(75 + 3)
+
+
 def test_distillation_adds_the_teachers_rows_once_it_starts():
     taught = settings(teacher="t").model_copy(
         update={"distillation": settings().distillation.model_copy(update={"weight": 0.5, "start_share": 0.5})}

@@ -85,6 +85,9 @@ def _run_cells(plan: Plan, jobs: int, lock: IO[str], show: bool) -> dict[str, st
     failed: dict[str, str] = {}
     speed = flops_per_second()
     sizes = {cell.name: seconds_for(cell.flops, 1, jobs, speed) for cell in plan.cells}
+    for cell in plan.cells:
+        if cell.is_done:  # a kill may have come before this
+            _delete_what_nobody_needs(cell, plan.study)
     with View(cells, sizes, show=show) as view:
         try:
             while True:

@@ -2,7 +2,7 @@
 
 Matrix products are counted, 2 operations a multiplication; norms, activations and softmax are left out, and special
 tokens count as if they could be masked. A backward pass is twice its forward pass. Scores that a teacher stored before
-cost nothing here, nor do exams.
+cost nothing here, nor do exams, nor Typhoon's saliency of the training loss, whose gradient is taken anyway.
 """
 
 from __future__ import annotations
@@ -98,6 +98,8 @@ def mean_rate(masking: MaskingSettings, block: float) -> float:
 
 
 def _scoring_flops(masking: MaskingSettings, student: ForwardFlops, teacher: ForwardFlops | None, run: Budget) -> float:
+    if masking.typhoon is not None and masking.typhoon.loss == "task":
+        return 3 * student.body / masking.typhoon.refresh_steps
     if masking.score not in MODEL_SCORES:
         return 0.0
     own = _scoring_pass(student, masking.folds) / (masking.refresh_epochs or 1)
