@@ -30,6 +30,7 @@ from maskwise.errors import InputError, nearest
 from maskwise.masking import rates
 from maskwise.models.grow import grow_vocabulary
 from maskwise.models.presets import build_model
+from maskwise.models.start import start_at_unigram
 from maskwise.training import scores
 from maskwise.training.build_typhoon import build_typhoon
 from maskwise.training.distill import Distillation
@@ -41,10 +42,11 @@ from maskwise.training.load import (
     load_masked_lm,
     load_tokenizer,
 )
-from maskwise.training.masker import Masker, Score, padding_id
+from maskwise.training.masker import Masker, Score
 from maskwise.training.stale import Stale
 from maskwise.training.stopping import StoppingRule
 from maskwise.training.stored import Stored, open_stored
+from maskwise.training.vocabulary import padding_id
 
 PAPER_DEFAULTS = {"per_device_train_batch_size": 256, "learning_rate": 1e-4, "num_train_epochs": 25}
 SMALL_DEFAULTS = {"per_device_train_batch_size": 64, "learning_rate": 1e-3, "num_train_epochs": 1}
@@ -139,8 +141,11 @@ def load_model(settings: PretrainSettings, data: DataFolder) -> Any:
     name, tokenizer = settings.model.checkpoint, data.tokenizer
     if name is None:
         assert settings.model.preset is not None
-        model = build_model(settings.model.preset, len(tokenizer), settings.seed, padding_id(tokenizer))
-        check_positions(settings.model.preset, model, data)
+        near, preset = settings.model.start == "near", settings.model.preset
+        model = build_model(preset, len(tokenizer), settings.seed, padding_id(tokenizer), near=near)
+        check_positions(preset, model, data)
+        if near:
+            start_at_unigram(model, torch.from_numpy(data.token_counts), tokenizer.all_special_ids)
         return model
     model = load_masked_lm(name)
     check_positions(name, model, data)
