@@ -71,6 +71,6 @@ def _table(runs: tuple[Run, ...], data: DataFolder, out: Path) -> str:
     table = exam_table({names.get(name, name): result for name, result in report.results.items()})
     return (
         f"{table}\n"
-        "Losses in nats on the frozen exam. Its masks are random, as those random trains on: it shows that training works,\n"
+        "Losses in nats on the frozen exam. Its masks are random, like those of random: it shows that training works,\n"
         "not which masking is better. That takes seeds and downstream tasks: maskwise study."
     )
