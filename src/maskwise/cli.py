@@ -14,11 +14,11 @@ import typer
 from maskwise.errors import InputError
 from maskwise.verbs.data import prepare
 from maskwise.verbs.story import demo
-from maskwise.verbs.study import study
+from maskwise.verbs.study import report, study
 from maskwise.verbs.training import annotate, exam, pretrain, preview, recipes
 from maskwise.verbs.tuning import drift, finetune
 
-VERBS = (prepare, pretrain, annotate, exam, preview, finetune, drift, study, recipes, demo)
+VERBS = (prepare, pretrain, annotate, exam, preview, finetune, drift, study, report, recipes, demo)
 
 
 def make_app() -> typer.Typer:

@@ -1,4 +1,4 @@
-"""The verb that compares arms over seeds: study."""
+"""The verbs that compare arms over seeds, and say what came out: study, report."""
 
 from __future__ import annotations
 
@@ -46,3 +46,25 @@ def study(
     print(result.summary())
     if result.failed:
         raise typer.Exit(1)
+
+
+def report(
+    folder: Annotated[Path, Argument(metavar="DIR", help="A study's folder, finished or not.")],
+    against: Annotated[
+        str | None, Option(metavar="ARM", help="The baseline. [default: the arm most often compared with]")
+    ] = None,
+    out: Annotated[Path | None, Option(metavar="FILE.html", help="[default: DIR/report.html]")] = None,
+    compare: Annotated[Path | None, Option(metavar="DIR", help="Another study, set beside this one.")] = None,
+    published: Annotated[bool, Option("--published", help="Set the entropy masking paper's cells beside.")] = False,
+) -> None:
+    """Say what a study found, on one page that needs nothing else, and as Markdown, CSV and JSON."""
+    from maskwise.study.report import make_report
+    from maskwise.study.report_compare import with_other
+    from maskwise.study.report_files import summary, write_report
+
+    made = make_report(folder, against, published=published)
+    if compare is not None:
+        made = with_other(made, make_report(compare, made.against))
+    written = write_report(made, out or folder / "report.html")
+    print(summary(made))
+    print(f"Written: {', '.join(map(str, written))}")
