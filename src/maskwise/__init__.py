@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from maskwise.masking.entropy import token_entropy
     from maskwise.masking.losses import distillation_loss, mlm_loss
     from maskwise.masking.pick import pick
+    from maskwise.training.collator import MaskingCollator
     from maskwise.training.exam import freeze_exam
-    from maskwise.training.masker import Masker, MaskingCollator
+    from maskwise.training.masker import Masker
     from maskwise.training.pretrain import pretrain
     from maskwise.training.scores import Entropy, Surprisal, uniform
     from maskwise.training.stored import Stored
@@ -47,7 +48,7 @@ __all__ = [
 _MODULES = {
     "Entropy": "training.scores",
     "Masker": "training.masker",
-    "MaskingCollator": "training.masker",
+    "MaskingCollator": "training.collator",
     "MaskingTrainer": "training.trainer",
     "Stored": "training.stored",
     "Surprisal": "training.scores",

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.pick import STRATEGIES
-from maskwise.training.masker import UNITS, Masker, Moment, Score, padding_id
+from maskwise.training.masker import UNITS, Masker, Moment, Score
+from maskwise.training.vocabulary import padding_id
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

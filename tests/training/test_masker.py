@@ -17,8 +17,9 @@ from maskwise.masking import noise, rates
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.pick import STRATEGIES
 from maskwise.testing import SIDES, make_batch
-from maskwise.training.masker import UNITS, Masker, Moment, Vocabulary
+from maskwise.training.masker import UNITS, Masker, Moment
 from maskwise.training.scores import uniform
+from maskwise.training.vocabulary import Vocabulary
 
 PAD, UNK, CLS, SEP, MASK = range(5)  # of tiny_tokenizer
 ORDINARY = range(5, 60)

@@ -9,7 +9,9 @@ from torch.utils.data import DataLoader
 
 from maskwise.errors import InputError
 from maskwise.masking.corrupt import IGNORE
-from maskwise.training.masker import Masker, MaskingCollator, Moment, pad_batch
+from maskwise.training.collator import MaskingCollator
+from maskwise.training.masker import Masker, Moment
+from maskwise.training.padding import pad_batch
 from maskwise.training.scores import uniform
 
 BERT = (0.8, 0.1, 0.1)

@@ -19,7 +19,8 @@ from maskwise.models.presets import build_model
 from maskwise.testing import check_score, make_batch
 from maskwise.training.annotate import annotate
 from maskwise.training.build import load_checkpoint
-from maskwise.training.masker import Moment, pad_batch
+from maskwise.training.masker import Moment
+from maskwise.training.padding import pad_batch
 from maskwise.training.pretrain import pretrain
 from maskwise.training.runs import read_metrics
 from maskwise.training.trainer import IndexedRows

@@ -13,7 +13,8 @@ from transformers import PreTrainedTokenizerFast
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.rates import budget
 from maskwise.masking.units import MAX_WORD_PIECES
-from maskwise.training.masker import Masker, pad_batch
+from maskwise.training.masker import Masker
+from maskwise.training.padding import pad_batch
 from maskwise.training.scores import uniform
 
 SYLLABLES = ["ba", "de", "fi", "go", "lu", "ma", "ne", "ri", "so", "tu", "ka", "mi"]

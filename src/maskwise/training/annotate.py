@@ -38,7 +38,8 @@ from maskwise.models.device import nth_device
 from maskwise.progress import Progress, hide_library_bars
 from maskwise.training.checkpoints import write_whole
 from maskwise.training.load import check_positions, check_same_tokenizer, load_checkpoint
-from maskwise.training.masker import Masker, pad_batch
+from maskwise.training.masker import Masker
+from maskwise.training.padding import pad_batch
 from maskwise.training.scores import MODEL_SCORES
 from maskwise.training.stored import VALUES, data_identity, scores_folder, teacher_hash
 from maskwise.training.token_file import TokenFile, row_offsets

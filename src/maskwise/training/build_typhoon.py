@@ -6,9 +6,10 @@ from maskwise.config import TyphoonSettings
 from maskwise.data.blocks import TOKENIZER, DataFolder, open_data
 from maskwise.errors import InputError
 from maskwise.training.labelled import LabelledRows
-from maskwise.training.masker import Score, padding_id
+from maskwise.training.masker import Score
 from maskwise.training.task_typhoon import TaskTyphoon
 from maskwise.training.typhoon import Typhoon
+from maskwise.training.vocabulary import padding_id
 
 
 def build_typhoon(settings: TyphoonSettings, data: DataFolder) -> Score:

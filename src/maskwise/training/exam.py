@@ -18,7 +18,8 @@ from torch import Tensor
 from maskwise.errors import InputError
 from maskwise.masking.corrupt import IGNORE
 from maskwise.models.sparse import SparseHead
-from maskwise.training.masker import Masker, pad_batch
+from maskwise.training.masker import Masker
+from maskwise.training.padding import pad_batch
 from maskwise.training.scores import score_with, uniform
 
 EXAM_SEED = 20_240_229

@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification
 
 from maskwise.errors import InputError
 from maskwise.models.sparse import unwrapped
-from maskwise.training.masker import pad_batch
+from maskwise.training.padding import pad_batch
 
 
 class LabelledRows:

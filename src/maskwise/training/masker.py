@@ -5,9 +5,8 @@ Shapes: B sequences, T positions, V vocabulary.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +18,7 @@ from maskwise.masking.noise import Stream
 from maskwise.masking.pick import check_strategy, pick, pick_independently, proportional_probabilities
 from maskwise.masking.rates import ONE_TOKEN_RATE, RateSchedule, budget, constant, rate_at
 from maskwise.masking.units import Units, span_units, token_units, word_units
+from maskwise.training.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -37,48 +37,6 @@ class Moment(NamedTuple):
     epoch: int = 0
     step: int = 0
     progress: float = 0.0
-
-
-class Vocabulary(NamedTuple):
-    """What masking needs of a tokenizer. `eligible_V`: may be masked. `ordinary_ids_N`: may replace a token."""
-
-    mask_token_id: int
-    pad_token_id: int
-    eligible_V: Tensor
-    ordinary_ids_N: Tensor
-
-    @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
-        """Returns the vocabulary of `tokenizer`.
-
-        Special tokens are never masked, [UNK] excepted: it stands for a word of the text, unless the token has
-        another role too, such as [PAD]'s. Random replacements are drawn from neither special nor [unused] tokens.
-        Raises InputError where there is no mask token.
-        """
-        if tokenizer.mask_token_id is None:
-            raise InputError(
-                "The tokenizer has no mask token, so nothing can be masked. Use the tokenizer of a masked language "
-                "model, or add one: tokenizer.add_special_tokens({'mask_token': '[MASK]'})."
-            )
-        size = max(len(tokenizer), 1 + max(tokenizer.get_vocab().values()))
-        special = set(tokenizer.all_special_ids)
-        eligible_V, ordinary_V = torch.ones(size, dtype=torch.bool), torch.ones(size, dtype=torch.bool)
-        ordinary_V[list(special)] = False
-        eligible_V[list(special - _unknown_word_ids(tokenizer))] = False
-        ordinary_V[[i for token, i in tokenizer.get_vocab().items() if re.fullmatch(r"\[unused\d+\]", token)]] = False
-        mask_token_id = cast(int, tokenizer.mask_token_id)
-        return cls(mask_token_id, padding_id(tokenizer), eligible_V, ordinary_V.nonzero().flatten())
-
-    def with_special_tokens(self) -> Vocabulary:
-        """Returns a vocabulary whose special tokens may be masked too, padding excepted."""
-        eligible_V = torch.ones_like(self.eligible_V)
-        eligible_V[self.pad_token_id] = False
-        return self._replace(eligible_V=eligible_V)
-
-    def to(self, device: torch.device) -> Vocabulary:
-        """Returns the same vocabulary on `device`."""
-        eligible_V, ordinary_ids_N = self.eligible_V.to(device), self.ordinary_ids_N.to(device)
-        return self._replace(eligible_V=eligible_V, ordinary_ids_N=ordinary_ids_N)
 
 
 class Masker:
@@ -222,92 +180,6 @@ class Masker:
     def _noise(self, batch: Mapping[str, Any], stream: Stream, positions_BT: Tensor | None = None) -> Tensor:
         positions_BT = noise.text_positions(batch) if positions_BT is None else positions_BT
         return noise.uniform_noise(self.seed, batch["moment"].epoch, batch["example_id"], positions_BT, stream)
-
-
-def padding_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Returns the id of the padding token, 0 where there is none: the attention mask hides it in any case."""
-    return 0 if tokenizer.pad_token_id is None else cast(int, tokenizer.pad_token_id)
-
-
-def pad_batch(rows: Sequence[Mapping[str, Any]], pad_token_id: int) -> dict[str, Tensor]:
-    """Returns rows of `input_ids` (with `word_ids`, `example_id` where present) as padded int64 tensors.
-
-    `attention_mask` is there only if something was padded: full blocks need none, and attention is faster without.
-    """
-    lengths = [len(row["input_ids"]) for row in rows]
-    fills = {"input_ids": pad_token_id, "word_ids": -1}
-    batch = {
-        key: torch.full((len(rows), max(lengths)), fill, dtype=torch.int64)
-        for key, fill in fills.items()
-        if key in rows[0]
-    }
-    for key, values_BT in batch.items():
-        for i, row in enumerate(rows):
-            values_BT[i, : lengths[i]] = torch.as_tensor(row[key])
-    if "example_id" in rows[0]:
-        batch["example_id"] = torch.tensor([row["example_id"] for row in rows])
-    masks = [row["attention_mask"] for row in rows if "attention_mask" in row]
-    if min(lengths) < max(lengths) or any(not all(mask) for mask in masks):
-        batch["attention_mask"] = _attention_mask(rows, lengths)
-    return batch
-
-
-def _attention_mask(rows: Sequence[Mapping[str, Any]], lengths: list[int]) -> Tensor:
-    mask_BT = torch.zeros((len(rows), max(lengths)), dtype=torch.int64)
-    for i, row in enumerate(rows):
-        mask_BT[i, : lengths[i]] = torch.as_tensor(row.get("attention_mask", [1] * lengths[i]))
-    return mask_BT
-
-
-class MaskingCollator:
-    """Pads and masks in the data loader's workers, for a plain `Trainer`, Lightning, or a bare loop.
-
-    The score must need no model. A worker does not know the epoch, so tell it: `set_epoch(epoch)` before each epoch,
-    or `Trainer(..., callbacks=[collator.callback()])`. Without either it raises, rather than mask every epoch alike.
-    Rows without an `example_id` are told apart by their content.
-    """
-
-    def __init__(self, masker: Masker) -> None:
-        self.masker = masker
-        self._epoch = torch.full((), -1, dtype=torch.int64).share_memory_()
-
-    def set_epoch(self, epoch: int) -> None:
-        """Makes every worker, running ones too, mask for `epoch` from its next batch on."""
-        self._epoch.fill_(epoch)
-
-    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """Returns one padded, masked batch with `labels`."""
-        epoch = int(self._epoch)
-        if epoch < 0:
-            raise InputError(
-                "MaskingCollator was not told the epoch, and would mask every epoch alike. Call "
-                "collator.set_epoch(epoch) before each epoch, or pass callbacks=[collator.callback()] to the Trainer."
-            )
-        return self.masker(pad_batch(rows, self.masker.vocabulary.pad_token_id), Moment(epoch))
-
-    def callback(self):
-        """Returns a `TrainerCallback` that calls `set_epoch` at the start of each epoch."""
-        from transformers import TrainerCallback
-
-        collator = self
-
-        class SetEpoch(TrainerCallback):
-            # Counted, since `state.epoch` is a share of max_steps where the dataset has no length.
-            def on_train_begin(self, args, state, control, **kwargs):
-                self.next_epoch = int(state.epoch or 0)
-
-            def on_epoch_begin(self, args, state, control, **kwargs):
-                collator.set_epoch(self.next_epoch)
-                self.next_epoch += 1
-
-        return SetEpoch()
-
-
-def _unknown_word_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    roles = dict(tokenizer.special_tokens_map)
-    unknown = roles.pop("unk_token", None)
-    is_text = unknown is not None and unknown not in roles.values()
-    return {cast(int, tokenizer.unk_token_id)} if is_text else set()
 
 
 def _check_finite(scores_BT: Tensor, eligible_BT: Tensor, example_ids_B: Tensor, score: Score) -> None:

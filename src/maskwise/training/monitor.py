@@ -14,7 +14,8 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from maskwise.training.exam import NUM_QUINTILES
-from maskwise.training.masker import Masker, Moment, pad_batch
+from maskwise.training.masker import Masker, Moment
+from maskwise.training.padding import pad_batch
 
 if TYPE_CHECKING:
     from maskwise.training.trainer import MaskingTrainer

@@ -25,8 +25,9 @@ from maskwise.models.sparse import DecoderInputs, SparseHead
 from maskwise.training.checkpoints import Checkpoints
 from maskwise.training.distill import Distillation
 from maskwise.training.exam import Exam, ExamResult, freeze_exam, grade_model, sum_over_ranks
-from maskwise.training.masker import Masker, Moment, pad_batch
+from maskwise.training.masker import Masker, Moment
 from maskwise.training.monitor import RateMeter
+from maskwise.training.padding import pad_batch
 
 
 class MaskingTrainer(Trainer):

@@ -24,7 +24,7 @@ from maskwise.masking.saliency import (
     sum_by_type,
 )
 from maskwise.models.embedding import EmbeddingTap
-from maskwise.training.masker import Vocabulary
+from maskwise.training.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -14,7 +14,8 @@ import numpy as np
 from transformers import TrainerCallback
 
 from maskwise.training.checkpoints import write_whole
-from maskwise.training.masker import Masker, Vocabulary
+from maskwise.training.masker import Masker
+from maskwise.training.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from maskwise.data.blocks import DataFolder
