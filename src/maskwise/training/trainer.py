@@ -26,8 +26,8 @@ from maskwise.training.checkpoints import Checkpoints
 from maskwise.training.distill import Distillation
 from maskwise.training.exam import Exam, ExamResult, freeze_exam, grade_model, sum_over_ranks
 from maskwise.training.masker import Masker, Moment
-from maskwise.training.monitor import RateMeter
 from maskwise.training.padding import pad_batch
+from maskwise.training.rate_meter import RateMeter
 
 
 class MaskingTrainer(Trainer):
