@@ -66,7 +66,7 @@ class Scale:
         """Whether the value lies in the picture."""
         return self.low <= value <= self.high
 
-    def ticks(self, number: int = 4) -> list[tuple[float, str]]:
+    def ticks(self, number: int = 5) -> list[tuple[float, str]]:
         """Returns about this many round values with their labels.
 
         >>> [label for _, label in Scale(0.68, 0.742, 0, 1).ticks()]
@@ -97,7 +97,7 @@ def strips(title: str, rows: Sequence[Strip], *, line: float | None = None, line
     pad = 0.06 * (high - low)
     x = Scale(low - pad, high + pad, LABELS, WIDTH - MARGIN)
     height = 8 + ROW * len(rows)
-    svg = _picture(title, height + 40)
+    svg = _picture(title, height + (40 if line_name else 22))
     if band is not None:
         _band(svg, x, band, height)
     _axis(svg, x, height)
@@ -118,7 +118,7 @@ def curves(title: str, x_name: str, lines: Sequence[Line]) -> str:
     x = Scale(0.0, last, left, WIDTH - MARGIN)
     y = Scale(min(ys) - pad, max(ys) + pad, height - 36, 8)
     svg = _picture(title, height)
-    for value, label in y.ticks(5):
+    for value, label in y.ticks():
         _add(svg, "line", cls="grid", x1=left, x2=WIDTH - MARGIN, y1=y(value), y2=y(value))
         _text(svg, label, left - 6, y(value) + 4, "tick", anchor="end")
     for value, label in x.ticks(4):

@@ -18,12 +18,13 @@ NOT_DECLARED = "not declared"
 TURNED = {"better": "worse", "worse": "better"}
 ORDER = ("better", "worse", "equivalent", "inconclusive", NOT_DECLARED)
 COLUMNS = (
-    Column("ours", "arm"), Column("theirs", "against"), Column("backbone"), Column("task"), Column("metric"),
-    Column("verdict"), Column("mean", "mean difference", "difference"), Column("low", "95% from", "difference"),
-    Column("high", "to", "difference"), Column("p", "p, paired t", "p"), Column("p_holm", "p, Holm", "p"),
+    Column("ours", "arm"), Column("task"), Column("backbone"), Column("verdict"),
+    Column("mean", "mean difference", "difference"), Column("low", "95% from", "difference"),
+    Column("high", "to", "difference"), Column("p_holm", "p, Holm", "p"), Column("p", "p, paired t", "p"),
     Column("p_exact", "p, exact", "p"), Column("dz", "effect dz", "number"),
     Column("p_equivalence", "p, equivalence", "p"), Column("boot_low", "bootstrap from", "difference"),
-    Column("boot_high", "to", "difference"), Column("seeds", "pairs of seeds", "count"),
+    Column("boot_high", "to", "difference"), Column("seeds", "pairs of seeds", "count"), Column("metric"),
+    Column("theirs", "against"),
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from maskwise.study.study_file import EXAM, EXAM_METRICS, Study
 
 CONSTANT = "constant classifier"
 SCORE_COLUMNS = (
-    Column("task"), Column("backbone"), Column("metric"), Column("arm"), Column("mean", kind="number"),
+    Column("arm"), Column("task"), Column("metric"), Column("backbone"), Column("mean", kind="number"),
     Column("low", "95% from", "number"), Column("high", "to", "number"), Column("sd", kind="number"),
     Column("seeds", kind="count"), Column("collapsed", "collapsed runs", "count"),
 )  # fmt: skip

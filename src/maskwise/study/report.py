@@ -94,7 +94,7 @@ def make_report(out: str | Path, against: str | None = None, *, published: bool 
         tuple(_facts(study, rows)),
         tuple(statement(study)),
         findings,
-        {table.name: table for table in tables},
+        {table.name: table.without_empty_columns() for table in tables},
         scores,
         tuple(exam_curves(study, out, rows)),
         num_cells - len(missing.rows),

@@ -17,15 +17,16 @@ from maskwise.study.measures import is_main
 from maskwise.study.report import Report
 from maskwise.study.report_tables import Column, Table
 
-PLACES = (Column("ours", "arm"), Column("theirs", "against"), Column("backbone"), Column("task"), Column("metric"))
+PLACES = ("ours", "theirs", "backbone", "task", "metric")
 EFFECTS = (
-    *PLACES, Column("agree", "together"), Column("here", "verdict here"), Column("there", "verdict there"),
+    Column("ours", "arm"), Column("task"), Column("backbone"), Column("agree", "together"),
+    Column("here", "verdict here"), Column("there", "verdict there"),
     Column("mean_here", "difference here", "difference"), Column("mean_there", "there", "difference"),
     Column("change", "there - here", "difference"), Column("low", "95% from", "difference"),
-    Column("high", "to", "difference"),
+    Column("high", "to", "difference"), Column("metric"), Column("theirs", "against"),
 )  # fmt: skip
 SCORES = (
-    Column("task"), Column("backbone"), Column("metric"), Column("arm"), Column("here", kind="number"),
+    Column("arm"), Column("task"), Column("metric"), Column("backbone"), Column("here", kind="number"),
     Column("there", kind="number"), Column("change", "there - here", "difference"),
 )  # fmt: skip
 SETTINGS = (Column("setting"), Column("here"), Column("there"))
@@ -45,7 +46,7 @@ def with_other(report: Report, other: Report) -> Report:
         )
     effect_note = (
         "The change of a paired difference from one study to the other, with Welch's interval, the studies taken as "
-        "independent. Where it holds 0 the studies differ by no more than noise; that they agree is not shown by it."
+        "independent. Where it holds 0, seeds alone may explain the change; agreement is not shown by it."
     )
     tables = (
         Table("other_verdicts", "The other study: verdicts", EFFECTS, effects, effect_note),
@@ -69,7 +70,7 @@ def _effects(report: Report, other: Report) -> Iterator[dict[str, Any]]:
         if match is None:
             continue
         low, high = welch_interval(*(list(f.comparison.differences.values()) for f in (match, finding)))
-        yield dict(zip([column.name for column in PLACES], _key(finding), strict=True)) | {
+        yield dict(zip(PLACES, _key(finding), strict=True)) | {
             "here": finding.verdict,
             "there": match.verdict,
             "mean_here": finding.comparison.mean,

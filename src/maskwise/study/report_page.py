@@ -18,6 +18,7 @@ from maskwise.study.masks import QUINTILES, Curve
 from maskwise.study.measures import Scores, is_main
 from maskwise.study.report import Report, arm_names
 from maskwise.study.report_tables import Table
+from maskwise.study.study_file import LESS_IS_BETTER
 
 AFTER_SCORES = ("published", "other_verdicts", "other_scores", "other_settings")
 SHARES = ("most frequent fifth", "second fifth", "third fifth", "fourth fifth", "rarest fifth")
@@ -94,6 +95,7 @@ def dot_pictures(report: Report) -> Iterator[Picture]:
             mean, _, low, high = scores.interval(study.statistics.alpha)
             strips.append(charts.Strip(scores.arm, scores.by_seed, mean, low, high, arms.index(scores.arm)))
         heading = f"{task}, {backbone}: {metric.replace('_', ' ')}"
+        heading += ", less is better" if metric in LESS_IS_BETTER else ""
         title = f"Scores by seed, {heading}"
         svg = charts.strips(title, strips, line=many[0].constant, line_name="constant classifier")
         yield Picture(heading, Markup(svg))

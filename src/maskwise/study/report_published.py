@@ -16,8 +16,8 @@ BASELINES = {"random": "paper-baseline", "bert": "paper-baseline"}  # random mas
 BACKBONES = ("bert", "bertlet")
 MARKS = {"": "", "at": " (constant classifier)", "other": " (other constant class)", "below": " (below constant)"}
 COLUMNS = (
-    Column("task"), Column("backbone"), Column("metric"), Column("arm"), Column("measured"),
-    Column("measured_gain", "over the baseline", "text"), Column("bert", "BERT, printed"),
+    Column("arm"), Column("task"), Column("metric"), Column("backbone"), Column("measured"),
+    Column("measured_gain", "over the baseline"), Column("bert", "BERT, printed"),
     Column("bert_gain", "over the baseline"), Column("bertlet", "BERTlet, printed"),
     Column("bertlet_gain", "over the baseline"), Column("constant", "constant classifier"),
 )  # fmt: skip

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from maskwise.progress import format_seconds
@@ -43,6 +43,11 @@ class Table:
         """Returns every row as people read it."""
         return [[shown(row.get(column.name), column.kind) for column in self.columns] for row in self.rows]
 
+    def without_empty_columns(self) -> Table:
+        """Returns the table without the columns that no row has a value in."""
+        used = [column for column in self.columns if any(_plain(row.get(column.name)) is not None for row in self.rows)]
+        return replace(self, columns=tuple(used) if self.rows else self.columns)
+
     def markdown(self) -> str:
         """Returns the table in Markdown, its numbers as people read them.
 
@@ -73,7 +78,7 @@ def shown(value: Any, kind: Kind) -> str:
     """Returns a value as people read it.
 
     >>> [shown(0.0213, "difference"), shown(0.00004, "p"), shown(0.151, "share"), shown(None, "p")]
-    ['+0.0213', '<0.0001', '15.1%', '-']
+    ['+0.0213', '<0.0001', '15.10%', '-']
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return NOTHING
@@ -93,7 +98,7 @@ def _number(value: float, kind: Kind) -> str:
         case "p":
             return "<0.0001" if value < 0.0001 else f"{value:.3g}"
         case "share":
-            return f"{value:.1%}"
+            return f"{value:.2%}"
         case "times":
             return f"{value:.2f}x"
         case "flops":
