@@ -52,7 +52,7 @@ def extreme_types(rates_V: np.ndarray, counts_V: np.ndarray, num_types: int = NU
     Types below 1 / 10,000 of the text are left out, as long as enough others are there. `counts_V` is 0 for what is
     never masked.
 
-    >>> extreme_types(np.array([0.1, 0.5, 0.9]), np.array([30, 30, 1]), num_types=1)
+    >>> extreme_types(np.array([0.1, 0.5, 0.9]), np.array([30_000, 30_000, 1]), num_types=1)
     ([1], [0])
     """
     ranked = np.flatnonzero(counts_V > MIN_SHARE * counts_V.sum())
