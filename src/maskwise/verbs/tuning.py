@@ -8,6 +8,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from maskwise.errors import InputError
+from maskwise.progress import hide_library_bars
 
 TaskNames = Annotated[list[str], Option("--task", metavar="NAME", help="A task of the table; may be given again.")]
 TaskData = Annotated[
@@ -45,6 +46,7 @@ def finetune(
     flags = {"select_on": select_on} | ({"freeze": True} if freeze else {})
     settings, numbers = resolve_tuning(flags, tune), parse_seeds(seeds)
     tasks = [find_task(name, text_columns=tuple(text_column or ()), label_column=label_column) for name in task]
+    hide_library_bars()
     from maskwise.tuning.finetune import finetune
 
     result = finetune(checkpoint, tasks, out=out, task_data=task_data, seeds=numbers, settings=settings)
