@@ -12,7 +12,7 @@ import tomli_w
 
 from maskwise.config import merge
 from maskwise.study.bootstrap import METRICS, f1, matthews_correlation
-from maskwise.study.cells import Place, places
+from maskwise.study.cells import Place, places, tasks_of
 from maskwise.study.results import RESULTS, SCHEMA, write_results
 from maskwise.study.study import STUDY_FILE
 from maskwise.study.study_file import Study, check_study
@@ -72,7 +72,7 @@ def make_study(
                       "tokens": 2.4e6, "flops": cost, "peak_memory": 700_000_000}
             for metric, value in grades.items()
         ]  # fmt: skip
-        for task in study.tuned_tasks:
+        for task in tasks_of(study, place):
             name = f"{arm}/{place.backbone.name}/{place.seed}/{task}"
             if name not in without:
                 own = np.random.default_rng([luck, place.seed, list(gains).index(arm), len(task)])

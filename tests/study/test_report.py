@@ -29,7 +29,9 @@ def report(folder):
 
 
 def finding(report, ours, task):
-    (found,) = (f for f in report.findings if (f.comparison.ours, f.comparison.task) == (ours, task))
+    """The finding of an arm against the report's baseline."""
+    wanted = (ours, report.against, task)
+    (found,) = (f for f in report.findings if (f.comparison.ours, f.comparison.theirs, f.comparison.task) == wanted)
     return found
 
 
@@ -50,9 +52,17 @@ def test_a_clear_difference_is_called_better_with_what_weakens_it(report):
 
 
 def test_no_difference_is_never_called_equal_without_the_margins_test(report):
-    found = finding(report, "self-cold", "cola")
+    found = finding(report, "self-cold", "mrpc")
     assert found.verdict == "inconclusive"
     assert found.sentence.startswith("Neither a difference nor equality of self-cold and random is shown")
+
+
+def test_a_difference_that_other_examples_could_undo_is_told_so(report):
+    found = finding(report, "self-cold", "cola")
+    assert found.verdict == "worse"
+    assert found.comparison.bootstrap.low < 0 < found.comparison.bootstrap.high
+    assert "It may be due to the held-out examples" in found.sentence
+    assert "held-out" not in finding(report, "high", "cola").sentence
 
 
 def test_collapsed_runs_are_named(report):
@@ -91,6 +101,18 @@ def test_exam_curves_are_by_steps_and_by_the_flops_of_the_run(report):
     for curve in report.curves:
         assert curve.steps[-1] == 600
         assert curve.flops[-1] == pytest.approx({"random": 1e12, "high": 1.6e12, "self-cold": 1.5e12}[curve.arm])
+
+
+def test_arms_that_adapt_to_a_tasks_text_have_an_exam_and_a_cost_for_each(tmp_path):
+    backbones = [{"name": "small", "checkpoint": "runs/small", "settings": {"teacher": "runs/teacher-tiny"}}]
+    make_study(tmp_path / "study", {"adapt": True, "backbones": backbones}, without=("high/small/0/pretrain-mrpc",))
+    report = make_report(tmp_path / "study", "random")
+    exams = {scores.task for scores in report.scores if scores.metric == "loss"}
+    assert exams == {"exam on cola", "exam on mrpc"}
+    assert [row["adapted_to"] for row in report.tables["cost"].rows].count("cola") == 3
+    assert {(curve.arm, curve.adapted_to) for curve in report.curves if not curve.flops} == {("high", "mrpc")}
+    assert {row["cell"] for row in report.tables["missing"].rows} == {"high/small/0/pretrain-mrpc", "high/small/0/mrpc"}
+    assert (report.num_done, report.num_cells) == (58, 60)
 
 
 def test_an_arm_that_was_not_declared_gets_no_verdict(folder):

@@ -55,8 +55,9 @@ class Scale:
     """Where a value lies between two ends of the picture."""
 
     def __init__(self, low: float, high: float, start: float, end: float) -> None:
-        if high <= low:
-            low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
+        largest = max(abs(low), abs(high), 1.0)
+        if high - low < 1e-9 * largest:
+            low, high = low - 0.5 * largest, high + 0.5 * largest
         self.low, self.high, self.start, self.end = low, high, start, end
 
     def __call__(self, value: float) -> float:

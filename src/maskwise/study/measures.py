@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ class Scores:
         """Returns mean, sd, and the mean's interval; all but the mean are nan for one seed."""
         values = np.array(list(self.by_seed.values()))
         if len(values) < 2:
-            return float(values.mean()), *[float("nan")] * 3
+            return float(values.mean()), math.nan, math.nan, math.nan
         test = paired_t(values, alpha)
         return float(test.mean), float(test.sd), float(test.low), float(test.high)
 
@@ -113,8 +114,8 @@ def cost_table(rows: Rows, study: Study, against: str) -> Table:
         elif row["task"] != EXAM and row["seconds"] is not None:
             tuning[key][row["seed"], row["task"], row["tuning_seed"]] = row["seconds"]
     table = {key: _cost(runs, tuning[key]) for key, runs in pretraining.items()}
-    for (_, *place), cost in table.items():
-        base = table.get((against, *place), {})
+    for (_, backbone, task), cost in table.items():
+        base = table.get((against, backbone, task), {})
         for name in ("flops", "seconds"):
             cost[f"{name}_ratio"] = cost[name] / base[name] if base.get(name) else None
     costs = (

@@ -69,7 +69,8 @@ def _effects(report: Report, other: Report) -> Iterator[dict[str, Any]]:
         match = there.get(_key(finding))
         if match is None:
             continue
-        low, high = welch_interval(*(list(f.comparison.differences.values()) for f in (match, finding)))
+        changed, own = (list(found.comparison.differences.values()) for found in (match, finding))
+        low, high = welch_interval(changed, own)
         yield dict(zip(PLACES, _key(finding), strict=True)) | {
             "here": finding.verdict,
             "there": match.verdict,
@@ -86,7 +87,7 @@ def welch_interval(some: Sequence[float], others: Sequence[float], alpha: float 
     """Returns Welch's interval of mean(some) - mean(others); nan where either has fewer than two values.
 
     >>> [round(edge, 3) for edge in welch_interval([3.0, 4.0, 5.0], [1.0, 2.0, 6.0])]
-    [-4.305, 6.305]
+    [-4.741, 6.741]
     """
     if min(len(some), len(others)) < 2:
         return math.nan, math.nan

@@ -47,8 +47,8 @@ def _rows(scores: Sequence[Scores], study: Study, against: str) -> Iterator[dict
         }  # fmt: skip
 
 
-def _printed(recipe: str, task: str) -> Mapping[str, str]:
-    cells: dict[str, str] = {}
+def _printed(recipe: str, task: str) -> Mapping[str, str | None]:
+    cells: dict[str, str | None] = {}
     for backbone in BACKBONES:
         row, base = find_row(backbone, recipe), find_row(backbone, "paper-baseline")
         assert row is not None and base is not None
