@@ -274,4 +274,4 @@ def test_two_processes_share_one_bank(run_maskwise, stale_command, document_data
     assert curves[0].keys() == curves[1].keys()
     apart = {step: abs(curves[0][step] - value) for step, value in curves[1].items()}
     assert max(apart[step] for step in range(1, last)) < 1e-4
-    assert max(apart[step] for step in (f"overlap {last}", last + 1, last + 2)) < 0.01
+    assert max(apart[step] for step in (f"overlap {last}", last + 1, last + 2)) < 0.05

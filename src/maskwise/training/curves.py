@@ -66,4 +66,4 @@ def _draw_panel(ax: Any, panel: Panel, marked_step: int | None) -> None:
     ax.set_title(panel.title, loc="left", fontsize=10)
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, fontsize=8)
+    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))  # never over the curves
