@@ -1,4 +1,4 @@
-"""The one exception a user is meant to read."""
+"""What a user is meant to read when something cannot work."""
 
 from __future__ import annotations
 
@@ -21,3 +21,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(name, list(known), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def first_line(error: BaseException) -> str:
+    r"""Returns the first line of what an error says, or its kind where it says nothing: libraries may say pages.
+
+    >>> first_line(OSError("no such file\nin any of these places")), first_line(KeyError())
+    ('no such file', 'KeyError')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from maskwise.models.quiet import only_errors
 from maskwise.tuning.drift import Change, compare, measure
 from maskwise.tuning.drift_picture import draw_drift
 from maskwise.tuning.drift_report import ELEMENTWISE, NORM_RATIO, drift
-from maskwise.tuning.load import only_errors
 from maskwise.tuning.weights import open_weights
 
 SIZES = {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from maskwise.data.files import COMPRESSIONS, open_source
-from maskwise.errors import InputError
+from maskwise.errors import InputError, first_line
 
 Columns = dict[str, list[Any]]
 
@@ -67,7 +67,7 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> Columns:
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path} is not a parquet file: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{path} is not a parquet file: {first_line(error)}") from None
     require_columns(path, columns, file.schema_arrow.names)
     return file.read(columns=list(columns)).to_pydict()
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from maskwise.data.tables import Columns, find_files, read_table, require_columns
 from maskwise.data.tasks import Task
-from maskwise.errors import InputError
+from maskwise.errors import InputError, first_line
 
 LABEL_NAMES = "label_names.json"
 
@@ -128,9 +128,8 @@ def _from_hub(
         try:
             rows = datasets.load_dataset(name, config or None, split=split)
         except (OSError, ValueError) as error:
-            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(
-                f"cannot load {split} of {name!r} from the hub: {first_line}\nGive --task-data DIR."
+                f"cannot load {split} of {name!r} from the hub: {first_line(error)}\nGive --task-data DIR."
             ) from None
         require_columns(f"{name} {split}", columns, rows.column_names)
         tables[split] = {column: rows[column][:] for column in columns}

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from maskwise.errors import InputError
+from maskwise.errors import InputError, first_line
 
 
 @torch.no_grad()
@@ -36,7 +36,7 @@ def _resize(model: Any, num_tokens: int) -> None:
         model(input_ids=torch.full((1, 4), num_tokens - 1, device=model.device))
     except (TypeError, RuntimeError) as error:
         kind = model.config.model_type
-        raise InputError(f"A {kind} model cannot take new tokens: {str(error).splitlines()[0]}") from error
+        raise InputError(f"A {kind} model cannot take new tokens: {first_line(error)}") from error
 
 
 def _rows_by_token(model: Any) -> list[torch.Tensor]:

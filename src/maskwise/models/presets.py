@@ -13,7 +13,7 @@ import torch
 from transformers import AutoConfig, AutoModelForMaskedLM, BertConfig, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-from maskwise.errors import InputError, nearest
+from maskwise.errors import InputError, first_line, nearest
 from maskwise.models.start import start_near
 
 
@@ -73,7 +73,7 @@ def build_model(
         try:
             model = AutoModelForMaskedLM.from_config(config)
         except (ValueError, TypeError, RuntimeError) as error:
-            raise InputError(f"{name_or_config} makes no model: {str(error).splitlines()[0]}") from error
+            raise InputError(f"{name_or_config} makes no model: {first_line(error)}") from error
         if near and str(name_or_config) in PRESETS:
             start_near(model)
         return model
@@ -87,7 +87,7 @@ def _config(name_or_config: str | Path, vocab_size: int, pad_token_id: int) -> P
     try:
         config = AutoConfig.from_pretrained(path, **changes)
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path} is not a model configuration: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{path} is not a model configuration: {first_line(error)}") from error
     if config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         raise InputError(
             f"{path} describes a {config.model_type!r} model, which has no masked-LM head. Use an encoder."

@@ -13,8 +13,9 @@ from maskwise.data.task_files import TaskData
 from maskwise.study.budget import Corpus, corpus_of
 from maskwise.study.cells import Place, data_folder
 from maskwise.study.study_file import Backbone, Study
-from maskwise.training.build import bf16_is_fast, load_tokenizer
+from maskwise.training.build import bf16_is_fast
 from maskwise.training.flops import forward_flops
+from maskwise.training.load import load_tokenizer
 from maskwise.tuning.settings import resolve_tuning
 
 START_SECONDS = 10.0  # a cell's process: Python, torch, the data, the last exam

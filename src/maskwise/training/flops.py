@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForMaskedLM
 
 from maskwise.config import MODEL_SCORES, MaskingSettings, PretrainSettings, RateSettings
-from maskwise.errors import InputError
+from maskwise.errors import InputError, first_line
 from maskwise.models.presets import PRESETS, preset_config
 
 
@@ -132,7 +132,7 @@ def _config(model: str) -> Any:
     try:
         return AutoConfig.from_pretrained(Path(model) if Path(model).exists() else model)
     except (OSError, ValueError) as error:
-        raise InputError(f"The model {model!r} does not load: {str(error).splitlines()[0]}") from None
+        raise InputError(f"The model {model!r} does not load: {first_line(error)}") from None
 
 
 def _count(network: Any, ids_1T: torch.Tensor) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import transformers
 from safetensors import SafetensorError
 
 from maskwise.data.blocks import DataFolder
-from maskwise.errors import InputError
+from maskwise.errors import InputError, first_line
 from maskwise.models.limits import position_tables, vocabulary_size
 from maskwise.models.quiet import only_errors
 
@@ -30,14 +32,10 @@ def load_masked_lm(name: str) -> Any:
 
     Raises InputError where it does not load or has no masked-LM head.
     """
-    try:
-        with only_errors():
-            model, report = transformers.AutoModelForMaskedLM.from_pretrained(
-                name, dtype=torch.float32, output_loading_info=True
-            )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"The checkpoint {name!r} does not load as a masked language model: {first_line}") from None
+    with loading(name, as_what=" as a masked language model"):
+        model, report = transformers.AutoModelForMaskedLM.from_pretrained(
+            name, dtype=torch.float32, output_loading_info=True
+        )
     if report["missing_keys"]:
         missing = ", ".join(sorted(report["missing_keys"])[:3])
         raise InputError(
@@ -45,6 +43,16 @@ def load_masked_lm(name: str) -> Any:
             "Use one trained by masked language modelling."
         )
     return model
+
+
+@contextmanager
+def loading(checkpoint: str, as_what: str = "") -> Iterator[None]:
+    """Keeps transformers quiet while a checkpoint's weights are read, and turns what fails there into an InputError."""
+    try:
+        with only_errors():
+            yield
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise InputError(f"The checkpoint {checkpoint!r} does not load{as_what}: {first_line(error)}") from None
 
 
 def check_size(name: str, model: Any, tokenizer: Any) -> None:
@@ -83,7 +91,7 @@ def load_tokenizer(checkpoint: str) -> Any:
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"The checkpoint {checkpoint!r} has no tokenizer: {str(error).splitlines()[0]}") from None
+        raise InputError(f"The checkpoint {checkpoint!r} has no tokenizer: {first_line(error)}") from None
     if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):  # transformers makes up an empty one
         raise InputError(f"The checkpoint {checkpoint!r} has no tokenizer: save it beside the model.")
     if not tokenizer.is_fast:

@@ -7,10 +7,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from maskwise.errors import InputError
 from maskwise.models.limits import longest_window
-from maskwise.models.quiet import only_errors
-from maskwise.training.build import load_tokenizer
+from maskwise.training.load import load_tokenizer, loading
 from maskwise.tuning.batches import Example
 from maskwise.tuning.freeze import freeze_all_but
 
@@ -31,15 +29,11 @@ def load_with_head(auto: Any, checkpoint: str, *, seed: int, freeze: bool, **con
     configuration. Raises InputError where there is no tokenizer or the weights do not load.
     """
     tokenizer = load_tokenizer(checkpoint)
-    with torch.random.fork_rng(devices=[]), only_errors():
+    with torch.random.fork_rng(devices=[]), loading(checkpoint):
         torch.manual_seed(seed)
-        try:
-            model, report = auto.from_pretrained(
-                checkpoint, dtype=torch.float32, output_loading_info=True, **plain_attention(), **config
-            )
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise InputError(f"The checkpoint {checkpoint!r} does not load: {first_line}") from None
+        model, report = auto.from_pretrained(
+            checkpoint, dtype=torch.float32, output_loading_info=True, **plain_attention(), **config
+        )
     new = sorted(report["missing_keys"])
     if freeze:
         freeze_all_but(model, new)

@@ -24,9 +24,10 @@ from transformers import PrinterCallback
 
 from maskwise.errors import InputError
 from maskwise.models.dropout import use_bit_dropout
+from maskwise.training.load import loading
 from maskwise.tuning.best import BestWeights
 from maskwise.tuning.fit import Fitted, ShowProgress, flops_per_token, reopen, train_to_the_best, training_options
-from maskwise.tuning.load import only_errors, plain_attention
+from maskwise.tuning.load import plain_attention
 from maskwise.tuning.settings import TuneSettings
 
 SCALE = 20.0
@@ -53,15 +54,11 @@ def build_encoder(checkpoint: str, seed: int, max_length: int) -> SentenceTransf
 
     Raises InputError where the checkpoint does not load.
     """
-    with torch.random.fork_rng(devices=[]), only_errors():
+    with torch.random.fork_rng(devices=[]), loading(checkpoint):
         torch.manual_seed(seed)  # a pooler that the checkpoint lacks is drawn, though never used
-        try:
-            options = {"dtype": torch.float32, **plain_attention()}
-            body = Transformer(checkpoint, max_seq_length=max_length, model_kwargs=options)
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise InputError(f"The checkpoint {checkpoint!r} does not load: {first_line}") from None
-        return SentenceTransformer(modules=[body, Pooling(body.get_embedding_dimension(), "mean")])
+        options = {"dtype": torch.float32, **plain_attention()}
+        body = Transformer(checkpoint, max_seq_length=max_length, model_kwargs=options)
+    return SentenceTransformer(modules=[body, Pooling(body.get_embedding_dimension(), "mean")])
 
 
 def fit_pairs(

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from maskwise.models.quiet import only_errors
 from maskwise.training.checkpoints import write_whole
 from maskwise.tuning.fit import Fitted, delete_checkpoints
-from maskwise.tuning.load import only_errors
 
 RESULT, PREDICTIONS = "result.json", "predictions.parquet"
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskwise.errors import InputError
+from maskwise.errors import InputError, first_line
 
 SAFE, SAFE_INDEX, PICKLED = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
 OLD_ENDINGS = {".gamma": ".weight", ".beta": ".bias"}  # TensorFlow's, in the first BERT checkpoints
@@ -60,8 +60,7 @@ def open_weights(checkpoint: str) -> Weights:
         if config:
             return Weights(checkpoint, stored, config)
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"The checkpoint {checkpoint!r} does not load: {first_line}") from None
+        raise InputError(f"The checkpoint {checkpoint!r} does not load: {first_line(error)}") from None
     raise InputError(
         f"{checkpoint!r} is not a checkpoint: it has no {SAFE}.\n"
         "Give a finished run folder, a checkpoint, or a hub name."
