@@ -1,24 +1,42 @@
-"""What the benchmarks share: the machine in words, a tokenizer and text without a network."""
+"""What the benchmarks share: the machine in words, a tokenizer and text without a network, and turns on a clock."""
 
 from __future__ import annotations
 
 import platform
+import statistics
 import subprocess
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
+Work = Callable[[], float]
+"""Something that takes a turn, and returns the seconds of it that count."""
+
 
 def machine() -> str:
     """Returns the date-independent facts a number needs: processor, cores, threads, torch, commit."""
     names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    processor = names[0].partition(":")[2].strip() if names else platform.processor()
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     cuda = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{processor}, {len(names)} cores{cuda}, torch {torch.__version__}, commit {commit.strip() or 'unknown'}"
+    return f"{processor()}, {len(names)} cores{cuda}, torch {torch.__version__}, commit {commit()}"
+
+
+def processor() -> str:
+    """Returns the processor's name."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def commit() -> str:
+    """Returns the commit of the working tree, in short."""
+    asked = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
 def bert_tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
@@ -40,3 +58,33 @@ def random_text(tokenizer: PreTrainedTokenizerFast, batch: int, length: int, see
     ids_BT = torch.randint(5, len(tokenizer), (batch, length), generator=generator)
     ids_BT[:, 0], ids_BT[:, -1] = tokenizer.cls_token_id, tokenizer.sep_token_id
     return ids_BT
+
+
+def timed(run: Callable[[], Any], device: str = "cpu", clock: Callable[[], float] = time.perf_counter) -> Work:
+    """Returns work that takes the time of the whole of `run`, its kernels on a GPU included."""
+
+    def turn() -> float:
+        started_at = clock()
+        run()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return clock() - started_at
+
+    return turn
+
+
+def alternate(work: Mapping[str, Work], turns: int, *, warm_ups: int = 0) -> dict[str, list[float]]:
+    """Returns the seconds of each by turn, after turns that do not count; in each turn all go, one after the other."""
+    for _ in range(warm_ups):
+        for run in work.values():
+            run()
+    seconds: dict[str, list[float]] = {name: [] for name in work}
+    for _ in range(turns):
+        for name, run in work.items():
+            seconds[name].append(run())
+    return seconds
+
+
+def median_ratio(seconds: Mapping[str, list[float]], name: str, base: str) -> float:
+    """Returns the median, over turns, of the ratio within a turn."""
+    return statistics.median(a / b for a, b in zip(seconds[name], seconds[base], strict=True))

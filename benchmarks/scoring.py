@@ -4,21 +4,23 @@ Prints a table: per precision, the bare product in one piece, the bare product i
 scoring (compiled, eager), and the usual way: dense float32 logits, log_softmax, sum. All run in turn, `--repeats`
 times; a ratio is the median of the ratios within a turn. The flops floor is 2 x rows x vocabulary x width at the best
 rate that any bare product reached in this run. One thread is measured in processor time, which other work on the
-machine hardly moves; several threads in wall time, which needs an idle machine.
+machine hardly moves; several threads in wall time, which needs an idle machine. On a GPU trl's and Liger's routines take
+part where they are installed (`libraries`).
 
     python benchmarks/scoring.py --rows 2048 --width 512
+    python benchmarks/scoring.py --rows 32768 --width 768 --device cuda
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
+from common import alternate, median_ratio, processor, timed
+from libraries import entropies
 from torch import Tensor
 
 from maskwise.masking.entropy import row_statistics
@@ -27,7 +29,7 @@ TILE_ROWS, TILE_COLUMNS = 1024, 2048
 
 
 def product_in_tiles(hidden_RD: Tensor, weight_VD: Tensor) -> None:
-    tile_RC = torch.empty(TILE_ROWS, TILE_COLUMNS, dtype=hidden_RD.dtype)
+    tile_RC = torch.empty(TILE_ROWS, TILE_COLUMNS, dtype=hidden_RD.dtype, device=hidden_RD.device)
     for weight_CD in weight_VD.split(TILE_COLUMNS):
         for rows_RD in hidden_RD.split(TILE_ROWS):
             torch.mm(rows_RD, weight_CD.t(), out=tile_RC[: len(rows_RD), : len(weight_CD)])
@@ -38,56 +40,46 @@ def dense_entropy(hidden_RD: Tensor, weight_VD: Tensor, bias_V: Tensor) -> Tenso
     return -(log_p_RV.exp() * log_p_RV).sum(-1)
 
 
-def ways(rows: int, vocabulary: int, width: int, dtype: torch.dtype) -> dict[str, Callable[[], object]]:
+def ways(rows: int, vocabulary: int, width: int, dtype: torch.dtype, device: str) -> dict[str, Callable[[], object]]:
     generator = torch.Generator().manual_seed(0)
-    hidden_RD = torch.randn(rows, width, generator=generator).to(dtype)
-    weight_VD = (torch.randn(vocabulary, width, generator=generator) * 2 / width**0.5).to(dtype)
-    bias_V = -torch.arange(1.0, vocabulary + 1).log()
+    hidden_RD = torch.randn(rows, width, generator=generator).to(device, dtype)
+    weight_VD = (torch.randn(vocabulary, width, generator=generator) * 2 / width**0.5).to(device, dtype)
+    bias_V = -torch.arange(1.0, vocabulary + 1, device=device).log()
     return {
         "product in tiles": lambda: product_in_tiles(hidden_RD, weight_VD),
         "product in one piece": lambda: hidden_RD @ weight_VD.t(),
         "ours, compiled": lambda: row_statistics(hidden_RD, weight_VD, bias_V, compiled=True),
         "ours, eager": lambda: row_statistics(hidden_RD, weight_VD, bias_V),
         "dense log_softmax": lambda: dense_entropy(hidden_RD, weight_VD, bias_V),
+        **entropies(hidden_RD, weight_VD, bias_V),
     }
 
 
 @torch.no_grad()
-def measure(functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+def measure(functions: dict[str, Callable[[], object]], repeats: int, device: str) -> dict[str, list[float]]:
     """Returns the seconds of every turn, by way; each runs once unmeasured first, which compiles."""
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
-    seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for turn in range(repeats + 1):
-        for name, function in functions.items():
-            started_at = clock()
-            function()
-            if turn:
-                seconds[name].append(clock() - started_at)
-    return seconds
+    clock = time.process_time if torch.get_num_threads() == 1 and device == "cpu" else time.perf_counter
+    work = {name: timed(function, device, clock) for name, function in functions.items()}
+    return alternate(work, repeats, warm_ups=1)
 
 
-def ratio(seconds: dict[str, list[float]], name: str, base: str) -> float:
-    return statistics.median(a / b for a, b in zip(seconds[name], seconds[base], strict=True))
-
-
-def report(arguments: argparse.Namespace, dtype: torch.dtype) -> None:
-    seconds = measure(ways(arguments.rows, arguments.vocab, arguments.width, dtype), arguments.repeats)
-    flops = 2 * arguments.rows * arguments.vocab * arguments.width
+def table(rows: int, vocabulary: int, width: int, dtype: torch.dtype, repeats: int, device: str) -> str:
+    """Returns the measured seconds of every way as a table."""
+    seconds = measure(ways(rows, vocabulary, width, dtype, device), repeats, device)
+    flops = 2 * rows * vocabulary * width
     floor = min(min(seconds["product in tiles"]), min(seconds["product in one piece"]))
-    print(f"\n{dtype}: {flops / 1e9:.1f} GFLOP; floor {floor * 1e3:.1f} ms at {flops / floor / 1e9:.0f} GFLOP/s")
-    print(f"{'way':<22} {'median ms':>10} {'least ms':>9} {'x one piece':>12} {'x tiles':>8} {'ns a logit':>11}")
+    lines = [
+        f"{dtype}: {flops / 1e9:.1f} GFLOP; floor {floor * 1e3:.1f} ms at {flops / floor / 1e9:.0f} GFLOP/s",
+        f"{'way':<22} {'median ms':>10} {'least ms':>9} {'x one piece':>12} {'x tiles':>8} {'ns a logit':>11}",
+    ]
     for name, times in seconds.items():
         median = statistics.median(times)
-        print(
-            f"{name:<22} {median * 1e3:>10.1f} {min(times) * 1e3:>9.1f}"
-            f" {ratio(seconds, name, 'product in one piece'):>12.2f} {ratio(seconds, name, 'product in tiles'):>8.2f}"
-            f" {median / arguments.rows / arguments.vocab * 1e9:>11.2f}"
+        ratios = [median_ratio(seconds, name, f"product in {base}") for base in ("one piece", "tiles")]
+        lines.append(
+            f"{name:<22} {median * 1e3:>10.1f} {min(times) * 1e3:>9.1f} {ratios[0]:>12.2f} {ratios[1]:>8.2f}"
+            f" {median / rows / vocabulary * 1e9:>11.4g}"
         )
-
-
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -97,6 +89,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     print(
@@ -104,7 +97,8 @@ def main() -> None:
         f" torch {torch.__version__}, {processor()}"
     )
     for dtype in (torch.float32, torch.bfloat16):
-        report(arguments, dtype)
+        shape = (arguments.rows, arguments.vocab, arguments.width)
+        print("\n" + table(*shape, dtype, arguments.repeats, arguments.device))
 
 
 if __name__ == "__main__":

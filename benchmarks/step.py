@@ -16,11 +16,10 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from common import bert_tokenizer, machine, random_text
+from common import alternate, bert_tokenizer, machine, median_ratio, random_text, timed
 from torch import Tensor
 from transformers import BertForMaskedLM, DataCollatorForLanguageModeling
 
@@ -39,87 +38,99 @@ DEFAULT_BATCH = {"tiny": 32, "mini": 32, "bertlet": 16, "bert": 8}
 
 
 class Bench:
-    """A model with its optimizer, and one training step of each kind on the same text."""
+    """A stock model and ours, each with its optimizer, and one training step of each kind on the same text.
 
-    def __init__(self, model: str, batch: int, length: int, vocabulary: int, device: str) -> None:
-        self.device = torch.device(device)
+    All kinds of a side train the same weights on; `precision` is that of our steps. `compiled` compiles both models,
+    which is for a GPU.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        batch: int,
+        length: int,
+        vocabulary: int,
+        device: str,
+        *,
+        precision: str = "bf16",
+        compiled: bool = False,
+    ) -> None:
+        self.device, self.precision = torch.device(device), precision
         self.tokenizer = bert_tokenizer(vocabulary)
-        self.models = {kind: self._model(model) for kind in (*STOCK, *OURS)}
+        self.models = {side: self._model(model) for side in ("stock", "ours")}
         self.optimizers = {
-            kind: torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True) for kind, model in self.models.items()
+            side: torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True) for side, model in self.models.items()
+        }
+        self.called: dict[str, Any] = {
+            side: torch.compile(model) if compiled else model for side, model in self.models.items()
         }
         self.text = random_text(self.tokenizer, batch, length).to(self.device)
         self.rows = [{"input_ids": row.tolist()} for row in self.text]
         self.collator = DataCollatorForLanguageModeling(self.tokenizer)
-        stored = torch.rand(self.text.shape, device=self.device)
-        self.maskers = {
-            "random": Masker(uniform, self.tokenizer),
-            "distilled": Masker(uniform, self.tokenizer),
-            "stored": Masker(lambda batch: stored, self.tokenizer, pick="high"),
-            "self": Masker(Entropy(), self.tokenizer, pick="high"),
-        }
-        self.maskers["self"].score.bind(self.models["self"])
-        for kind in OURS if device == "cpu" else ():
-            use_bit_dropout(self.models[kind])
-        self.heads = {kind: SparseHead(self.models[kind]) for kind in OURS}
-        self.distillation = Distillation(self._model(model))
+        if device == "cpu":
+            use_bit_dropout(self.models["ours"])
+        self.head = SparseHead(self.called["ours"])
+        self.maskers = self._maskers()
+        teacher = self._model(model)
+        self.distillation = Distillation(torch.compile(teacher) if compiled else teacher)
 
     def _model(self, name: str) -> BertForMaskedLM:
         torch.manual_seed(0)
         return BertForMaskedLM(preset_config(name, len(self.tokenizer))).to(self.device).train()
 
+    def _maskers(self) -> dict[str, Masker]:
+        stored, own = torch.rand(self.text.shape, device=self.device), Entropy()
+        own.bind(self.called["ours"])
+        return {
+            "random": Masker(uniform, self.tokenizer),
+            "distilled": Masker(uniform, self.tokenizer),
+            "stored": Masker(lambda batch: stored, self.tokenizer, pick="high"),
+            "self": Masker(own, self.tokenizer, pick="high"),
+        }
+
     def step(self, kind: str) -> None:
         """Masks, runs forward and backward, clips, and updates."""
-        loss = self._stock_loss(kind) if kind in STOCK else self._our_loss(kind)
+        side = "stock" if kind in STOCK else "ours"
+        loss = self._stock_loss(kind) if kind in STOCK else self.loss(kind, self.masked(kind))
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.models[kind].parameters(), 1.0)
-        self.optimizers[kind].step()
-        self.optimizers[kind].zero_grad()
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
+        torch.nn.utils.clip_grad_norm_(self.models[side].parameters(), 1.0)
+        self.optimizers[side].step()
+        self.optimizers[side].zero_grad()
 
-    def mask(self) -> dict[str, Tensor]:
-        """Masks one batch at random."""
-        return self.maskers["random"]({"input_ids": self.text, "example_id": torch.arange(len(self.text))})
+    def masked(self, kind: str) -> dict[str, Tensor]:
+        """Masks one batch our way, which includes scoring it."""
+        example_ids = torch.arange(len(self.text), device=self.device)
+        with self._autocast(self.precision):
+            return self.maskers[kind]({"input_ids": self.text, "example_id": example_ids})
 
-    def _stock_loss(self, kind: str) -> Tensor:
-        batch = {key: value.to(self.device) for key, value in self.collator(self.rows).items()}
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=kind == "stock bf16"):
-            return self.models[kind](**batch).loss
-
-    def _our_loss(self, kind: str) -> Tensor:
-        head, example_ids = self.heads[kind], torch.arange(len(self.text), device=self.device)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16):
-            inputs = self.maskers[kind]({"input_ids": self.text, "example_id": example_ids})
-            labels_BT = inputs.pop("labels")
-            rows_BT = labels_BT != IGNORE
-            targets_R = labels_BT[rows_BT]
+    def loss(self, kind: str, masked: dict[str, Tensor]) -> Tensor:
+        """Returns our loss of a masked batch."""
+        inputs = {key: value for key, value in masked.items() if key != "labels"}
+        rows_BT = masked["labels"] != IGNORE
+        targets_R = masked["labels"][rows_BT]
+        with self._autocast(self.precision):
             if kind != "distilled":
-                found = head.decoder_inputs(inputs, rows_BT)
+                found = self.head.decoder_inputs(inputs, rows_BT)
                 assert found is not None
                 return linear_mlm_loss(*found, targets_R)
             teacher_RV = self.distillation.teacher_logits(inputs, rows_BT)
-            return self.distillation.loss(head.logits(inputs, rows_BT), teacher_RV, targets_R)
+            return self.distillation.loss(self.head.logits(inputs, rows_BT), teacher_RV, targets_R)
 
+    def _stock_loss(self, kind: str) -> Tensor:
+        batch = {key: value.to(self.device) for key, value in self.collator(self.rows).items()}
+        with self._autocast(kind.removeprefix("stock ")):
+            return self.called["stock"](**batch).loss
 
-def alternate(work: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Returns the seconds of every kind in every round; all kinds take their turn in each round."""
-    seconds: dict[str, list[float]] = {kind: [] for kind in work}
-    for number in range(rounds + 2):
-        for kind, run in work.items():
-            started = time.perf_counter()
-            run()
-            if number >= 2:
-                seconds[kind].append(time.perf_counter() - started)
-    return seconds
+    def _autocast(self, precision: str) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 def print_ratios(seconds: dict[str, list[float]], stock: tuple[str, ...]) -> None:
     """Prints the median seconds, and the median over rounds of the ratio to each stock way."""
     print(f"{'step':12} {'median s':>9}" + "".join(f"{'/ ' + name:>16}" for name in stock))
     for kind, times in seconds.items():
-        ratios = [statistics.median(a / b for a, b in zip(times, seconds[name], strict=True)) for name in stock]
-        print(f"{kind:12} {statistics.median(times):9.3f}" + "".join(f"{ratio:16.3f}" for ratio in ratios))
+        ratios = "".join(f"{median_ratio(seconds, kind, name):16.3f}" for name in stock)
+        print(f"{kind:12} {statistics.median(times):9.3f}{ratios}")
 
 
 def through_trainer(model: str, batch: int, length: int, steps: int, turns: int) -> None:
@@ -150,11 +161,7 @@ def through_trainer(model: str, batch: int, length: int, steps: int, turns: int)
 
     for ours in (True, False):
         run(ours, 1)
-    work = {"ours": lambda: run(True, steps), "stock bf16": lambda: run(False, steps)}
-    seconds: dict[str, list[float]] = {kind: [] for kind in work}
-    for _ in range(turns):
-        for kind, timed in work.items():
-            seconds[kind].append(timed())
+    seconds = alternate({"ours": lambda: run(True, steps), "stock bf16": lambda: run(False, steps)}, turns)
     print(f"whole Trainer, {model} {batch} x {length}, {steps} steps")
     print_ratios(seconds, ("stock bf16",))
 
@@ -192,8 +199,9 @@ def main() -> None:
     if options.profile:
         return profile(bench, options.profile)
     print(f"{options.model} {batch} x {options.length}, V = {len(bench.tokenizer):,}, {options.threads} threads")
-    work: dict[str, Callable[[], Any]] = {kind: lambda kind=kind: bench.step(kind) for kind in (*STOCK, *OURS)}
-    print_ratios(alternate(work | {"masking": bench.mask}, options.steps), STOCK)
+    work = {kind: timed(lambda kind=kind: bench.step(kind), options.device) for kind in (*STOCK, *OURS)}
+    work["masking"] = timed(lambda: bench.masked("random"), options.device)
+    print_ratios(alternate(work, options.steps, warm_ups=2), STOCK)
 
 
 if __name__ == "__main__":
