@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
-from maskwise.errors import InputError
 from maskwise.models.dropout import use_bit_dropout
 from maskwise.progress import Progress
 from maskwise.training.build import bf16_is_fast
 from maskwise.training.checkpoints import Checkpoints, complete_checkpoints, delete_incomplete
 from maskwise.tuning.batches import Batch, Example, micro_batches, num_labels, pad
 from maskwise.tuning.best import BestWeights
+from maskwise.tuning.graded import GradedTrainer
 from maskwise.tuning.predict import predict
 from maskwise.tuning.settings import TuneSettings
 
@@ -123,7 +123,7 @@ def flops_per_token(model: Any) -> float:
     return float(sum((6 if weight.requires_grad else 2) * weight.numel() for weight in multiplied))
 
 
-class TuningTrainer(Trainer):
+class TuningTrainer(GradedTrainer):
     """A Trainer whose batch is a list of micro-batches, and whose evaluation is a grade."""
 
     def __init__(
@@ -137,12 +137,9 @@ class TuningTrainer(Trainer):
         best: BestWeights,
         pad_id: int,
     ) -> None:
-        self.settings, self.select, self.grade, self.best, self.pad_id = settings, select, grade, best, pad_id
+        self.settings, self.select, self.grade, self.pad_id = settings, select, grade, pad_id
         super().__init__(model, args, data_collator=self._cut, train_dataset=train, eval_dataset=select)  # type: ignore[arg-type]
-        self.remove_callback(PrinterCallback)
-        self._all_finite = torch.ones((), dtype=torch.bool, device=args.device)
-        self._seconds_before = best.history[-1]["seconds"] if best.history else 0.0
-        self._started_at = time.monotonic()
+        self.start_grading(best)
 
     def _cut(self, examples: list[Example]) -> list[Batch]:
         lengths = [len(example["input_ids"]) for example in examples]
@@ -160,7 +157,7 @@ class TuningTrainer(Trainer):
                     loss = model(**self._prepare_inputs(batch)).loss * (count / sum(labels))
                 self.accelerator.backward(loss)
                 total += loss.detach()
-        self._all_finite &= total.isfinite()
+        self.note_loss(total)
         return total
 
     def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"):
@@ -170,21 +167,8 @@ class TuningTrainer(Trainer):
             self.model, self.select, pad_id=self.pad_id,
             most_tokens=self.settings.micro_batch_tokens, bf16=self.args.bf16,
         )  # fmt: skip
-        seconds = self._seconds_before + time.monotonic() - self._started_at
-        score = self.grade(predictions.logits)
-        self.best.add(score, predictions.loss, seconds=round(seconds, 3))
-        metrics = {"eval_score": score, "eval_loss": predictions.loss}
-        self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
-
-    def raise_if_not_finite(self) -> None:
-        """Raises InputError where a loss has not been finite since the start."""
-        if not self._all_finite:
-            raise InputError(
-                f"The loss is not finite at step {self.state.global_step}. Try a smaller --set tune.learning_rate, "
-                "or --set tune.bf16=false."
-            )
+        seconds = self.seconds
+        return self.keep_grade(self.grade(predictions.logits), predictions.loss, seconds)
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Returns 0: `Fitted.flops` counts them."""

@@ -7,7 +7,6 @@ cosine similarities x 20 (in-batch negatives, Henderson et al. 2017). Its gradie
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,13 +19,12 @@ from sentence_transformers.base.sampler import BatchSamplers
 from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
 from sentence_transformers.sentence_transformer.modules import Pooling
 from sentence_transformers.util import semantic_search
-from transformers import PrinterCallback
 
-from maskwise.errors import InputError
 from maskwise.models.dropout import use_bit_dropout
 from maskwise.training.load import loading
 from maskwise.tuning.best import BestWeights
 from maskwise.tuning.fit import Fitted, ShowProgress, flops_per_token, reopen, train_to_the_best, training_options
+from maskwise.tuning.graded import GradedTrainer
 from maskwise.tuning.load import plain_attention
 from maskwise.tuning.settings import TuneSettings
 
@@ -97,7 +95,7 @@ def _rows_at_once(encoder: SentenceTransformer, settings: TuneSettings) -> int:
     return max(1, settings.micro_batch_tokens // int(encoder.max_seq_length or settings.max_length))
 
 
-class PairTrainer(SentenceTransformerTrainer):
+class PairTrainer(GradedTrainer, SentenceTransformerTrainer):
     """sentence-transformers' trainer, graded by a function at the end of each epoch."""
 
     def __init__(
@@ -110,11 +108,8 @@ class PairTrainer(SentenceTransformerTrainer):
         best: BestWeights,
     ) -> None:
         super().__init__(encoder, args, train_dataset=pairs, eval_dataset=pairs, loss=loss)
-        self.remove_callback(PrinterCallback)
-        self.grade, self.best = grade, best
-        self._all_finite = torch.ones((), dtype=torch.bool, device=args.device)
-        self._seconds_before = best.history[-1]["seconds"] if best.history else 0.0
-        self._started_at = time.monotonic()
+        self.grade = grade
+        self.start_grading(best)
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Adds none: what a run was is in `result.json`."""
@@ -122,27 +117,14 @@ class PairTrainer(SentenceTransformerTrainer):
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Returns the loss of a batch, and notes whether it was finite."""
         loss = super().training_step(*args, **kwargs)
-        self._all_finite &= loss.detach().isfinite()
+        self.note_loss(loss)
         return loss
 
     def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"):
         """Returns the grade of the encoder; the best weights are kept."""
         self.raise_if_not_finite()
-        seconds = self._seconds_before + time.monotonic() - self._started_at
-        graded = self.grade(self.model)
-        self.best.add(*graded, seconds=round(seconds, 3))
-        metrics = {"eval_score": graded.score, "eval_loss": graded.loss}
-        self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
-
-    def raise_if_not_finite(self) -> None:
-        """Raises InputError where a loss has not been finite since the start."""
-        if not self._all_finite:
-            raise InputError(
-                f"The loss is not finite at step {self.state.global_step}. Try a smaller --set tune.learning_rate, "
-                "or --set tune.bf16=false."
-            )
+        seconds = self.seconds
+        return self.keep_grade(*self.grade(self.model), seconds)
 
 
 def embed(encoder: SentenceTransformer, texts: Sequence[str]) -> torch.Tensor:
