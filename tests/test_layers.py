@@ -12,7 +12,7 @@ import maskwise
 
 SRC = Path(maskwise.__file__).parent
 LAYERS = (
-    {"errors", "progress"},
+    {"errors", "progress", "seeds"},
     {"config", "recipes"},
     {"masking"},
     {"models"},

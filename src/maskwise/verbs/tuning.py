@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from maskwise.errors import InputError
 from maskwise.progress import hide_library_bars
+from maskwise.seeds import parse_seeds
 
 TaskNames = Annotated[list[str], Option("--task", metavar="NAME", help="A task of the table; may be given again.")]
 TaskData = Annotated[
@@ -44,7 +45,7 @@ def finetune(
     if assigned or not isinstance(tune, dict):
         raise InputError(f"finetune's settings are under 'tune.'; found {next(iter(assigned or ['tune']))!r}.")
     flags = {"select_on": select_on} | ({"freeze": True} if freeze else {})
-    settings, numbers = resolve_tuning(flags, tune), parse_seeds(seeds)
+    settings, numbers = resolve_tuning(flags, tune), distinct_seeds(seeds)
     tasks = [find_task(name, text_columns=tuple(text_column or ()), label_column=label_column) for name in task]
     hide_library_bars()
     from maskwise.tuning.finetune import finetune
@@ -53,20 +54,16 @@ def finetune(
     print(result.as_json() if json_ else result.table())
 
 
-def parse_seeds(text: str) -> list[int]:
-    """Returns the seeds that `0-4` or `0,2,5` or a mix of both names.
+def distinct_seeds(text: str) -> list[int]:
+    """Returns the seeds that `--seeds` names; raises InputError where it names none, or one twice.
 
-    Raises InputError for anything else, and for a seed named twice.
-
-    >>> parse_seeds("0-2,7")
+    >>> distinct_seeds("0-2,7")
     [0, 1, 2, 7]
     """
-    seeds: list[int] = []
-    for part in text.split(","):
-        first, dash, last = (piece.strip() for piece in part.partition("-"))
-        if not first.isdecimal() or (dash and not (last.isdecimal() and int(first) <= int(last))):
-            raise InputError(f"--seeds takes a range such as 0-4, or a list such as 0,2,5; found {text!r}.")
-        seeds += range(int(first), int(last or first) + 1)
+    try:
+        seeds = parse_seeds(text)
+    except ValueError:
+        raise InputError(f"--seeds takes a range such as 0-4, or a list such as 0,2,5; found {text!r}.") from None
     if len(set(seeds)) < len(seeds):
         raise InputError(f"--seeds names a seed twice: {text!r}.")
     return seeds
