@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
-from maskwise.models.dropout import BitDropout, use_bit_dropout
+from architectures import ARCHITECTURES, random_batch, random_model
+from maskwise.models.dropout import BIT_DROPOUT, BitDropout, bit_dropout_attention, use_bit_dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
@@ -47,6 +50,73 @@ def test_the_random_state_decides_the_mask():
 def test_a_model_keeps_its_weights_and_its_evaluation(tiny_model):
     inputs = {"input_ids": torch.arange(20).view(2, 10)}
     before = tiny_model.eval()(**inputs).logits
-    assert use_bit_dropout(tiny_model) > 0
+    use_bit_dropout(tiny_model)
+    assert any(isinstance(module, BitDropout) for module in tiny_model.modules())
+    assert not any(type(module) is nn.Dropout for module in tiny_model.modules())
     torch.testing.assert_close(tiny_model.eval()(**inputs).logits, before)
-    assert use_bit_dropout(tiny_model) == 0
+
+
+def test_what_is_saved_says_nothing_of_it(tiny_model, tmp_path):
+    use_bit_dropout(tiny_model)
+    tiny_model.save_pretrained(tmp_path)
+    assert "maskwise" not in (tmp_path / "config.json").read_text()
+    assert type(tiny_model).from_pretrained(tmp_path).config._attn_implementation == "sdpa"
+
+
+NONE_DROPPED = 1e-9  # rounds to no step of 1/65536, and takes the way of training
+
+
+@pytest.mark.parametrize("mask", ["none", "bool", "summand"])
+def test_attention_that_drops_nothing_is_torchs(mask):
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(2, 3, 7, 4, dtype=torch.float64, requires_grad=True) for _ in range(3))
+    allowed = torch.rand(2, 1, 7, 7) < 0.7
+    allowed[..., 0] = True
+    given = {"none": None, "bool": allowed, "summand": torch.randn(2, 1, 7, 7, dtype=torch.float64)}[mask]
+    encoder = nn.Module()
+    encoder.is_causal = False
+    ours, _ = bit_dropout_attention(encoder, query, key, value, given, NONE_DROPPED, scaling=0.3)
+    expected = F.scaled_dot_product_attention(query, key, value, given, scale=0.3).transpose(1, 2)
+    torch.testing.assert_close(ours, expected)
+    weights = torch.randn_like(expected)
+    gradients = [torch.autograd.grad((out * weights).sum(), (query, key, value)) for out in (ours, expected)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_attention_drops_the_share_it_is_told_and_keeps_the_mean():
+    """With one value vector of ones the output is the sum of what is left of the weights: 1 on average."""
+    torch.manual_seed(0)
+    encoder = nn.Module()
+    encoder.is_causal = False
+    shape = (64, 4, 32, 1)
+    sums, _ = bit_dropout_attention(encoder, torch.zeros(shape), torch.zeros(shape), torch.ones(shape), None, 0.5)
+    kept = sums * 32 * 0.5  # of 32 equal weights, doubled
+    torch.testing.assert_close(kept, kept.round())
+    assert abs(kept.mean().item() - 16) < 5 * (32 / 4) ** 0.5 / kept.numel() ** 0.5
+
+
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES.keys() - {"big_bird"}))  # which draws blocks in training
+def test_every_architecture_computes_the_same_where_nothing_is_dropped(architecture):
+    model = random_model(architecture)
+    use_bit_dropout(model)
+    drop_nothing(model)
+    batch, _, _ = random_batch()
+    with torch.no_grad():
+        expected, found = model.eval()(**batch).logits, model.train()(**batch).logits
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_most_architectures_have_the_attention_that_is_replaced():
+    def is_replaced(architecture: str) -> bool:
+        model = random_model(architecture)
+        use_bit_dropout(model)
+        return model.config._attn_implementation == BIT_DROPOUT
+
+    assert sum(map(is_replaced, ARCHITECTURES)) > len(ARCHITECTURES) / 2
+
+
+def drop_nothing(model: nn.Module) -> None:
+    for module in model.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, float) and (name == "p" or "dropout" in name):
+                setattr(module, name, NONE_DROPPED)

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, RandomSampler, Sampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from maskwise.errors import InputError
@@ -22,12 +22,14 @@ from maskwise.masking.linear_loss import linear_mlm_loss
 from maskwise.masking.losses import mlm_loss
 from maskwise.models.embedding import EmbeddingTap
 from maskwise.models.sparse import DecoderInputs, SparseHead
+from maskwise.training.allocator import kept_buffers
 from maskwise.training.checkpoints import Checkpoints
 from maskwise.training.distill import Distillation
 from maskwise.training.exam import Exam, ExamResult, freeze_exam, grade_model, sum_over_ranks
 from maskwise.training.masker import Masker, Moment
 from maskwise.training.padding import pad_batch
 from maskwise.training.rate_meter import RateMeter
+from maskwise.training.shuffle import ShuffledRows
 
 
 class MaskingTrainer(Trainer):
@@ -68,11 +70,7 @@ class MaskingTrainer(Trainer):
         args = copy.copy(args) if args is not None else TrainingArguments("trainer_output")
         args.remove_unused_columns = False
         args.logging_nan_inf_filter = False
-        if hasattr(masker.score, "observe") and args.torch_compile:
-            raise InputError(
-                f"{type(masker.score).__name__} takes a gradient inside the model, which a compiled model does not "
-                "give: it runs eager. Set torch_compile to false (--set trainer.torch_compile=false)."
-            )
+        check_runs_eager(masker.score, args)
         self.checkpoints = Checkpoints(masker.score, args.save_total_limit)
         args.save_total_limit = None
         super().__init__(
@@ -97,6 +95,11 @@ class MaskingTrainer(Trainer):
             self.add_callback(StartEpochs(self))
         if hasattr(masker.score, "end_step"):
             self.add_callback(EndSteps(self))
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Trains as the `Trainer` does; on a CPU the buffers of a step are kept for the next."""
+        with kept_buffers(self.args.device):
+            return super().train(*args, **kwargs)
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device):
         """Masks the micro-batches of one step; the Trainer then counts their labels."""
@@ -166,6 +169,13 @@ class MaskingTrainer(Trainer):
         rows = self.train_dataset.__getitems__(list(numbers))
         return self.masker.prepare(self._prepare_inputs(self.data_collator(rows)), self.moment())
 
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
+        sampler = super()._get_train_sampler(train_dataset)
+        if not isinstance(sampler, RandomSampler):
+            return sampler
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return ShuffledRows(len(sampler), seed)
+
     def _mask(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         batch = self._prepare_inputs(batch)
         with self.precision():
@@ -213,6 +223,15 @@ class MaskingTrainer(Trainer):
             self._first_bad_step = torch.full((), -1, dtype=torch.int64, device=loss.device)
         is_first = ~torch.isfinite(loss) & (self._first_bad_step < 0)
         self._first_bad_step = torch.where(is_first, self.state.global_step, self._first_bad_step)
+
+
+def check_runs_eager(score: Any, args: TrainingArguments) -> None:
+    """Raises InputError where a score that has `observe` is asked to run compiled."""
+    if hasattr(score, "observe") and args.torch_compile:
+        raise InputError(
+            f"{type(score).__name__} takes a gradient inside the model, which a compiled model does not "
+            "give: it runs eager. Set torch_compile to false (--set trainer.torch_compile=false)."
+        )
 
 
 class StartEpochs(TrainerCallback):
