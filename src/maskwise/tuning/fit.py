@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from transformers import TrainerCallback, TrainingArguments
 
+from maskwise.models.device import on_one_device
 from maskwise.models.dropout import use_bit_dropout
 from maskwise.progress import Progress
 from maskwise.training.build import bf16_is_fast
@@ -66,7 +67,7 @@ def fit(
     `out`; a run that finds one there goes on from it, to the same weights (CPU, same number of threads), and
     `delete_checkpoints` removes them when all is stored. Raises InputError where the loss is no longer finite.
     """
-    args = TrainingArguments(**training_options(settings, seed, out))
+    args = on_one_device(TrainingArguments(**training_options(settings, seed, out)))
     if args.device.type == "cpu":
         use_bit_dropout(model)
     best = BestWeights(model, settings.patience)

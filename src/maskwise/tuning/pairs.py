@@ -20,6 +20,7 @@ from sentence_transformers.sentence_transformer.losses import CachedMultipleNega
 from sentence_transformers.sentence_transformer.modules import Pooling
 from sentence_transformers.util import semantic_search
 
+from maskwise.models.device import on_one_device
 from maskwise.models.dropout import use_bit_dropout
 from maskwise.training.load import loading
 from maskwise.tuning.best import BestWeights
@@ -75,9 +76,8 @@ def fit_pairs(
     Checkpoints go to `out`, and a run that finds one there goes on from it. No text is twice in a batch. Raises
     InputError where the loss is no longer finite.
     """
-    args = SentenceTransformerTrainingArguments(
-        **training_options(settings, seed, out), batch_sampler=BatchSamplers.NO_DUPLICATES
-    )
+    options = training_options(settings, seed, out)
+    args = on_one_device(SentenceTransformerTrainingArguments(**options, batch_sampler=BatchSamplers.NO_DUPLICATES))
     if args.device.type == "cpu":
         use_bit_dropout(encoder)
     best = BestWeights(encoder, settings.patience)
