@@ -13,6 +13,7 @@ from transformers import PrinterCallback, TrainerCallback
 from maskwise.config import PretrainSettings
 from maskwise.data.blocks import DataFolder, open_data
 from maskwise.models.dropout import use_bit_dropout
+from maskwise.models.quiet import silent_on_tied_weights
 from maskwise.progress import Progress, printer
 from maskwise.training import runs
 from maskwise.training.build import (
@@ -125,7 +126,8 @@ def train(trainer: MaskingTrainer, rule: StoppingRule | None, checkpoint: Path |
     """Trains on from a checkpoint, or from the start; takes the checkpoint as it is where no step was left."""
     ended = had_ended(checkpoint, rule) if checkpoint else None
     if ended is None:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with silent_on_tied_weights(trainer.model):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         return
     trainer.state = ended
     copy_weights(trainer.model, load_masked_lm(str(checkpoint)))
