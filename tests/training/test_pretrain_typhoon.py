@@ -104,7 +104,7 @@ def test_settings_that_cannot_work_are_answered_in_words(refused, typhoon_comman
         "masking.typhoon.loss=task", f"masking.typhoon.task_data={tiny_data}"
     )
     assert "it runs eager" in answer("trainer.torch_compile=true")
-    assert not (tmp_path / "run" / "done.json").exists()
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.data

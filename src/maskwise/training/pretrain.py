@@ -35,7 +35,7 @@ from maskwise.training.exam import Exam, ExamResult, exam_table, freeze_exam, gr
 from maskwise.training.monitor import LogMasks, MaskProbe
 from maskwise.training.stale import delete_banks
 from maskwise.training.stopping import GENERAL_LOSS, StopByExams, StoppingRule, Verdict, draw_exams, had_ended
-from maskwise.training.trainer import MaskingTrainer
+from maskwise.training.trainer import MaskingTrainer, check_runs_eager
 from maskwise.training.typhoon import SaliencyTable
 from maskwise.training.typhoon_picture import KeepRates, draw_rates
 
@@ -77,6 +77,7 @@ def pretrain(settings: PretrainSettings, out: str | Path, *, resume: bool = Fals
     teacher = load_teacher(settings, data)
     scorer = load_stored(settings, data) or teacher
     masker = build_masker(settings.masking, data, seed=settings.seed, teacher=scorer)
+    check_runs_eager(masker.score, args)
     if hasattr(masker.score, "check_run"):
         masker.score.check_run(*planned_run(args, len(data.train)))
     exam = _exam(data, settings)
