@@ -1,4 +1,4 @@
-"""Where a model runs when no trainer says so."""
+"""Which device a model runs on."""
 
 from __future__ import annotations
 

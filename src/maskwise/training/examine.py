@@ -7,7 +7,7 @@ tokens differ; there whole words of the text are masked and graded in nats per c
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -107,7 +107,7 @@ def examine(
     """Returns the token-level grades of checkpoints that share the data folder's tokenizer.
 
     With `by_entropy_of`, a checkpoint too, the quintiles are those of its entropy. Raises InputError for a checkpoint
-    made with another tokenizer.
+    made with another tokenizer, or with weights that are not finite.
     """
     data = open_data(data_folder)
     for name in [*checkpoints, *([by_entropy_of] if by_entropy_of else [])]:
@@ -115,7 +115,7 @@ def examine(
     exam = freeze_exam(data.valid, data.tokenizer, data.token_counts, blocks=blocks)
 
     def load(name: str) -> Any:
-        model = load_checkpoint(name, data.tokenizer).to(nth_device())
+        model = _load_finite(name, data.tokenizer)
         check_positions(name, model, data)
         return model
 
@@ -124,6 +124,7 @@ def examine(
     for name in checkpoints:
         with Progress(f"exam {name}", None, "models", show=show) as progress:
             results[name] = grade_model(load(name), exam, quintiles=quintiles)
+            _check_finite(name, [results[name].sums])
             progress.advance()
     return (
         ExamReport(results, f"the entropy of {by_entropy_of}, q1 the lowest") if by_entropy_of else ExamReport(results)
@@ -137,7 +138,7 @@ def examine_words(
 
     15% of the words of each window are masked, all pieces of each at once, the same words for every checkpoint. A
     word is left out where a tokenizer does not know it or a model has too few positions for its window. Raises
-    InputError where no word is left.
+    InputError where no word is left, and for a checkpoint with weights that are not finite.
     """
     models = {name: _load_examinee(name) for name in checkpoints}
     results, skipped = dict.fromkeys(checkpoints, WordGrade()), 0
@@ -150,6 +151,8 @@ def examine_words(
             for name, model in models.items():
                 results[name] = results[name].plus(_grade_window(model, words, sorted(known)))
             progress.advance()
+    for name, grade in results.items():
+        _check_finite(name, [torch.tensor(grade.loss)])
     if not any(grade.words for grade in results.values()):
         raise InputError(
             f"There is no word to grade in {', '.join(sources)}: the exam is over windows of {WINDOW_WORDS} words of "
@@ -178,8 +181,23 @@ class Examinee(NamedTuple):
 
 def _load_examinee(name: str) -> Examinee:
     tokenizer = load_tokenizer(name)
-    model = load_checkpoint(name, tokenizer).to(nth_device())
+    model = _load_finite(name, tokenizer)
     return Examinee(SparseHead(model), tokenizer, longest_window(model, tokenizer))
+
+
+def _load_finite(name: str, tokenizer: Any) -> Any:
+    model = load_checkpoint(name, tokenizer)
+    _check_finite(name, model.parameters())
+    return model.to(nth_device())
+
+
+def _check_finite(name: str, tensors: Iterable[Tensor]) -> None:
+    """A run that went wrong can leave weights, or losses, that are no numbers: no grade, and no order of entropies."""
+    if not all(tensor.isfinite().all() for tensor in tensors):
+        raise InputError(
+            f"The checkpoint {name!r} has weights or losses that are not finite (nan or infinity), so it cannot be "
+            "graded.\nTake an earlier checkpoint of its run, or train again with a lower learning rate."
+        )
 
 
 def _windows(sources: Sequence[str]) -> Iterator[list[str]]:
