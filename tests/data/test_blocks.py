@@ -123,3 +123,12 @@ def test_a_folder_without_a_manifest_is_no_data_folder(tmp_path, make_data, make
     (data.path / "manifest.json").unlink()
     with pytest.raises(InputError, match=r"holds no manifest.json, so it is no finished data folder"):
         open_data(data.path)
+
+
+def test_record_batches_are_few_however_little_was_added_at_a_time(tmp_path, monkeypatch):
+    """Opening a corpus reads something of each record batch, so that their number is what opening costs."""
+    monkeypatch.setattr("maskwise.data.blocks.BATCH_TOKENS", 200)
+    one_block = pieces_of([[1] * 8])[0]
+    _, rows = write(tmp_path / "train.arrow", "document", 10, [one_block] * 50)
+    assert len(rows) == 50
+    assert [len(batch) for batch in rows.data.table.to_batches()] == [20, 20, 10]

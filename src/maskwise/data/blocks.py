@@ -30,6 +30,7 @@ from maskwise.data.pieces import Pieces
 from maskwise.errors import InputError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import Dataset
     from transformers import PreTrainedTokenizerFast
 
@@ -38,6 +39,7 @@ MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer"
 TOKEN_COUNTS = "token_counts.npy"
 ROW_COLUMNS = ["input_ids", "word_ids"]
+BATCH_TOKENS = 1 << 20  # opening a file reads what it says of each record batch, one place on the disk after the other
 NO_WORD = -1
 NO_LENGTHS = np.zeros(0, np.int64)  # of a stream, which has no documents any more
 
@@ -93,7 +95,7 @@ def split_lengths(lengths_N: np.ndarray, most: int) -> np.ndarray:
 
 
 class BlockWriter:
-    """Writes one split of a data folder row by row; memory holds one batch, and in `concat` mode an unfilled block.
+    """Writes one split of a data folder row by row; memory holds one record batch of about `BATCH_TOKENS` tokens.
 
     `concat`: documents follow one another with [SEP] between them, and only the last block may be short.
     `document`: a block never crosses a document; a long document makes several blocks.
@@ -115,6 +117,8 @@ class BlockWriter:
         self._begun = False
         self.token_counts = np.zeros(vocabulary_size, np.int64)
         self.num_blocks = 0
+        self._waiting: list[pa.Table] = []
+        self._num_waiting_tokens = 0
 
     def add(self, pieces: Pieces, labels: Sequence[str | None]) -> None:
         """Writes the blocks that the documents fill."""
@@ -141,17 +145,28 @@ class BlockWriter:
         if left := len(self._rest.ids_P):
             self._write(lay_out(self._rest, np.array([left]), *self.borders))
         nothing = Blocks(np.zeros(0, np.int32), np.zeros(0, np.int16), NO_LENGTHS)
-        self._writer.write_table(self._table(nothing, []))  # a split without blocks is a file all the same
+        self._waiting.append(self._table(nothing, []))  # a split without blocks is a file all the same
+        self._write_waiting()
         self._writer.finalize()
 
     def _write(self, blocks: Blocks, labels: Sequence[str | None] = ()) -> None:
         if not len(blocks.lengths_K):
             return
-        self._writer.write_table(self._table(blocks, labels))
+        self._waiting.append(self._table(blocks, labels))
+        self._num_waiting_tokens += len(blocks.ids_X)
+        if self._num_waiting_tokens >= BATCH_TOKENS:
+            self._write_waiting()
         self.token_counts += np.bincount(blocks.ids_X, minlength=len(self.token_counts))
         self.num_blocks += len(blocks.lengths_K)
 
-    def _table(self, blocks: Blocks, labels: Sequence[str | None]):
+    def _write_waiting(self) -> None:
+        import pyarrow as pa
+
+        table = pa.concat_tables(self._waiting)
+        self._writer.write_table(table, writer_batch_size=max(len(table), 1))
+        self._waiting, self._num_waiting_tokens = [], 0
+
+    def _table(self, blocks: Blocks, labels: Sequence[str | None]) -> pa.Table:
         import pyarrow as pa
 
         offsets = pa.array(np.concatenate([[0], np.cumsum(blocks.lengths_K)]).astype(np.int32))

@@ -9,7 +9,7 @@ what it belongs to is written elsewhere.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -103,13 +103,15 @@ def row_offsets(rows: Any) -> np.ndarray:
     """
     is_arrow = hasattr(rows, "with_format") and "attention_mask" not in rows.column_names
     lengths_N = _arrow_lengths(rows) if is_arrow else [_length(rows[i]) for i in range(len(rows))]
-    return np.concatenate([[0], np.cumsum(lengths_N, dtype=np.int64)]).astype(np.int64)
+    offsets = np.zeros(len(lengths_N) + 1, np.int64)
+    np.cumsum(lengths_N, out=offsets[1:])
+    return offsets
 
 
-def _arrow_lengths(rows: Any) -> Sequence[int]:
+def _arrow_lengths(rows: Any) -> np.ndarray:
     tables = rows.select_columns(["input_ids"]).with_format("arrow").iter(batch_size=10_000)
-    chunks = (chunk for table in tables for chunk in table["input_ids"].chunks)
-    return [length for chunk in chunks for length in chunk.value_lengths().to_pylist()]
+    lengths = [chunk.value_lengths().to_numpy() for table in tables for chunk in table["input_ids"].chunks]
+    return np.concatenate([np.zeros(0, np.int32), *lengths])
 
 
 def _length(row: Mapping[str, Any]) -> int:
