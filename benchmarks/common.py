@@ -62,12 +62,13 @@ def random_text(tokenizer: PreTrainedTokenizerFast, batch: int, length: int, see
 
 def timed(run: Callable[[], Any], device: str = "cpu", clock: Callable[[], float] = time.perf_counter) -> Work:
     """Returns work that takes the time of the whole of `run`, its kernels on a GPU included."""
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
 
     def turn() -> float:
+        wait()
         started_at = clock()
         run()
-        if device == "cuda":
-            torch.cuda.synchronize()
+        wait()
         return clock() - started_at
 
     return turn

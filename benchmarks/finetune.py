@@ -23,11 +23,12 @@ import torch
 from common import machine
 from transformers import AutoModelForSequenceClassification, PrinterCallback, Trainer, TrainingArguments
 
-from maskwise.data.task_files import TaskData, load_task
+from maskwise.data.task_files import Split, TaskData, load_task
 from maskwise.data.tasks import Task, find_task
+from maskwise.models.quiet import only_errors
 from maskwise.tuning.classify import answers
 from maskwise.tuning.fit import fit
-from maskwise.tuning.load import Loaded, encode, load_with_head, only_errors
+from maskwise.tuning.load import Loaded, encode, load_with_head
 from maskwise.tuning.metrics import selection_score
 from maskwise.tuning.settings import TuneSettings
 
@@ -37,16 +38,17 @@ LENGTH = 128
 class Bench:
     """One task's encoded examples, and an epoch over them each way."""
 
-    def __init__(self, checkpoint: str, task: Task, data: TaskData, settings: TuneSettings, examples: int | None):
+    def __init__(
+        self, checkpoint: str, task: Task, data: TaskData, settings: TuneSettings,
+        examples: int | None = None, held_out: int | None = None,
+    ):  # fmt: skip
         self.checkpoint, self.task, self.settings = checkpoint, task, settings
         self.num_classes = len(data.classes)
         tokenizer = self.load(0).tokenizer
         self.pad_id = tokenizer.pad_token_id
-        held_out = data.held_out["validation"]
-        texts = [texts[:examples] for texts in data.train.texts]
-        self.train = encode(tokenizer, texts, data.train.labels[:examples], LENGTH)[0]
-        self.valid = encode(tokenizer, held_out.texts, held_out.labels, LENGTH)[0]
-        self.labels = held_out.labels
+        self.train = _encoded(tokenizer, data.train, examples)
+        self.valid = _encoded(tokenizer, data.held_out["validation"], held_out)
+        self.labels = data.held_out["validation"].labels[:held_out]
         self.padded = [[self._padded(example) for example in split] for split in (self.train, self.valid)]
 
     def load(self, seed: int) -> Loaded:
@@ -97,6 +99,10 @@ class Bench:
         fill = {"input_ids": self.pad_id}
         padded = {key: value + [fill.get(key, 0)] * (LENGTH - len(value)) for key, value in rows.items()}
         return padded | {"labels": example["labels"]}
+
+
+def _encoded(tokenizer: Any, split: Split, number: int | None) -> list[Any]:
+    return encode(tokenizer, [texts[:number] for texts in split.texts], split.labels[:number], LENGTH)[0]
 
 
 def compare(bench: Bench, rounds: int) -> None:

@@ -18,16 +18,15 @@ import argparse
 import json
 import multiprocessing
 import os
-import platform
 import shutil
 import statistics
-import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 BLOCK = 128
 
@@ -40,6 +39,12 @@ def read_documents(path: Path) -> list[str]:
 
 def stock(corpus: Path, vocabulary: Path, out: Path, processes: int) -> tuple[int, float]:
     """run_mlm without --line_by_line, a document a row; returns the tokens and the seconds until texts lay ready."""
+    blocks, ready_after = stock_blocks(corpus, vocabulary, out, processes)
+    return len(blocks) * BLOCK, ready_after
+
+
+def stock_blocks(corpus: Path, vocabulary: Path, out: Path, processes: int) -> tuple[Any, float]:
+    """Returns the data set of blocks, and the seconds until texts lay ready."""
     from datasets import Dataset
 
     from maskwise.data.tokenizer import load_tokenizer
@@ -65,8 +70,7 @@ def stock(corpus: Path, vocabulary: Path, out: Path, processes: int) -> tuple[in
     tokens = text.map(
         tokenize, batched=True, num_proc=processes, remove_columns=["text"], cache_file_name=str(out / "tokens.arrow")
     )
-    blocks = tokens.map(group, batched=True, num_proc=processes, cache_file_name=str(out / "blocks.arrow"))
-    return len(blocks) * BLOCK, ready_after
+    return tokens.map(group, batched=True, num_proc=processes, cache_file_name=str(out / "blocks.arrow")), ready_after
 
 
 def ours(corpus: Path, vocabulary: Path, out: Path, processes: int, *, times: int = 1) -> tuple[int, float]:
@@ -167,17 +171,6 @@ def compare(corpus: Path, vocabulary: Path) -> str:
     )
 
 
-def machine() -> str:
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return f"{names[0].split(':')[1].strip() if names else platform.processor()}, {os.cpu_count()} cores"
-
-
-def commit() -> str:
-    return subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=3)
@@ -187,10 +180,13 @@ def main() -> None:
         "--times", type=int, default=10, help="how often the corpus is repeated for the memory check; 0: not"
     )
     options = parser.parse_args()
+    from common import commit, processor  # here, so that the processes which this file starts need not import torch
+
     root = Path(os.environ["MASKWISE_DATA"])
     corpus, vocabulary = root / options.corpus, root / "vocab" / "bert-base-uncased-vocab.txt"
     print(
-        f"command: python benchmarks/prepare.py {json.dumps(vars(options))}\ncommit: {commit()}\nmachine: {machine()}"
+        f"command: python benchmarks/prepare.py {json.dumps(vars(options))}\ncommit: {commit()}\n"
+        f"machine: {processor()}, {os.cpu_count()} cores"
     )
     print(compare(corpus, vocabulary), flush=True)
     ratios, map_ratios = [], []

@@ -4,8 +4,8 @@ Prints a table: per precision, the bare product in one piece, the bare product i
 scoring (compiled, eager), and the usual way: dense float32 logits, log_softmax, sum. All run in turn, `--repeats`
 times; a ratio is the median of the ratios within a turn. The flops floor is 2 x rows x vocabulary x width at the best
 rate that any bare product reached in this run. One thread is measured in processor time, which other work on the
-machine hardly moves; several threads in wall time, which needs an idle machine. On a GPU trl's and Liger's routines take
-part where they are installed (`libraries`).
+machine hardly moves; several threads in wall time, which needs an idle machine. On a GPU the routines of trl and Liger
+take part where they are installed (`libraries`).
 
     python benchmarks/scoring.py --rows 2048 --width 512
     python benchmarks/scoring.py --rows 32768 --width 768 --device cuda
