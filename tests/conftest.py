@@ -10,10 +10,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 else:
     os.environ.setdefault("OMP_NUM_THREADS", "2")
 
+import pydoc_data.topics
 import resource
+import signal
+import socket
 import string
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -87,6 +91,20 @@ def tiny_model(tiny_tokenizer):
 
 
 @pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder of the Python language reference: a 600-token vocabulary, blocks of 32. Do not write into it."""
+    from maskwise.data.prepare import PrepareSettings, prepare
+
+    folder = tmp_path_factory.mktemp("data")
+    text = folder / "topics.txt"
+    topics = sorted(pydoc_data.topics.topics.values())[:60]
+    text.write_text("\n\n".join(topic.replace("\n\n", "\n") for topic in topics), encoding="utf-8")
+    settings = PrepareSettings(sources=(str(text),), out=folder / "blocks", train_tokenizer=600, block=32, workers=1)
+    prepare(settings, show=False)
+    return folder / "blocks"
+
+
+@pytest.fixture(scope="session")
 def data_root() -> Path:
     """The folder of real data, from MASKWISE_DATA; tests that ask for it are marked `data`."""
     root = os.environ.get("MASKWISE_DATA")
@@ -114,17 +132,76 @@ def run_maskwise(environment: dict[str, str]) -> Run:
     return run
 
 
-@pytest.fixture
-def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[Sequence[str]], str]:
-    """Runs the command line in this process, expects exit code 2 and no traceback, and returns what stderr says."""
+@pytest.fixture(scope="session")
+def killed_when(environment: dict[str, str]) -> Callable[[Sequence[str], Callable[[], bool]], None]:
+    """Runs the command line in a process of its own, and kills it at the moment a condition holds."""
+
+    def run(arguments: Sequence[str], condition: Callable[[], bool]) -> None:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "maskwise.cli", *arguments],
+            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        while not condition():
+            assert process.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.0005)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+
+    return run
+
+
+LAUNCHERS = {
+    "torchrun": ("torch.distributed.run", "--nproc-per-node", "2", "--master-port"),
+    "accelerate": ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port"),
+}
+
+
+@pytest.fixture(scope="session")
+def two_processes() -> Callable[..., list[str]]:
+    """Makes the command that runs what is put after it on two processes, which talk at a free port."""
+
+    def make(launcher: str = "torchrun") -> list[str]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            return [sys.executable, "-m", *LAUNCHERS[launcher], str(free.getsockname()[1])]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def exit_code() -> Callable[[Sequence[object]], int | str | None]:
+    """Runs the command line in this process and returns its exit code: nothing has to be imported again."""
     from maskwise.cli import main
 
-    def run(arguments: Sequence[str]) -> str:
-        monkeypatch.setattr(sys, "argv", ["maskwise", *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        text = capsys.readouterr().err
-        assert stopped.value.code == 2, text
+    def run(arguments: Sequence[object]) -> int | str | None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["maskwise", *map(str, arguments)])
+            with pytest.raises(SystemExit) as stopped:
+                main()
+        return stopped.value.code
+
+    return run
+
+
+@pytest.fixture
+def maskwise(exit_code, capsys: pytest.CaptureFixture[str]) -> Callable[[Sequence[object]], str]:
+    """Runs the command line in this process, expects that it goes well, and returns what it prints."""
+
+    def run(arguments: Sequence[object]) -> str:
+        code, printed = exit_code(arguments), capsys.readouterr()
+        assert not code, printed.err
+        return printed.out
+
+    return run
+
+
+@pytest.fixture
+def refused(exit_code, capsys: pytest.CaptureFixture[str]) -> Callable[[Sequence[object]], str]:
+    """Runs the command line in this process, expects exit code 2 and no traceback, and returns what stderr says."""
+
+    def run(arguments: Sequence[object]) -> str:
+        code, text = exit_code(arguments), capsys.readouterr().err
+        assert code == 2, text
         assert "Traceback" not in text
         return text
 

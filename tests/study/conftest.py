@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import pydoc_data.topics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,19 +16,9 @@ NOUNS = ("bird", "city", "day", "dog", "fish", "garden", "girl", "house", "man",
 
 
 @pytest.fixture(scope="session")
-def blocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder of the Python language reference: a 600-token vocabulary, blocks of 32."""
-    from maskwise.data.prepare import PrepareSettings, prepare
-
-    folder = tmp_path_factory.mktemp("study-data")
-    text = folder / "topics.txt"
-    topics = sorted(pydoc_data.topics.topics.values())[:20]
-    text.write_text("\n\n".join(topic.replace("\n\n", "\n") for topic in topics), encoding="utf-8")
-    prepare(
-        PrepareSettings(sources=(str(text),), out=folder / "blocks", train_tokenizer=600, block=32, workers=1),
-        show=False,
-    )
-    return folder / "blocks"
+def blocks(tiny_data: Path) -> Path:
+    """The data folder of a study."""
+    return tiny_data
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +37,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def study_tables(blocks: Path, tasks: Path) -> dict[str, Any]:
+def study_tables(tiny_data: Path, tasks: Path) -> dict[str, Any]:
     """The tables of a study that can run; do not change them."""
     trainer = {
         "max_steps": 4, "per_device_train_batch_size": 4, "bf16": False, "save_steps": 2, "eval_steps": 2,
@@ -60,7 +49,7 @@ def study_tables(blocks: Path, tasks: Path) -> dict[str, Any]:
         "tuning_seeds": [0, 1],
         "tasks": ["cola"],
         "task_data": str(tasks),
-        "pretrain": {"data": {"path": str(blocks), "exam_blocks": 8}, "trainer": trainer},
+        "pretrain": {"data": {"path": str(tiny_data), "exam_blocks": 8}, "trainer": trainer},
         "tune": {"max_epochs": 1, "batch_size": 16, "bf16": False, "learning_rate": 1e-3},
         "backbones": [{"name": "tiny", "preset": "tiny"}],
         "arms": [{"name": "random"}, {"name": "cold", "recipe": "entropy-self-cold"}],
@@ -75,13 +64,13 @@ def tree(study_tables: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def checkpoint(blocks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random tiny model with the tokenizer of `blocks`."""
+def checkpoint(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random tiny model with the tokenizer of `tiny_data`."""
     from maskwise.data.blocks import open_data
     from maskwise.models.presets import build_model
 
     folder = tmp_path_factory.mktemp("study-checkpoint")
-    tokenizer = open_data(blocks).tokenizer
+    tokenizer = open_data(tiny_data).tokenizer
     build_model("tiny", len(tokenizer), 0).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -1,27 +1,12 @@
-"""A small prepared data folder, a teacher, and the command that trains on it."""
+"""Data of short documents, a teacher, and the command that trains."""
 
 from __future__ import annotations
 
 import pydoc_data.topics
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-
-
-@pytest.fixture(scope="session")
-def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder of the Python language reference: a 600-token vocabulary, blocks of 32."""
-    from maskwise.data.prepare import PrepareSettings, prepare
-
-    folder = tmp_path_factory.mktemp("data")
-    text = folder / "topics.txt"
-    topics = sorted(pydoc_data.topics.topics.values())[:60]
-    text.write_text("\n\n".join(topic.replace("\n\n", "\n") for topic in topics), encoding="utf-8")
-    settings = PrepareSettings(sources=(str(text),), out=folder / "blocks", train_tokenizer=600, block=32, workers=1)
-    prepare(settings, show=False)
-    return folder / "blocks"
 
 
 @pytest.fixture(scope="session")
@@ -76,20 +61,15 @@ def pretrain_command(tiny_data: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def run_here() -> Callable[[Sequence[str]], None]:
-    """Runs the command line in this process, on one thread as in the others: what they import is loaded already."""
+def run_here(exit_code) -> Callable[[Sequence[str]], None]:
+    """Runs the command line in this process, on one thread as in the others, and expects that it goes well."""
     import torch
-
-    from maskwise.cli import main
 
     def run(arguments: Sequence[str]) -> None:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["maskwise", *arguments])
-            with pytest.raises(SystemExit) as stopped:
-                main()
+        code = exit_code(arguments)
         torch.set_num_threads(threads)
-        assert not stopped.value.code
+        assert not code
 
     return run

@@ -6,7 +6,6 @@ import copy
 import json
 import pydoc_data.topics
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -59,31 +58,15 @@ def text(tmp_path) -> Path:
     return path
 
 
-@pytest.fixture
-def maskwise(monkeypatch, capsys):
-    """Runs the command line in this process and returns what it prints."""
-    from maskwise.cli import main
-
-    def run(*arguments) -> str:
-        monkeypatch.setattr(sys, "argv", ["maskwise", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        printed = capsys.readouterr()
-        assert not stopped.value.code, printed.err
-        return printed.out
-
-    return run
-
-
 # One tokenizer: token by token.
 
 
 def test_quintiles_may_be_those_of_a_teacher_s_entropy(maskwise, two, tiny_data):
-    by_frequency = json.loads(maskwise("exam", two[0], "--data", tiny_data, "--json"))
-    by_entropy = json.loads(maskwise("exam", two[0], "--data", tiny_data, "--by-entropy-of", two[1], "--json"))
+    by_frequency = json.loads(maskwise(["exam", two[0], "--data", tiny_data, "--json"]))
+    by_entropy = json.loads(maskwise(["exam", two[0], "--data", tiny_data, "--by-entropy-of", two[1], "--json"]))
     assert by_entropy[two[0]]["loss"] == pytest.approx(by_frequency[two[0]]["loss"])
     assert by_entropy[two[0]]["loss_q1"] != pytest.approx(by_frequency[two[0]]["loss_q1"])
-    table = maskwise("exam", two[0], "--data", tiny_data, "--by-entropy-of", two[1])
+    table = maskwise(["exam", two[0], "--data", tiny_data, "--by-entropy-of", two[1]])
     assert table.strip().endswith(f"by the entropy of {two[1]}, q1 the lowest.")
 
 
@@ -93,7 +76,7 @@ def test_a_teacher_with_another_tokenizer_cannot_sort_the_tokens(refused, two, f
 
 
 def test_checkpoints_stand_side_by_side_under_the_floor(two, tiny_data, maskwise):
-    shown = maskwise("exam", *two, "--data", tiny_data, "--blocks", 20)
+    shown = maskwise(["exam", *two, "--data", tiny_data, "--blocks", 20])
     *lines, legend = shown.splitlines()
     assert "token frequency" in legend
     data = open_data(tiny_data)
@@ -107,23 +90,19 @@ def test_checkpoints_stand_side_by_side_under_the_floor(two, tiny_data, maskwise
     assert len({line.split()[-1] for line in lines[1:]}) == 3, "three models, three grades"
 
 
-def test_nothing_but_our_own_progress_is_shown(two, tiny_data, monkeypatch, capsys):
+def test_nothing_but_our_own_progress_is_shown(two, tiny_data, exit_code, capsys):
     from transformers.utils.logging import enable_progress_bar
 
-    from maskwise.cli import main
-
     enable_progress_bar()
-    monkeypatch.setattr(sys, "argv", ["maskwise", "exam", *two, "--data", str(tiny_data), "--blocks", "4"])
-    with pytest.raises(SystemExit):
-        main()
+    exit_code(["exam", *two, "--data", tiny_data, "--blocks", 4])
     shown = capsys.readouterr().err
     assert "Loading weights" not in shown
     assert [line.split(":")[0] for line in shown.splitlines()] == [f"exam {name}" for name in two]
 
 
 def test_json_has_every_figure_of_the_table(two, tiny_data, maskwise):
-    figures = json.loads(maskwise("exam", *two, "--data", tiny_data, "--blocks", 20, "--json"))
-    *table, _ = maskwise("exam", *two, "--data", tiny_data, "--blocks", 20).splitlines()
+    figures = json.loads(maskwise(["exam", *two, "--data", tiny_data, "--blocks", 20, "--json"]))
+    *table, _ = maskwise(["exam", *two, "--data", tiny_data, "--blocks", 20]).splitlines()
     assert list(figures) == ["unigram floor", *two]
     for line, (name, grades) in zip(table[1:], figures.items(), strict=True):
         cells = line.removeprefix(name).split()
@@ -139,6 +118,38 @@ def test_another_tokenizer_is_an_error_that_points_to_whole_words(two, foreign, 
     assert "--words" in said
 
 
+@pytest.fixture(scope="module")
+def broken(tiny_data, two, tmp_path_factory) -> str:
+    """A checkpoint with one weight that is no number."""
+    folder = shutil.copytree(two[0], tmp_path_factory.mktemp("broken") / "model")
+    model = AutoModelForMaskedLM.from_pretrained(folder)
+    model.bert.encoder.layer[1].output.dense.bias.data[3] = float("nan")
+    model.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize("way", ["tokens", "words", "teacher"])
+def test_a_checkpoint_with_a_weight_that_is_no_number_has_no_grade(way, two, broken, tiny_data, text, refused):
+    """It would stand in the table as nan, or as a teacher sort the tokens in no order."""
+    said = refused(["exam", *{
+        "tokens": [two[0], broken, "--data", tiny_data, "--blocks", 4],
+        "words": [two[0], broken, "--words", text],
+        "teacher": [two[0], "--data", tiny_data, "--blocks", 4, "--by-entropy-of", broken],
+    }[way]])  # fmt: skip
+    assert f"{broken!r} has weights or losses that are not finite" in said
+    assert len([line for line in said.splitlines() if not line.startswith("exam")]) == 2
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_a_checkpoint_whose_losses_overflow_has_no_grade(words, two, tiny_data, text, refused, tmp_path):
+    model = AutoModelForMaskedLM.from_pretrained(two[0])
+    model.cls.predictions.transform.LayerNorm.weight.data.fill_(3e38)
+    model.save_pretrained(tmp_path / "model")
+    AutoTokenizer.from_pretrained(two[0]).save_pretrained(tmp_path / "model")
+    source = ["--words", text] if words else ["--data", tiny_data, "--blocks", 4]
+    assert "losses that are not finite" in refused(["exam", tmp_path / "model", *source])
+
+
 @pytest.mark.parametrize("both", [False, True])
 def test_an_exam_is_of_one_kind(both, two, tiny_data, text, refused):
     arguments = ["--data", str(tiny_data), "--words", str(text)] if both else []
@@ -149,12 +160,12 @@ def test_an_exam_is_of_one_kind(both, two, tiny_data, text, refused):
 
 
 def test_checkpoints_with_different_tokenizers_are_asked_the_same_words(two, foreign, text, maskwise):
-    grades = json.loads(maskwise("exam", two[0], foreign, "--words", text, "--json"))
+    grades = json.loads(maskwise(["exam", two[0], foreign, "--words", text, "--json"]))
     mine, theirs = grades[two[0]], grades[foreign]
     assert (mine["words"], mine["characters"]) == (theirs["words"], theirs["characters"])
     assert 5 < mine["words"] + grades["skipped"] < 0.4 * 3 * WINDOW_WORDS
     assert mine["loss"] != theirs["loss"]
-    shown = maskwise("exam", two[0], foreign, "--words", text)
+    shown = maskwise(["exam", two[0], foreign, "--words", text])
     for name, grade in ((two[0], mine), (foreign, theirs)):
         (line,) = [line for line in shown.splitlines() if line.startswith(name)]
         assert line.removeprefix(name).split()[0] == f"{grade['loss'] / grade['characters']:.4f}"

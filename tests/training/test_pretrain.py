@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -65,60 +63,47 @@ def test_loader_workers_do_not_change_the_losses(unbroken, run_maskwise, pretrai
 
 
 def test_a_run_killed_three_times_ends_with_the_bytes_of_the_unbroken_one(
-    unbroken, pretrain_command, environment, run_maskwise, tmp_path
+    unbroken, pretrain_command, killed_when, run_maskwise, tmp_path
 ):
     """Lost random state, a half-written checkpoint taken for whole, or skipped data would end elsewhere, unnoticed."""
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "maskwise.cli", *pretrain_command, "--out", str(out), "--resume"]
+    command = [*pretrain_command, "--out", str(out), "--resume"]
     chance = random.Random(0)
-    for kill in (kill_while_saving, kill_between_saves, kill_while_saving):
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        kill(process, out, chance)
-    run_maskwise(command[3:])
+    for moment in (while_saving, between_saves, while_saving):
+        killed_when(command, moment(out, chance))
+    resumed = run_maskwise(command)
+    assert "missing keys" not in resumed.stderr
     assert weights(out) == weights(unbroken)
     assert losses(out) == losses(unbroken)
     assert not [path for path in out.glob("checkpoint-*") if not (path / MARKER).exists()]
 
 
-def kill_while_saving(process: subprocess.Popen, out: Path, chance: random.Random) -> None:
-    """Kills as soon as a checkpoint has begun and is not complete."""
+def while_saving(out: Path, chance: random.Random) -> Callable[[], bool]:
+    """Holds as soon as a checkpoint has begun and is not complete."""
     done_before = set(out.glob("checkpoint-*"))
-    begun = lambda: set(out.glob("checkpoint-*")) - done_before  # noqa: E731
-    wait_until(process, lambda: any(not (path / MARKER).exists() for path in begun()))
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
+    return lambda: any(not (path / MARKER).exists() for path in set(out.glob("checkpoint-*")) - done_before)
 
 
-def kill_between_saves(process: subprocess.Popen, out: Path, chance: random.Random) -> None:
-    """Kills a random moment after the run has gone on by a step."""
+def between_saves(out: Path, chance: random.Random) -> Callable[[], bool]:
+    """Holds a random moment after the run has gone on by a step."""
     lines = len(read_metrics(out / "metrics.jsonl"))
-    wait_until(process, lambda: len(read_metrics(out / "metrics.jsonl")) > lines + 1)
-    time.sleep(chance.random() * 0.2)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
+
+    def has_come() -> bool:
+        has_gone_on = len(read_metrics(out / "metrics.jsonl")) > lines + 1
+        if has_gone_on:
+            time.sleep(chance.random() * 0.2)
+        return has_gone_on
+
+    return has_come
 
 
-def wait_until(process: subprocess.Popen, condition) -> None:
-    while not condition():
-        assert process.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.0005)
-
-
-LAUNCHERS = {
-    "torchrun": ["torch.distributed.run", "--nproc-per-node", "2", "--master-port"],
-    "accelerate": ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port"],
-}
-
-
-@pytest.mark.parametrize("name", LAUNCHERS)
-def test_two_processes_give_the_loss_curve_of_one(name, unbroken, run_maskwise, pretrain_command, tmp_path):
+@pytest.mark.parametrize("launcher", ["torchrun", "accelerate"])
+def test_two_processes_give_the_loss_curve_of_one(
+    launcher, unbroken, run_maskwise, two_processes, pretrain_command, tmp_path
+):
     """Ranks that mask alike, or divide by their own token count, train another model than one process does."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
     two, half = tmp_path / "two", ["--set", "trainer.per_device_train_batch_size=4"]
-    launcher = [sys.executable, "-m", *LAUNCHERS[name], port]
-    result = run_maskwise([*pretrain_command, "--out", str(two), *half], launcher=launcher)
+    result = run_maskwise([*pretrain_command, "--out", str(two), *half], launcher=two_processes(launcher))
     assert losses(two).keys() == losses(unbroken).keys()
     assert max(abs(losses(two)[step] - loss) for step, loss in losses(unbroken).items()) < 1e-4
     assert result.stdout.count("unigram floor") == 1

@@ -6,11 +6,6 @@ A teacher scores for half of the run, the model in training for the rest.
 from __future__ import annotations
 
 import json
-import signal
-import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -50,21 +45,13 @@ def losses(run: Path) -> dict[int, float]:
 
 
 def test_a_run_killed_under_its_teacher_and_without_ends_with_the_bytes_of_the_unbroken_one(
-    unbroken, command, environment, run_here, tmp_path
+    unbroken, command, killed_when, run_here, tmp_path
 ):
     """Whoever scored must score again, with the weights of that moment."""
     out = tmp_path / "killed"
     arguments = [*command, "--out", str(out), "--resume"]
     for step in KILLED_AFTER:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "maskwise.cli", *arguments],
-            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        while not (out / f"checkpoint-{step}" / MARKER).exists():
-            assert process.poll() is None, "the run ended before it could be killed"
-            time.sleep(0.001)
-        process.kill()
-        assert process.wait() == -signal.SIGKILL
+        killed_when(arguments, (out / f"checkpoint-{step}" / MARKER).exists)
         assert not (out / "done.json").exists()
     run_here(arguments)
     assert (out / "model.safetensors").read_bytes() == (unbroken / "model.safetensors").read_bytes()
@@ -72,16 +59,14 @@ def test_a_run_killed_under_its_teacher_and_without_ends_with_the_bytes_of_the_u
     assert len(losses(out)) == STEPS
 
 
-def test_two_processes_that_accumulate_give_the_loss_curve_of_one(unbroken, command, run_maskwise, tmp_path):
+def test_two_processes_that_accumulate_give_the_loss_curve_of_one(
+    unbroken, command, run_maskwise, two_processes, tmp_path
+):
     """A rank that scored with its own weights, or divided by its own token count, would train another model."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", port]
     quarter = ["--set", f"trainer.per_device_train_batch_size={BATCH // 4}"]
     halves = ["--set", "trainer.gradient_accumulation_steps=2"]
     out = tmp_path / "two"
-    result = run_maskwise([*command, *quarter, *halves, "--out", str(out)], launcher=launcher)
+    result = run_maskwise([*command, *quarter, *halves, "--out", str(out)], launcher=two_processes())
     assert result.stdout.count("unigram floor") == 1
     one, two = losses(unbroken), losses(out)
     assert one.keys() == two.keys()

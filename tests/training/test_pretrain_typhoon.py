@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -40,20 +35,12 @@ def unbroken(run_maskwise, typhoon_command, tmp_path_factory) -> Path:
 
 
 def test_a_killed_run_ends_with_the_bytes_of_the_unbroken_one(
-    unbroken, typhoon_command, environment, run_maskwise, tmp_path
+    unbroken, typhoon_command, killed_when, run_maskwise, tmp_path
 ):
     """A table that started anew would mask other tokens, at a loss that looks the same."""
     out = tmp_path / "killed"
     command = [*typhoon_command, "--out", str(out), "--resume"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "maskwise.cli", *command],
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    while not (out / "checkpoint-6" / MARKER).exists():
-        assert process.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.005)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
+    killed_when(command, (out / "checkpoint-6" / MARKER).exists)
     assert not (out / "done.json").exists()
     run_maskwise(command)
     for name in ("model.safetensors", "type-rates.svg", "type-rates/step-12.npy"):
@@ -63,14 +50,10 @@ def test_a_killed_run_ends_with_the_bytes_of_the_unbroken_one(
     assert tables[1]["num_steps"] == 12
 
 
-def test_two_processes_make_the_table_of_one(unbroken, typhoon_command, run_maskwise, tmp_path):
+def test_two_processes_make_the_table_of_one(unbroken, typhoon_command, run_maskwise, two_processes, tmp_path):
     """A rank that knew its own half of the text alone would mask by another table than its neighbour."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", port]
     command = [*typhoon_command, "--out", str(tmp_path / "two"), "--set", "trainer.per_device_train_batch_size=4"]
-    run_maskwise(command, launcher=launcher)
+    run_maskwise(command, launcher=two_processes())
     two, one = (torch.load(run / TABLE) for run in (tmp_path / "two", unbroken))
     assert torch.equal(two["visited"], one["visited"])
     largest = one["saliency"].abs().max()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import socket
-import sys
 from pathlib import Path
 
 import pytest
@@ -181,16 +179,12 @@ def test_a_run_broken_off_and_resumed_stops_at_the_same_step_with_the_same_bytes
     assert (out / "curves.svg").read_bytes() == (unbroken / "curves.svg").read_bytes()
 
 
-def test_two_processes_stop_together_and_say_so_once(specialised, specialising, run_maskwise, tmp_path):
+def test_two_processes_stop_together_and_say_so_once(specialised, specialising, run_maskwise, two_processes, tmp_path):
     """A rank that decided by its own share of the exam would stop alone, and the other would wait for it for ever."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", port]
     (tmp_path / "config.toml").write_text(to_toml(specialising))
     half = ["--set", "trainer.per_device_train_batch_size=4"]
     command = ["pretrain", "--config", str(tmp_path / "config.toml"), *half, "--out", str(tmp_path / "two")]
-    result = run_maskwise(command, launcher=launcher)
+    result = run_maskwise(command, launcher=two_processes())
     one, two = stopping(specialised.folder), stopping(tmp_path / "two")
     for point in ("best", "last"):
         assert two[point]["step"] == one[point]["step"]
