@@ -2,10 +2,8 @@
 
 import json
 import shutil
-import signal
-import subprocess
 import sys
-import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -14,28 +12,12 @@ import torch
 from sklearn import metrics as sk
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from maskwise.cli import main
 from maskwise.tuning.finetune import finetune
 from maskwise.tuning.fit import uses_bf16
 from maskwise.tuning.settings import TuneSettings
-from maskwise.verbs.tuning import parse_seeds
+from maskwise.verbs.tuning import distinct_seeds
 
 from .conftest import QUICK, sentences, write_jsonl
-
-
-@pytest.fixture
-def maskwise(monkeypatch, capsys):
-    """Runs the command line in this process and returns what it printed."""
-
-    def run(arguments):
-        monkeypatch.setattr(sys, "argv", ["maskwise", *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        printed = capsys.readouterr()
-        assert not stopped.value.code, printed.err
-        return printed.out
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -160,18 +142,12 @@ def test_a_classification_set_of_yours_needs_its_columns_only(maskwise, checkpoi
     assert config["id2label"] == {"0": "other", "1": "praise"}
 
 
-def test_a_killed_run_goes_on_to_the_same_scores(command, checkpoint, glue, environment, tmp_path, monkeypatch):
+def test_a_killed_run_goes_on_to_the_same_scores(command, checkpoint, glue, killed_when, tmp_path):
     """SIGKILL to a process of its own, with a checkpoint written after every epoch."""
     out, settings = tmp_path / "killed", {"max_epochs": 10, "patience": 10, "batch_size": 8, "learning_rate": 3e-4}
     arguments = command("sst2", out, **settings)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "maskwise.cli", *arguments], env=environment, stderr=subprocess.DEVNULL
-    )
-    seed, wait_until = out / "sst2" / "seed-0", time.monotonic() + 120
-    while not list(seed.glob("checkpoint-*/complete.json")) and time.monotonic() < wait_until:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    seed = out / "sst2" / "seed-0"
+    killed_when(arguments, lambda: any(seed.glob("checkpoint-*/complete.json")))
     assert not (seed / "result.json").exists()
     epochs_done = [int(folder.name.split("-")[1]) // 27 for folder in seed.glob("checkpoint-*")]
     assert 1 <= min(epochs_done) < 10
@@ -191,6 +167,37 @@ def test_a_killed_run_goes_on_to_the_same_scores(command, checkpoint, glue, envi
         pq.read_table(folder / "sst2" / "seed-0" / "predictions.parquet") for folder in (out, tmp_path / "unbroken")
     ]
     assert tables[0].equals(tables[1])
+
+
+def test_a_full_disk_ends_in_words_and_what_was_finished_is_kept(tuned, command, run_maskwise, maskwise, tmp_path):
+    """Files may grow to 150 KiB: the model fits, the optimizer's state in a checkpoint does not."""
+    out = Path(shutil.copytree(tuned[0], tmp_path / "out"))
+    shutil.rmtree(out / "sst2" / "seed-3")
+    before = {path: path.read_bytes() for path in out.glob("*/seed-*/*")}
+    arguments = command("sst2", out, "--seeds", "0,3")
+    limited = ["bash", "-c", 'ulimit -f 150; exec "$@"', "-", sys.executable]
+    result = run_maskwise(arguments, fails=True, launcher=limited)
+    assert result.returncode == 2, result.stderr
+    (said,) = [line for line in result.stderr.splitlines() if "Error" in line]
+    assert said.endswith(
+        "sst2 has no room for seed-3. What was finished is kept; free some space and run the same command again."
+    )
+    assert "Traceback" not in result.stderr
+    assert {path: path.read_bytes() for path in before} == before
+    assert not (out / "sst2" / "seed-3" / "result.json").exists()
+    maskwise(arguments)
+    again = json.loads((out / "sst2" / "seed-3" / "result.json").read_text())
+    assert strip(again["history"]) == strip(tuned[1].tasks[0].results[3]["history"])
+
+
+@pytest.mark.parametrize("num_bytes", [100, 20_000])
+def test_a_disk_without_room_for_a_seed_s_settings_or_its_model_is_said_so(
+    num_bytes, command, refused, full_disk, tmp_path
+):
+    arguments = command("sst2", tmp_path / "out", max_epochs=1, checkpoint_seconds=60)
+    with full_disk(num_bytes):
+        assert "The disk is full" in refused(arguments)
+    assert not list(tmp_path.glob("out/*/*/result.json"))
 
 
 @pytest.mark.parametrize(
@@ -243,7 +250,7 @@ def test_a_folder_of_another_run_is_not_mixed_with_this_one(tuned, command, refu
 @pytest.mark.parametrize("text", ["", "a", "1-", "-1", "3-1", "1,1", "0-2,2", "1.5"])
 def test_seeds_that_name_none_or_one_twice_are_refused(text):
     with pytest.raises(ValueError, match="--seeds"):
-        parse_seeds(text)
+        distinct_seeds(text)
 
 
 def test_bf16_is_used_where_asked():

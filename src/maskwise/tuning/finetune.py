@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from maskwise.data.disk import said_when_full
 from maskwise.data.tasks import Task, find_task
 from maskwise.errors import InputError
 from maskwise.progress import printer
@@ -20,7 +21,7 @@ from maskwise.tuning.settings import TuneSettings
 # words); `tune(checkpoint, task, data, settings, seed, out, *, show)`, which returns what it wrote to `result.json`;
 # and `baselines(task, data)`: scores without a model, by name, such as the constant classifier's.
 KINDS = {"classify": "classify", "regress": "classify", "tag": "tag", "retrieve": "retrieve"}
-STARTED = "started.json"
+STARTED, RESULTS = "started.json", "results.json"
 
 
 def finetune(
@@ -37,7 +38,7 @@ def finetune(
 
     Each goes to `out/<task>/seed-<n>`; finished ones are skipped, unfinished ones go on. `task_data` is the folder of
     one task, a folder of task folders, or `hub:NAME`; None takes the task from the Hugging Face hub. Raises InputError
-    for tasks, data, a checkpoint or a folder that cannot work.
+    for tasks, data, a checkpoint or a folder that cannot work, and for a full disk.
 
     Example: `finetune("runs/random", ["cola", "mrpc"], task_data="glue", seeds=range(5), out="tuned").table()`
     """
@@ -59,12 +60,14 @@ def finetune(
             folder = _folder(out, task, seed)
             results[seed] = read_result(folder)
             if results[seed] is None:
-                folder.mkdir(parents=True, exist_ok=True)
-                write_whole(folder / STARTED, json.dumps(_identity(checkpoint, settings), indent=2) + "\n")
-                results[seed] = kind.tune(str(checkpoint), task, data, settings, seed, folder, show=show)
+                with said_when_full(folder):
+                    folder.mkdir(parents=True, exist_ok=True)
+                    write_whole(folder / STARTED, json.dumps(_identity(checkpoint, settings), indent=2) + "\n")
+                    results[seed] = kind.tune(str(checkpoint), task, data, settings, seed, folder, show=show)
         scores.append(TaskScores(task, results, kind.baselines(task, data), data.repairs))
     result = FinetuneResult(out, str(checkpoint), settings, scores)
-    write_whole(out / "results.json", result.as_json() + "\n")
+    with said_when_full(out / RESULTS):
+        write_whole(out / RESULTS, result.as_json() + "\n")
     return result
 
 
