@@ -171,6 +171,10 @@ class DistillationSettings(_Section):
 class StoppingSettings(_Section):
     """When a run ends before its last step, and keeps its best model; with `data.general`, after 3 and at 0.1."""
 
+    by: Literal["exam", "own-masks"] = Field(
+        default="exam", description="the loss that decides: on the exam's fixed random masks, or on the run's own"
+    )
+
     patience: int | None = Field(default=None, ge=1, description="evaluations without a better exam")
     tolerance: float | None = Field(default=None, ge=0, description="nats the general exam may get worse")
 
@@ -193,6 +197,15 @@ class PretrainSettings(_Section):
     def _tolerance_has_an_exam(self) -> PretrainSettings:
         if self.stopping.tolerance is not None and self.data.general is None:
             raise ValueError("stopping.tolerance is held against the general exam: give --general-data DIR")
+        return self
+
+    @model_validator(mode="after")
+    def _own_masks_can_be_drawn(self) -> PretrainSettings:
+        if self.stopping.by == "own-masks" and (self.masking.stored or self.masking.refresh_epochs is not None):
+            raise ValueError(
+                "scores that are kept (masking.stored, masking.refresh_epochs) are of the training text alone, and "
+                "stopping.by = 'own-masks' scores held-out text"
+            )
         return self
 
     @model_validator(mode="after")

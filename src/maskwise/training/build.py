@@ -89,7 +89,7 @@ def with_defaults(settings: PretrainSettings) -> PretrainSettings:
 
 def build_rule(settings: StoppingSettings) -> StoppingRule | None:
     """Returns the rule that settings describe, or None where nothing but the last step ends a run."""
-    return None if settings == StoppingSettings() else StoppingRule(settings.patience, settings.tolerance)
+    return None if settings == StoppingSettings() else StoppingRule(**settings.model_dump())
 
 
 def bf16_is_fast() -> bool:

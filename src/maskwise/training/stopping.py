@@ -15,17 +15,19 @@ from transformers import TrainerCallback, TrainerState
 
 from maskwise.training.curves import Panel, draw_curves, read_curve
 from maskwise.training.exam import Exam
+from maskwise.training.own_masks import own_exam
 from maskwise.training.runs import read_metrics
 
 if TYPE_CHECKING:
     from maskwise.training.trainer import MaskingTrainer
 
 Reason = Literal["no improvement", "over-specialisation"]
-LOSS, GENERAL_LOSS = "eval_loss", "general_loss"
+LOSS, GENERAL_LOSS, OWN_LOSS = "eval_loss", "general_loss", "own_loss"
+DECIDES = {"exam": LOSS, "own-masks": OWN_LOSS}
 
 
 class Evaluation(NamedTuple):
-    """The exams' losses (nats) at a step; `general` is None where no general exam is followed."""
+    """The losses (nats) at a step: of what decides, and of the general exam, None where none is followed."""
 
     step: int
     loss: float
@@ -45,6 +47,7 @@ class Verdict(NamedTuple):
         """Returns two lines: why the run ended, and which model is kept with its losses before and after."""
         _, reason, start, best, last = self
         name = "exam" if start.general is None else "domain exam"
+        name = "own masks" if self.rule.by == "own-masks" else name
         kept = f"Kept: the model of step {best.step:,}. {name.capitalize()} {start.loss:.3f} -> {best.loss:.3f} nats"
         if start.general is not None:
             kept += f", general exam {start.general:.3f} -> {best.general:.3f} nats"
@@ -68,7 +71,7 @@ class StoppingRule:
 
     Too much is more than `tolerance` nats above its loss at the first evaluation, which is that of the model before
     any training. A rule that is None never stops. The best model is the one with the lowest loss among those that
-    are within the tolerance, the first of equals.
+    are within the tolerance, the first of equals. `by` says whose masks that loss is on: the exam's, or the run's own.
 
     >>> rule = StoppingRule(patience=2, tolerance=0.1)
     >>> rule.judge([Evaluation(0, 5.0, 4.0), Evaluation(10, 4.8, 4.05), Evaluation(20, 4.6, 4.2)]).reason
@@ -77,6 +80,7 @@ class StoppingRule:
 
     patience: int | None = None
     tolerance: float | None = None
+    by: Literal["exam", "own-masks"] = "exam"
 
     def judge(self, evaluations: Iterable[Evaluation]) -> Verdict:
         """Returns the verdict on the evaluations of a run so far, which are in the order of their steps."""
@@ -100,14 +104,14 @@ def _worsening(start: Evaluation, now: Evaluation) -> float:
     return 0.0 if start.general is None or now.general is None else now.general - start.general
 
 
-def evaluations(records: Iterable[Mapping[str, Any]]) -> list[Evaluation]:
+def evaluations(records: Iterable[Mapping[str, Any]], by: str = "exam") -> list[Evaluation]:
     """Returns the evaluations that are among the records of a trainer's `log_history` or of a `metrics.jsonl`."""
     losses: dict[int, dict[str, float]] = {}
     for record in records:
-        for name in (LOSS, GENERAL_LOSS):
+        for name in (DECIDES[by], GENERAL_LOSS):
             if name in record:
                 losses.setdefault(record["step"], {})[name] = record[name]
-    return [Evaluation(step, found[LOSS], found.get(GENERAL_LOSS)) for step, found in sorted(losses.items())]
+    return [Evaluation(step, found[DECIDES[by]], found.get(GENERAL_LOSS)) for step, found in sorted(losses.items())]
 
 
 class StopByExams(TrainerCallback):
@@ -124,13 +128,13 @@ class StopByExams(TrainerCallback):
 
     def verdict(self) -> Verdict:
         """Returns what the rule says of the trainer's history."""
-        return self.rule.judge(evaluations(self.trainer.state.log_history))
+        return self.rule.judge(evaluations(self.trainer.state.log_history, self.rule.by))
 
     def on_train_begin(self, args, state, control, **kwargs):
         """Takes the grades that later ones are held against; a resumed run has them in its history."""
         if not evaluations(state.log_history):
             self._log("eval", self.trainer.eval_dataset)
-            self._log_general()
+            self._log_others()
         self.trainer.checkpoints.kept_step = self.verdict().best.step
 
     def on_step_end(self, args, state, control, **kwargs):
@@ -141,7 +145,7 @@ class StopByExams(TrainerCallback):
     def on_evaluate(self, args, state, control, **kwargs):
         """Judges; a model that is the best so far is saved at once."""
         self.trainer.raise_if_not_finite()
-        self._log_general()
+        self._log_others()
         verdict = self.verdict()
         if verdict.best == verdict.last:
             self.trainer.checkpoints.kept_step = verdict.best.step
@@ -153,9 +157,11 @@ class StopByExams(TrainerCallback):
         """Says why the run ended."""
         self.say(self.verdict().describe(state.max_steps))
 
-    def _log_general(self) -> None:
+    def _log_others(self) -> None:
         if self.general is not None:
             self._log("general", self.general)
+        if self.rule.by == "own-masks":
+            self._log("own", own_exam(self.trainer))
 
     def _log(self, name: str, exam: Exam) -> None:
         self.trainer.log({f"{name}_{figure}": value for figure, value in self.trainer.grade(exam).as_dict().items()})
@@ -167,7 +173,7 @@ def had_ended(checkpoint: Path, rule: StoppingRule | None) -> TrainerState | Non
     The Trainer itself would take one more step from a checkpoint of the last one.
     """
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-    stopped = rule is not None and rule.judge(evaluations(state.log_history)).reason is not None
+    stopped = rule is not None and rule.judge(evaluations(state.log_history, rule.by)).reason is not None
     return state if stopped or state.global_step >= state.max_steps else None
 
 
@@ -180,4 +186,6 @@ def draw_exams(metrics: Path, verdict: Verdict, out: Path) -> None:
         limit = None if tolerance is None else verdict.start.general + tolerance
         panels = [Panel("Domain exam: loss in nats a token", {"domain": read_curve(records, LOSS)})]
         panels += [Panel("General exam: loss in nats a token", {"general": read_curve(records, GENERAL_LOSS)}, limit)]
+    if verdict.rule.by == "own-masks":
+        panels.append(Panel("The run's own masks: loss in nats a token", {"own": read_curve(records, OWN_LOSS)}))
     draw_curves(panels, out, marked_step=verdict.best.step)
