@@ -6,12 +6,14 @@ import math
 import pytest
 
 from made_up_study import TREE, make_study
+from maskwise.config import merge
 from maskwise.errors import InputError
 from maskwise.study.compare import compare
-from maskwise.study.report import make_report
+from maskwise.study.report import _chosen_by, _compared_at, make_report
 from maskwise.study.report_compare import with_other
 from maskwise.study.report_files import as_json, as_markdown, summary, write_report
 from maskwise.study.results import RESULTS, read_results
+from maskwise.study.study_file import check_study
 
 UNFINISHED = ("high/tiny/4/pretrain", "high/tiny/4/cola", "high/tiny/4/mrpc", "random/tiny/3/cola")
 
@@ -63,6 +65,32 @@ def test_a_difference_that_other_examples_could_undo_is_told_so(report):
     assert found.comparison.bootstrap.low < 0 < found.comparison.bootstrap.high
     assert "It may be due to the held-out examples" in found.sentence
     assert "held-out" not in finding(report, "high", "cola").sentence
+
+
+def test_what_arms_have_alike_is_said_arm_by_arm():
+    study = check_study(TREE)
+    assert _compared_at(study) == "equal steps"
+    others = [{"name": "longer", "recipe": "random", "equal": "compute", "equal_to": "high"}]
+    others += [{"name": "as-long", "recipe": "random", "equal": "seconds", "equal_to": "self-cold"}]
+    mixed = check_study(merge(TREE, {"arms": [*TREE["arms"], *others]}))
+    assert _compared_at(mixed) == (
+        "equal steps; longer at the counted flops of high; as-long at the seconds of self-cold"
+    )
+    all_one = check_study(merge(TREE, {"equal": "compute"}))
+    assert _compared_at(all_one) == ("high at the counted flops of random; self-cold at the counted flops of random")
+
+
+def test_a_choice_by_own_masks_is_said_where_it_was_asked_for_and_a_choice_by_the_exam_is_the_default():
+    assert _chosen_by(check_study(TREE)) == ""
+    adapting = {"adapt": True, "pretrain": {"data": None}, "backbones": [{"name": "tiny", "checkpoint": "runs/tiny"}]}
+    adapting["backbones"][0]["settings"] = {"teacher": "runs/teacher"}
+    adapted = merge(TREE, adapting)
+    del adapted["pretrain"]["data"]
+    assert _chosen_by(check_study(adapted)) == "the frozen exam, the same for all"
+    own = merge(adapted, {"pretrain": {"stopping": {"by": "own-masks"}}})
+    assert "own masks, as asked for" in _chosen_by(check_study(own))
+    own["arms"] = [TREE["arms"][0], TREE["arms"][1] | {"settings": {"stopping": {"by": "exam"}}}, TREE["arms"][2]]
+    assert _chosen_by(check_study(own)).split("; high: ")[1].startswith("the frozen exam")
 
 
 def test_collapsed_runs_are_named(report):

@@ -15,6 +15,7 @@ from maskwise.errors import InputError
 from maskwise.study.compare import compare
 from maskwise.study.lock import locked
 from maskwise.study.results import COST_COLUMNS, read_results, training_seconds
+from maskwise.study.speed import seconds_a_step
 from maskwise.study.study import open_study
 from maskwise.study.study_file import check_study
 from study_in_process import run_in_process
@@ -133,6 +134,21 @@ def test_a_failed_cell_does_not_stop_the_others(study_tables, write_study, tmp_p
     }
     (comparison,) = compare(rows, open_study(tmp_path / "out"))
     assert comparison.verdict == "inconclusive"
+
+
+def test_equal_seconds_are_timed_once_and_decide_the_steps_of_every_seed(study_tables, write_study, tmp_path):
+    arms = [study_tables["arms"][0], {**study_tables["arms"][1], "equal": "seconds"}]
+    path, out = write_study(merge(study_tables, {"arms": arms, "tasks": ["exam"]})), tmp_path / "out"
+    assert not run_in_process(path, out).failed
+    speeds = [seconds_a_step(out / "speed" / arm / "tiny") for arm in ("random", "cold")]
+    assert all(speeds)
+    rows = [row for row in read_results(out) if row["metric"] == "loss"]
+    expected = {"random": 4, "cold": max(1, round(4 * speeds[0] / speeds[1]))}
+    assert [(row["arm"], row["steps"]) for row in rows] == [(arm, expected[arm]) for arm in ("random", "cold") * 2]
+    assert len(list(out.rglob("model.safetensors"))) == 4, "what was only timed is not kept"
+    files = {file: file.stat().st_mtime_ns for file in (out / "speed").rglob("*") if file.is_file()}
+    run_in_process(path, out)
+    assert {file: file.stat().st_mtime_ns for file in (out / "speed").rglob("*") if file.is_file()} == files
 
 
 def test_seconds_add_up_over_the_processes_of_a_run(tmp_path):

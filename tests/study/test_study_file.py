@@ -70,6 +70,29 @@ BAD = {
     "no teacher": (GOOD | {"arms": [RANDOM, {"name": "bert", "recipe": "entropy-high"}]}, "needs a teacher"),
     "adaptation from scratch": (GOOD | {"adapt": True}, "adapt = true goes on from a checkpoint"),
     "a name that is a path": (GOOD | {"arms": [RANDOM, {"name": "../bert", "recipe": "bert"}]}, "arms.1.name"),
+    "a budget of no such kind": (GOOD | {"equal": "step"}, "found 'step'. Did you mean 'steps'?"),
+    "the budget of a stranger": (
+        GOOD | {"equal": "compute", "equal_to": "randm"}, "equal_to is 'randm', which is no arm. Did you mean",
+    ),
+    "an arm's budget of a stranger": (
+        GOOD | {"arms": [RANDOM, BERT | {"equal": "compute", "equal_to": "brt"}]}, "The arm 'bert': equal_to is 'brt'",
+    ),
+    "the budget of the arm itself": (
+        GOOD | {"arms": [RANDOM, BERT | {"equal": "compute", "equal_to": "bert"}]}, "name another arm",
+    ),
+    "a budget of nothing": (GOOD | {"arms": [RANDOM, BERT | {"equal_to": "random"}]}, "and nothing is equal"),
+    "budgets in a ring": (
+        GOOD | {"arms": [RANDOM | {"equal": "compute", "equal_to": "bert"}, BERT | {"equal": "seconds"}]},
+        "random -> bert -> random take their budgets from one another",
+    ),
+    "seconds of what is between steps": (
+        GOOD | {"arms": [RANDOM, {"name": "bert", "recipe": "entropy-self-cold", "equal": "seconds",
+                                  "settings": {"masking": {"refresh_epochs": 1}}}]},
+        "The arm 'bert' scores between its steps",
+    ),
+    "unknown chooser": (
+        merge(GOOD, {"pretrain": {"stopping": {"by": "own-mask"}}}), "found 'own-mask'",
+    ),
     "unknown exam metric": (
         merge(GOOD, {"tasks": ["exam"], "statistics": {"metrics": {"exam": "f1"}}}), "The exam has no metric 'f1'.",
     ),
@@ -155,7 +178,8 @@ def test_typhoon_is_the_grid_of_90_runs():
 def test_the_study_of_the_docs_is_sound():
     page = (Path(__file__).parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
     study = check_study(tomllib.loads(page.split("```toml\n")[1].split("```")[0]))
-    assert [arm.equal for arm in study.arms] == [None, None, "compute"]
+    assert [arm.equal for arm in study.arms] == [None, None, "compute", "compute"]
+    assert study.equal_of(study.arms[3])[1] == study.arms[1]
 
 
 def test_changes_come_last():

@@ -1,15 +1,17 @@
-"""How long each arm trains: the same steps for all, or each its own number so that counted flops are equal."""
+"""How long each arm trains: the same steps for all, or its own number so that flops or seconds equal another's."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import gettempdir
 
 from maskwise.config import PretrainSettings, merge, resolve
 from maskwise.data.blocks import open_data
-from maskwise.study.study_file import Arm, Backbone, Study
+from maskwise.study.cells import Place, data_folder
+from maskwise.study.speed import seconds_a_step, short_run
+from maskwise.study.study_file import Backbone, Study
 from maskwise.training.build import planned_run, training_arguments, with_defaults
 from maskwise.training.flops import Budget, ForwardFlops, forward_flops, run_flops, steps_for
 
@@ -43,34 +45,49 @@ def corpus_of(data: str) -> Corpus:
     return Corpus(num_blocks, manifest["block"], counts["tokens"]["train"] / num_blocks, manifest["vocabulary"])
 
 
-def arm_budget(
-    study: Study, arm: Arm, backbone: Backbone, seed: int, data: Path | None = None, corpus: Corpus | None = None
-) -> ArmBudget:
-    """Returns what one pretraining run gets; `data` replaces the shared folder, `corpus` stands in for its figures.
+def arm_budget(study: Study, place: Place, out: Path, corpus: Corpus | None = None) -> ArmBudget:
+    """Returns what one pretraining run gets; `corpus` stands in for the figures of data that is not there yet.
 
-    With equal compute, an arm gets the number of steps whose counted flops are nearest to those of the first arm.
+    An arm with the compute of another gets the number of steps whose counted flops are nearest to the other's; one
+    with its seconds, the steps that fit by the time a step of each takes. Where these are not measured yet, flops
+    stand in for time.
     """
-    own = _as_given(study, arm, backbone, seed, data, corpus)
-    if (arm.equal or study.equal) == "steps" or arm == study.arms[0]:
+    own = _as_given(study, place, out, corpus)
+    equal, other = study.equal_of(place.arm)
+    if other is None:
         return own
-    first = _as_given(study, study.arms[0], backbone, seed, data, corpus)
-    figures = corpus or corpus_of(own.settings.data.path)
-    student, teacher = _models(own.settings, backbone, figures)
-    run = _planned(own.settings, figures)
-    steps = steps_for(first.flops, own.settings, student, teacher, run)
+    theirs = arm_budget(study, replace(place, arm=other), out, corpus)
+    student, teacher, run = _counted(own.settings, place.backbone, corpus)
+    if equal == "compute":
+        steps = steps_for(theirs.flops, own.settings, student, teacher, run)
+    else:
+        mine, other_s = (seconds_a_step(one.speed_folder(out)) for one in (place, replace(place, arm=other)))
+        if mine is None or other_s is None:
+            mine, other_s = own.flops / own.steps, theirs.flops / theirs.steps
+        steps = max(1, round(theirs.steps * other_s / mine))
     longer = resolve(own.settings.model_dump(exclude_none=True), {"trainer": {"max_steps": steps}})
     flops = run_flops(longer, student, teacher, run._replace(steps=steps))
     return ArmBudget(longer, steps, flops, steps * run.tokens_a_step)
 
 
-def _as_given(
-    study: Study, arm: Arm, backbone: Backbone, seed: int, data: Path | None, corpus: Corpus | None
-) -> ArmBudget:
-    settings = study.settings(arm, backbone, seed, data)
+def short_settings(study: Study, place: Place, out: Path) -> PretrainSettings:
+    """Returns the settings of the short run that says how long a step of this arm takes."""
+    given = _as_given(study, place, out, None).settings
+    return short_run(given, _planned(given, corpus_of(given.data.path)))
+
+
+def _as_given(study: Study, place: Place, out: Path, corpus: Corpus | None) -> ArmBudget:
+    data = data_folder(out, place.backbone, place.task) if place.task else None
+    settings = study.settings(place.arm, place.backbone, place.seed, data)
+    student, teacher, run = _counted(settings, place.backbone, corpus)
+    return ArmBudget(settings, run.steps, run_flops(settings, student, teacher, run), run.steps * run.tokens_a_step)
+
+
+def _counted(
+    settings: PretrainSettings, backbone: Backbone, corpus: Corpus | None
+) -> tuple[ForwardFlops, ForwardFlops | None, Budget]:
     figures = corpus or corpus_of(settings.data.path)
-    run = _planned(settings, figures)
-    flops = run_flops(settings, *_models(settings, backbone, figures), run)
-    return ArmBudget(settings, run.steps, flops, run.steps * run.tokens_a_step)
+    return *_models(settings, backbone, figures), _planned(settings, figures)
 
 
 def _models(settings: PretrainSettings, backbone: Backbone, corpus: Corpus) -> tuple[ForwardFlops, ForwardFlops | None]:

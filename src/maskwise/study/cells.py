@@ -4,6 +4,7 @@ A study's folder holds
 
     study.toml                                      resolved: a folder belongs to one study
     data/<backbone>-<task>                          adapt: a task's own text as token blocks
+    speed/<arm>/<backbone>[-<task>]                 equal seconds: a short run that is timed
     runs/<arm>/<backbone>/<seed>/pretrain           a run folder; adapt: pretrain-<task>
     runs/<arm>/<backbone>/<seed>/<task>             <task>/seed-<tuning seed>, as `maskwise finetune` makes it
     runs/.../<cell>.log, <cell>.cost.jsonl          what the cell printed, and what each attempt at it cost
@@ -20,6 +21,7 @@ from maskwise.study.study_file import Arm, Backbone, Study
 from maskwise.training.runs import DONE
 
 FINETUNED = "results.json"
+SPEED = "speed"
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,15 @@ class Place:
         """Returns the folder of the run and of all that is tuned from it."""
         return out / "runs" / self.arm.name / self.backbone.name / str(self.seed)
 
+    def speed_folder(self, out: Path) -> Path:
+        """Returns the folder of the short run that is timed, alike for all seeds."""
+        return out / self.speed_name
+
+    @property
+    def speed_name(self) -> str:
+        """The name of the cell of that short run."""
+        return f"{SPEED}/{self.arm.name}/{self.backbone.name}" + (f"-{self.task}" if self.task else "")
+
     @property
     def name(self) -> str:
         """The cell's name."""
@@ -95,12 +106,24 @@ def tasks_of(study: Study, place: Place) -> tuple[str, ...]:
     return (place.task,) if place.task else study.tuned_tasks
 
 
-def pretrain_cell(place: Place, out: Path, *, prepare: Callable[[], None], flops: float) -> Cell:
+def pretrain_cell(
+    place: Place, out: Path, *, prepare: Callable[[], None], flops: float, needs: tuple[str, ...] = ()
+) -> Cell:
     """Returns the cell of a pretraining run; `prepare` writes its settings to `settings_file`."""
-    folder = place.folder(out)
+    return _training_cell(place, place.name, place.folder(out), needs, prepare, flops)
+
+
+def speed_cell(place: Place, out: Path, *, prepare: Callable[[], None]) -> Cell:
+    """Returns the cell of the short run that says how long a step takes."""
+    return _training_cell(place, place.speed_name, place.speed_folder(out), (), prepare, 0.0)
+
+
+def _training_cell(
+    place: Place, name: str, folder: Path, needs: tuple[str, ...], prepare: Callable[[], None], flops: float
+) -> Cell:
     arguments = ["pretrain", "--config", str(settings_file(folder)), "--out", str(folder), "--resume"]
-    needs = (f"data/{place.backbone.name}-{place.task}",) if place.task else ()
-    return Cell(place.name, folder, arguments, folder / DONE, needs, prepare, flops)
+    data = (f"data/{place.backbone.name}-{place.task}",) if place.task else ()
+    return Cell(name, folder, arguments, folder / DONE, (*data, *needs), prepare, flops)
 
 
 def settings_file(folder: Path) -> Path:

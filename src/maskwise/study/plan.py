@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -15,8 +15,9 @@ from maskwise.data.task_files import TaskData
 from maskwise.data.tasks import find_task
 from maskwise.errors import InputError
 from maskwise.progress import format_seconds
-from maskwise.study.budget import ArmBudget, arm_budget
+from maskwise.study.budget import ArmBudget, Corpus, arm_budget, short_settings
 from maskwise.study.cells import (
+    SPEED,
     Cell,
     Place,
     data_cell,
@@ -24,6 +25,7 @@ from maskwise.study.cells import (
     places,
     pretrain_cell,
     settings_file,
+    speed_cell,
     tasks_of,
     text_file,
     tune_cell,
@@ -73,7 +75,7 @@ class Plan:
         lines += [f"{self.num_runs} runs: {factors}; {self.num_pretraining} models are pretrained."]
         if num_done:
             lines += [f"{num_done} of {len(self.cells)} cells are done already."]
-        lines += ["", *self._budget_lines(), "", self._cost_line(jobs), "", *statement(study)]
+        lines += ["", *self._budget_lines(), *self._timing_line(), "", self._cost_line(jobs), "", *statement(study)]
         return "\n".join(lines)
 
     def _budget_lines(self) -> Iterator[str]:
@@ -87,6 +89,10 @@ class Plan:
                 f"{arm.ljust(width + 2)}{backbone.ljust(width + 2)}{budget.steps:>9,}{_short(budget.tokens):>10}"
                 f"{budget.flops:>11.2e}  {share:.0%}" + (f"  {task}" if task else "")
             )
+
+    def _timing_line(self) -> list[str]:
+        left = [cell.name for cell in self.cells if cell.name.startswith(f"{SPEED}/") and not cell.is_done]
+        return ["Steps at equal seconds are a guess by flops until short runs have been timed."] if left else []
 
     def _cost_line(self, jobs: int) -> str:
         total = sum(cell.flops for cell in self.cells)
@@ -103,14 +109,13 @@ def make_plan(study: Study, out: Path) -> Plan:
     Nothing is written.
     """
     tasks = {name: _load(study, name) for name in study.tuned_tasks}
-    cells, budgets = _data_cells(study, out, tasks), {}
+    cells, budgets = [*_data_cells(study, out, tasks), *_speed_cells(study, out)], {}
     for place in places(study):
         key = (place.arm.name, place.backbone.name, place.task)
         if key not in budgets:
-            budgets[key] = _expected_budget(study, place, out, tasks)
-        cells.append(
-            pretrain_cell(place, out, prepare=partial(_write_settings, study, place, out), flops=budgets[key].flops)
-        )
+            budgets[key] = arm_budget(study, place, out, _expected_corpus(study, place, out, tasks))
+        prepare, flops = partial(_write_settings, study, place, out), budgets[key].flops
+        cells.append(pretrain_cell(place, out, prepare=prepare, flops=flops, needs=_timed_before(study, place)))
         for task in tasks_of(study, place):
             flops = tuning_flops(study, place.backbone, tasks[task], budgets[key].settings.data.path)
             cells.append(tune_cell(study, place, task, out, flops=flops))
@@ -137,20 +142,31 @@ def _data_cells(study: Study, out: Path, tasks: dict[str, TaskData]) -> list[Cel
     ]
 
 
-def _expected_budget(study: Study, place: Place, out: Path, tasks: dict[str, TaskData]) -> ArmBudget:
-    if place.task is None:
-        return arm_budget(study, place.arm, place.backbone, place.seed)
-    corpus = expected_corpus(study, place, out, tasks)
-    return arm_budget(
-        study, place.arm, place.backbone, place.seed, data_folder(out, place.backbone, place.task), corpus
-    )
+def _expected_corpus(study: Study, place: Place, out: Path, tasks: dict[str, TaskData]) -> Corpus | None:
+    return expected_corpus(study, place, out, tasks) if place.task else None
+
+
+def _speed_cells(study: Study, out: Path) -> list[Cell]:
+    return [
+        speed_cell(place, out, prepare=partial(_write_short_run, study, place, out))
+        for place in places(study)
+        if place.seed == study.seeds[0] and place.arm in study.timed_arms
+    ]
+
+
+def _timed_before(study: Study, place: Place) -> tuple[str, ...]:
+    """Returns the short runs that have to end before this run's number of steps is known."""
+    timed = study.timed_arms if study.equal_of(place.arm)[0] != "steps" else ()
+    return tuple(replace(place, arm=arm).speed_name for arm in timed)
 
 
 def _write_settings(study: Study, place: Place, out: Path) -> None:
     """Writes the settings that a pretraining cell reads; the data of its task is there by now."""
-    data = data_folder(out, place.backbone, place.task) if place.task else None
-    budget = arm_budget(study, place.arm, place.backbone, place.seed, data)
-    write_whole(settings_file(place.folder(out)), to_toml(budget.settings))
+    write_whole(settings_file(place.folder(out)), to_toml(arm_budget(study, place, out).settings))
+
+
+def _write_short_run(study: Study, place: Place, out: Path) -> None:
+    write_whole(settings_file(place.speed_folder(out)), to_toml(short_settings(study, place, out)))
 
 
 def _write_texts(data: TaskData, folder: Path) -> None:

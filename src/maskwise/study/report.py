@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import tomli_w
 
+from maskwise.config import StoppingSettings
 from maskwise.errors import InputError, nearest
 from maskwise.progress import format_seconds
 from maskwise.study.cells import FINETUNED, places, tasks_of
@@ -186,9 +187,34 @@ def _facts(study: Study, rows: Rows) -> Iterator[tuple[str, str]]:
     yield "Pretrained models", f"{len(runs)} of {len(places(study))}"
     for name in ("steps", "tokens"):
         yield f"{name.capitalize()} of a pretraining run", _range([run[name] for run in runs if run[name] is not None])
-    yield "Compared at", f"equal {'counted flops' if study.equal == 'compute' else 'steps'}"
+    yield "Compared at", _compared_at(study)
+    if chosen := _chosen_by(study):
+        yield "Checkpoint chosen by", chosen
     flops = sum(run["flops"] for run in runs if run["flops"] is not None)
     yield "All pretraining together", f"{flops:.2e} flops, {format_seconds(sum(run['seconds'] for run in runs))}"
+
+
+def _compared_at(study: Study) -> str:
+    """Returns what the arms have alike, and which take the budget of which."""
+    words = {"compute": "counted flops", "seconds": "seconds"}
+    budgets = [(arm.name, *study.equal_of(arm)) for arm in study.arms]
+    taken = [f"{arm} at the {words[equal]} of {other.name}" for arm, equal, other in budgets if other is not None]
+    return "; ".join([*(["equal steps"] if len(taken) < len(budgets) - 1 else []), *taken])
+
+
+def _chosen_by(study: Study) -> str:
+    """Returns by which loss the step that is tuned was chosen, arm by arm where they differ; empty where by none."""
+    words = {
+        "exam": "the frozen exam, the same for all",
+        "own-masks": "the loss on the arm's own masks, as asked for by stopping.by: these losses are of one arm each, "
+        "and no scale between arms",
+    }
+    data = "task" if study.adapt else None
+    settings = {arm.name: study.settings(arm, study.backbones[0], study.seeds[0], data) for arm in study.arms}
+    found = {name: words[own.stopping.by] for name, own in settings.items() if own.stopping != StoppingSettings()}
+    if len(found) == len(settings) and len(set(found.values())) == 1:
+        return next(iter(found.values()))
+    return "; ".join(f"{name}: {how}" for name, how in found.items())
 
 
 def _range(values: Sequence[float]) -> str:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from maskwise.config import read_toml
 from maskwise.data.blocks import open_data
 from maskwise.study.budget import arm_budget
-from maskwise.study.cells import FINETUNED, Place, data_folder, places, tasks_of
+from maskwise.study.cells import FINETUNED, Place, places, tasks_of
 from maskwise.study.study_file import EXAM, EXAM_METRICS, Study
 from maskwise.training.runs import CONFIG, DONE, METRICS, read_metrics
 
@@ -75,8 +75,7 @@ def _pretraining(study: Study, place: Place, out: Path) -> Row:
     """Returns the exam and the cost of a finished pretraining run; an early end costs its share of the plan."""
     folder = place.folder(out)
     done = json.loads((folder / DONE).read_text(encoding="utf-8"))
-    data = data_folder(out, place.backbone, place.task) if place.task else None
-    budget = arm_budget(study, place.arm, place.backbone, place.seed, data)
+    budget = arm_budget(study, place, out)
     share = done["steps"] / budget.steps
     own = {name: figures for name, figures in done["exam"].items() if name == budget.settings.recipe}
     return {

@@ -17,7 +17,7 @@ import tomli_w
 from maskwise.config import read_toml
 from maskwise.errors import InputError
 from maskwise.progress import printer
-from maskwise.study.cells import Cell
+from maskwise.study.cells import SPEED, Cell
 from maskwise.study.estimate import flops_per_second, seconds_for
 from maskwise.study.lock import locked
 from maskwise.study.plan import Plan, make_plan
@@ -145,10 +145,10 @@ def _settle(cell: Cell, process: subprocess.Popen[bytes], study: Study, view: Vi
 
 
 def _delete_what_nobody_needs(cell: Cell, study: Study) -> None:
-    """Checkpoints of a finished run are as large as five models; a tuned model is in its predictions."""
+    """Checkpoints of a finished run are as large as five models; tuned and timed models have said all they know."""
     for checkpoint in cell.folder.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
-    if not study.keep_models and cell.arguments[0] == "finetune":
+    if cell.name.startswith(f"{SPEED}/") or (not study.keep_models and cell.arguments[0] == "finetune"):
         for weights in cell.folder.rglob("model.safetensors"):
             weights.unlink()
 
@@ -158,7 +158,7 @@ def _check_folder(out: Path, study: Study) -> None:
         if out.exists() and any(path.name != "study.lock" for path in out.iterdir()):
             raise InputError(f"{out} is not empty, and no study. Choose another --out.")
         return
-    before, now = read_toml(out / STUDY_FILE), study.model_dump(mode="json", exclude_none=True)
+    before, now = (one.model_dump(mode="json") for one in (open_study(out), study))
     changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     if changed:
         raise InputError(

@@ -30,6 +30,7 @@ A table `[scale.NAME]` is laid over the rest when that scale is asked for.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -41,6 +42,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from maskwise.config import PretrainSettings, Tree, load_recipe, merge, read_toml, resolve
 from maskwise.data.tasks import find_task
 from maskwise.errors import InputError, nearest
+from maskwise.study.check_budgets import check_named, check_taken, check_timed
 from maskwise.study.seeds import read_seeds
 from maskwise.tuning.settings import resolve_tuning
 
@@ -50,6 +52,7 @@ LESS_IS_BETTER = frozenset({"loss", "perplexity"})
 FULL_SCALE = "paper"
 NO_END = 10**6  # a patience that never runs out: the frozen exam chooses the checkpoint and does not end the run
 
+Equal = Literal["steps", "compute", "seconds"]
 Seeds = Annotated[tuple[int, ...], BeforeValidator(read_seeds)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -63,7 +66,8 @@ class Arm(_Section):
 
     name: Name
     recipe: str = Field(default="", description="default: the arm's name")
-    equal: Literal["steps", "compute"] | None = Field(default=None, description="default: the study's")
+    equal: Equal | None = Field(default=None, description="default: the study's")
+    equal_to: str | None = Field(default=None, description="the arm whose flops or seconds; default: the study's")
     settings: Tree = Field(default_factory=dict)
 
 
@@ -100,9 +104,8 @@ class Study(_Section):
     task_data: str | None = Field(default=None, description="a folder of task folders; default: the hub")
     adapt: bool = Field(default=False, description="pretrain on each task's own text instead of pretrain.data.path")
     adapt_block: int = Field(default=128, ge=8, description="adapt: tokens of a block")
-    equal: Literal["steps", "compute"] = Field(
-        default="steps", description="compute: the counted flops of the first arm"
-    )
+    equal: Equal = Field(default="steps", description="compute: counted flops; seconds: of training, measured here")
+    equal_to: str | None = Field(default=None, description="the arm whose flops or seconds; default: the first")
     keep_models: bool = Field(default=False, description="keep the weights of tuned models too")
     backbones: tuple[Backbone, ...]
     arms: tuple[Arm, ...]
@@ -114,6 +117,21 @@ class Study(_Section):
     def tuned_tasks(self) -> tuple[str, ...]:
         """The tasks that models are tuned on: all but the exam."""
         return tuple(task for task in self.tasks if task != EXAM)
+
+    def equal_of(self, arm: Arm) -> tuple[Equal, Arm | None]:
+        """Returns what an arm has alike with another, and that one; None where it trains as its settings say."""
+        equal = arm.equal or self.equal
+        name = arm.equal_to or self.equal_to or self.arms[0].name
+        if equal == "steps" or name == arm.name:
+            return "steps", None
+        return equal, next(other for other in self.arms if other.name == name)
+
+    @property
+    def timed_arms(self) -> tuple[Arm, ...]:
+        """The arms whose steps are timed: those that get the seconds of another, and these others."""
+        pairs = [(arm, other) for arm in self.arms for equal, other in [self.equal_of(arm)] if equal == "seconds"]
+        named = {arm.name for pair in pairs for arm in pair if arm is not None}
+        return tuple(arm for arm in self.arms if arm.name in named)
 
     def metric(self, task: str) -> str:
         """Returns the metric that a task's hypotheses are about."""
@@ -178,6 +196,7 @@ def check_study(tree: Mapping[str, Any]) -> Study:
         raise InputError("\n".join(dict.fromkeys(_explain(fault) for fault in error.errors()[:3]))) from None
     _check_seeds(study)
     _check_arms(study)
+    _check_budgets(study)
     _check_backbones(study)
     _check_tasks(study)
     _check_family(study)
@@ -200,10 +219,17 @@ def _check_arms(study: Study) -> None:
     seen: dict[str, str] = {}
     for arm in study.arms:
         load_recipe(arm.recipe or arm.name)
-        does = repr((arm.recipe or arm.name, arm.equal or study.equal, arm.settings))
+        does = repr((arm.recipe or arm.name, arm.equal or study.equal, arm.equal_to or study.equal_to, arm.settings))
         if does in seen:
             raise InputError(f"The arms {seen[does]!r} and {arm.name!r} are the same: recipe, settings and budget.")
         seen[does] = arm.name
+
+
+def _check_budgets(study: Study) -> None:
+    equal_to = {arm.name: arm.equal_to for arm in study.arms}
+    check_named(equal_to, study.equal_to)
+    others = {arm.name: study.equal_of(arm)[1] for arm in study.arms}
+    check_taken(equal_to, {name: other.name if other else None for name, other in others.items()})
 
 
 def _check_backbones(study: Study) -> None:
@@ -219,7 +245,9 @@ def _check_backbones(study: Study) -> None:
                 f"The backbone {backbone.name!r} starts from scratch, and adapt = true goes on from a checkpoint."
             )
         for arm in study.arms:
-            study.settings(arm, backbone, study.seeds[0], data)
+            settings = study.settings(arm, backbone, study.seeds[0], data)
+            if arm in study.timed_arms:
+                check_timed(arm.name, settings)
 
 
 def _check_tasks(study: Study) -> None:
@@ -269,7 +297,8 @@ def _explain(fault: Any) -> str:
             )
         return f"The setting {where!r} is missing."
     text = fault["msg"].removeprefix("Value error, ")
-    return f"Setting {where!r}: {text}; found {fault['input']!r}."
+    known = re.findall(r"'([^']*)'", fault["ctx"]["expected"]) if fault["type"] == "literal_error" else []
+    return f"Setting {where!r}: {text}; found {fault['input']!r}.{nearest(str(fault['input']), known)}"
 
 
 def _fields_at(location: tuple[Any, ...]) -> list[str]:

@@ -65,7 +65,7 @@ def run_flops(settings: PretrainSettings, student: ForwardFlops, teacher: Forwar
     scoring = _scoring_flops(settings.masking, student, teacher, run)
     taught = 0.0
     if settings.distillation.weight > 0 and teacher is not None:
-        taught = (1 - _distillation_start(settings, run)) * (teacher.body + labelled * teacher.head)
+        taught = (1 - distillation_start(settings, run)) * (teacher.body + labelled * teacher.head)
     return (training + scoring + taught) * run.tokens_a_step * run.steps
 
 
@@ -106,7 +106,7 @@ def _scoring_flops(masking: MaskingSettings, student: ForwardFlops, teacher: For
     if masking.source == "self":
         return own
     by_teacher = 0.0 if masking.stored or teacher is None else _scoring_pass(teacher, masking.folds)
-    share = 1.0 if masking.source == "teacher" else _teacher_share(masking, run)
+    share = 1.0 if masking.source == "teacher" else teacher_share(masking, run)
     return share * by_teacher + (1 - share) * own
 
 
@@ -114,14 +114,16 @@ def _scoring_pass(model: ForwardFlops, folds: int | None) -> float:
     return (folds or 1) * model.body + model.head
 
 
-def _teacher_share(masking: MaskingSettings, run: Budget) -> float:
+def teacher_share(masking: MaskingSettings, run: Budget) -> float:
+    """Returns the share of a run in which the teacher scores, for source = "teacher-then-self"."""
     if masking.teacher_share is not None:
         return masking.teacher_share
     steps = masking.teacher_steps or (masking.teacher_epochs or 1) * run.steps_an_epoch
     return min(1.0, steps / run.steps)
 
 
-def _distillation_start(settings: PretrainSettings, run: Budget) -> float:
+def distillation_start(settings: PretrainSettings, run: Budget) -> float:
+    """Returns the share of a run that is over when distillation begins."""
     epochs = settings.distillation.start_epochs
     if epochs is not None:
         return min(1.0, epochs * run.steps_an_epoch / run.steps)
