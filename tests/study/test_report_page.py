@@ -107,6 +107,8 @@ def test_every_seed_is_on_the_page_as_a_dot(html):
 RECORDER = """<pre id="record"></pre><script>
 (() => {
   const record = { tables: {}, broken: [] };
+  dispatchEvent(new Event("beforeprint"));
+  record.printed = [...document.querySelectorAll("details[open] > summary")].map((summary) => summary.textContent);
   for (const details of document.querySelectorAll("details")) details.open = true;
   for (const table of document.querySelectorAll("table")) {
     record.tables[table.id] = [...table.tHead.rows[0].cells].map((heading, column) => {
@@ -159,6 +161,7 @@ def test_in_a_browser_tables_sort_and_pictures_are_there(html, tmp_path):
         "versions",
         "values",
     }
+    assert record["printed"] == ["The study file", "Versions and machine"]
     moved = 0
     for name, columns in record["tables"].items():
         for heading, is_number, (up, rising), (down, falling) in columns:
