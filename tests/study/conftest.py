@@ -16,12 +16,6 @@ NOUNS = ("bird", "city", "day", "dog", "fish", "garden", "girl", "house", "man",
 
 
 @pytest.fixture(scope="session")
-def blocks(tiny_data: Path) -> Path:
-    """The data folder of a study."""
-    return tiny_data
-
-
-@pytest.fixture(scope="session")
 def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the task cola: whether "good" is in the sentence."""
     folder = tmp_path_factory.mktemp("study-tasks") / "glue"

@@ -176,16 +176,16 @@ READY_FOR_TINY = ("entropy-table1", "entropy-compute", "entropy-distillation", "
 
 
 @pytest.mark.parametrize("name", READY_FOR_TINY)
-def test_a_ready_study_can_be_planned_at_the_tiny_scale(name, blocks, tasks, tmp_path, monkeypatch):
+def test_a_ready_study_can_be_planned_at_the_tiny_scale(name, tiny_data, tasks, tmp_path, monkeypatch):
     """In a folder laid out as the head of its file says."""
     from maskwise.data.blocks import open_data
     from maskwise.models.presets import build_model
 
     monkeypatch.chdir(tmp_path)
     for folder in ("tiny", "tiny-quarter"):
-        shutil.copytree(blocks, tmp_path / "data" / folder)
+        shutil.copytree(tiny_data, tmp_path / "data" / folder)
     shutil.copytree(tasks / "cola", tmp_path / "data" / "glue" / "cola")
-    tokenizer = open_data(blocks).tokenizer
+    tokenizer = open_data(tiny_data).tokenizer
     for folder in ("teacher-tiny", "backbone-tiny", "backbone-mini", "backbone-bert"):
         build_model("tiny", len(tokenizer), 0).save_pretrained(tmp_path / "runs" / folder)
         tokenizer.save_pretrained(tmp_path / "runs" / folder)
