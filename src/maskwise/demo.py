@@ -1,76 +1,122 @@
-"""The demo: a small comparison on the built-in corpus, at equal steps and at equal compute."""
+"""The demo: the whole story on the built-in corpus, from text to a report, at a scale that proves nothing."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
-from maskwise.config import PretrainSettings, load_recipe, resolve
-from maskwise.data.blocks import DataFolder, open_data
+from maskwise.config import load_recipe, resolve
+from maskwise.data.blocks import MANIFEST, open_data
 from maskwise.data.describe import describe
+from maskwise.data.package_task import write_package_task
 from maskwise.data.prepare import PrepareSettings, prepare
+from maskwise.data.text import BUILT_IN
 from maskwise.progress import printer
-from maskwise.training.exam import exam_table
-from maskwise.training.examine import examine
-from maskwise.training.flops import Budget, forward_flops, run_flops, steps_for
+from maskwise.study.measures import CONSTANT
+from maskwise.study.report import Report, make_report
+from maskwise.study.report_files import summary, write_report
+from maskwise.study.report_tables import Column, Table
+from maskwise.study.study import run_study
+from maskwise.study.study_file import EXAM, Study, check_study
 from maskwise.training.pretrain import pretrain
 from maskwise.training.runs import DONE
 
-VOCABULARY = 4096
-BATCH, TEACHER_STEPS, STEPS = 32, 400, 300
-TEACHER = "teacher"
+TASK = "package"
+QUESTION = "Does it matter which tokens a tiny model masks?"
+CAUTION = (
+    "Three tiny seeds prove nothing: no exact test can reach .05 with fewer than six, and what a tiny model learns\n"
+    "in a minute says little of a large one. The exam's masks are random, like those of the arm random: it shows\n"
+    "that training works. For answers: maskwise study."
+)
+COLUMNS = (
+    Column("model"), Column("loss", "exam, nats", "number"), Column("top1", "exam, top-1", "share"),
+    Column("accuracy", "package, accuracy", "share"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run of the demo: its name is its folder's, and its row's in the table."""
+class Size:
+    """How large the demo is; its default is for two cores and eight minutes."""
 
-    name: str
-    recipe: str
-    steps: int
+    vocabulary: int = 4096
+    batch: int = 32
+    teacher_steps: int = 250
+    steps: int = 150
+    seeds: tuple[int, ...] = (0, 1, 2)
+    classes: int = 8
+    train: int = 200  # texts of each package
+    held_out: int = 60
+    exam_blocks: int = 256
+    epochs: int = 4  # of tuning
 
 
-def demo(out: Path) -> str:
-    """Returns the exam table of random and self-entropy masking; what is finished in `out` is not done again."""
-    tell = printer(True)
-    if not (out / "data" / "manifest.json").exists():
+def demo(out: Path, *, jobs: int = 2, size: Size = Size()) -> str:
+    """Runs it all and returns what came out; what is finished in `out` is not done again.
+
+    Raises InputError where a part of the study failed.
+    """
+    out, tell = out.resolve(), printer(True)
+    corpus = PrepareSettings(sources=(BUILT_IN,), out=out / "data", train_tokenizer=size.vocabulary)
+    if not (corpus.out / MANIFEST).exists():
         tell("1. prepare: the English prose of the Python documentation on this machine")
-        prepare(PrepareSettings(sources=("python-docs",), out=out / "data", train_tokenizer=VOCABULARY))
-    data = open_data(out / "data")
-    tell(describe(data))
-    teacher = Run(TEACHER, "bert", TEACHER_STEPS)
-    random, by_self = Run("random", "random", STEPS), Run("entropy-self", "entropy-self", STEPS)
-    longer = Run("random-equal-compute", "random", _steps_of_equal_compute(random, by_self, data, out))
-    for number, run in enumerate((teacher, random, by_self, longer), start=2):
-        if not (out / run.name / DONE).exists():
-            tell(f"{number}. pretrain: {run.name}, a tiny model by the recipe {run.recipe}, {run.steps} steps")
-            pretrain(_settings(run, data, out), out / run.name, resume=(out / run.name).exists())
-    return _table((teacher, random, by_self, longer), data, out)
+        prepare(corpus)
+    tell(describe(open_data(corpus.out)))
+    task = out / "tasks" / TASK
+    if not task.exists():
+        tell(f"2. a task: which of {size.classes} packages is a docstring from?")
+        write_package_task(corpus, task, classes=size.classes, train=size.train, held_out=size.held_out)
+    teacher = out / "teacher"
+    if not (teacher / DONE).exists():
+        tell(f"3. pretrain: a teacher, tiny, by the recipe bert, {size.teacher_steps} steps")
+        settings = {"recipe": "bert", "model": {"preset": "tiny"}, **_pretraining(out, size, size.teacher_steps)}
+        pretrain(resolve(load_recipe("bert"), settings), teacher, resume=teacher.exists())
+    tell(f"4. study: three ways of masking, {len(size.seeds)} seeds, {size.steps} steps each, tuned on the task")
+    result = run_study(_study(out, size), out / "study", jobs=jobs)
+    if result.failed:
+        return result.summary()
+    report = make_report(out / "study")
+    page, *_ = write_report(report, out / "report.html")
+    table = Table("demo", "", COLUMNS, tuple(_rows(report, out))).markdown()
+    return f"{table}\n\n{summary(report)}\n\n{CAUTION}\n\nThe page: {page}"
 
 
-def _settings(run: Run, data: DataFolder, out: Path) -> PretrainSettings:
-    trainer = {"max_steps": run.steps, "per_device_train_batch_size": BATCH, "eval_steps": 100, "save_steps": 100}
-    own = {"recipe": run.recipe, "data": {"path": str(data.path)}, "model": {"preset": "tiny"}, "trainer": trainer}
-    teacher = {} if run.name == TEACHER else {"teacher": str(out / TEACHER)}
-    return resolve(load_recipe(run.recipe), own, teacher)
+def _pretraining(out: Path, size: Size, steps: int) -> dict[str, Any]:
+    trainer = {"max_steps": steps, "per_device_train_batch_size": size.batch, "eval_steps": 0.25, "save_steps": 0.25}
+    return {"data": {"path": str(out / "data"), "exam_blocks": size.exam_blocks}, "trainer": trainer}
 
 
-def _steps_of_equal_compute(cheap: Run, dear: Run, data: DataFolder, out: Path) -> int:
-    """Returns for how many steps the cheaper run gets the counted operations of the dearer one."""
-    block = data.manifest["block"]
-    tiny = forward_flops("tiny", block, VOCABULARY)
-    budget = Budget(dear.steps, len(data.train) // BATCH, BATCH * block, block)
-    return steps_for(
-        run_flops(_settings(dear, data, out), tiny, tiny, budget), _settings(cheap, data, out), tiny, tiny, budget
+def _study(out: Path, size: Size) -> Study:
+    return check_study(
+        {
+            "question": QUESTION,
+            "seeds": size.seeds,
+            "tasks": [TASK],
+            "task_data": str(out / "tasks"),
+            "pretrain": _pretraining(out, size, size.steps),
+            "tune": {"max_epochs": size.epochs, "batch_size": 32, "learning_rate": 1e-3, "max_length": 64},
+            "backbones": [{"name": "tiny", "preset": "tiny", "settings": {"teacher": str(out / "teacher")}}],
+            "arms": [{"name": name} for name in ("random", "entropy-self", "typhoon")],
+            "statistics": {
+                "family": [["entropy-self", "random"], ["typhoon", "random"]],
+                "margin": 0.01,
+                "metrics": {TASK: "accuracy"},
+            },
+        }
     )
 
 
-def _table(runs: tuple[Run, ...], data: DataFolder, out: Path) -> str:
-    report = examine([str(out / run.name) for run in runs], data.path)
-    names = {str(out / run.name): f"{run.name}, {run.steps} steps" for run in runs}
-    table = exam_table({names.get(name, name): result for name, result in report.results.items()})
-    return (
-        f"{table}\n"
-        "Losses in nats on the frozen exam. Its masks are random, like those of random: it shows that training works,\n"
-        "not which masking is better. That takes seeds and downstream tasks: maskwise study."
-    )
+def _rows(report: Report, out: Path) -> Iterator[dict[str, Any]]:
+    """Yields what knows frequencies only, what reads nothing, the teacher, and the mean of every arm."""
+    done = json.loads((out / "teacher" / DONE).read_text(encoding="utf-8"))["exam"]
+    yield {"model": "word frequencies alone", **done["unigram floor"]}
+    means = {(one.arm, one.task, one.metric): fmean(one.by_seed.values()) for one in report.scores}
+    constant = next(one.constant for one in report.scores if (one.task, one.metric) == (TASK, "accuracy"))
+    yield {"model": CONSTANT, "accuracy": constant}
+    yield {"model": "the teacher", **done["bert"]}
+    for arm in report.study.arms:
+        exam = {metric: means[arm.name, EXAM, metric] for metric in ("loss", "top1")}
+        yield {"model": arm.name, **exam, "accuracy": means[arm.name, TASK, "accuracy"]}

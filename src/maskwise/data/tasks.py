@@ -80,6 +80,9 @@ GLUE = (COLA, SST2, MRPC, STSB, QQP, MNLI, QNLI, RTE, WNLI)
 # The relation of a chemical and a protein in a sentence; its accuracy is what others call micro-F1.
 CHEMPROT = Task("chemprot", text_columns=("text",), official=("accuracy", "macro_f1"), paper=None)
 
+# The package that a docstring comes from, eight of them: what the demo is graded by (`data.package_task`).
+PACKAGE = Task("package", text_columns=("text",), official=("accuracy", "macro_f1"), paper=None)
+
 # A tag for each word; the test set is scored too where there is one. The folders are those of UD English EWT and of the
 # NCBI disease corpus.
 POS = Task(
@@ -97,7 +100,7 @@ RETRIEVAL = Task(
     folder="cranfield",
 )  # fmt: skip
 
-TASKS = {task.name: task for task in (*GLUE, CHEMPROT, POS, NER, RETRIEVAL)}
+TASKS = {task.name: task for task in (*GLUE, CHEMPROT, PACKAGE, POS, NER, RETRIEVAL)}
 
 
 def find_task(name: str, *, text_columns: tuple[str, ...] = (), label_column: str | None = None) -> Task:

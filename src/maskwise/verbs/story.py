@@ -11,10 +11,11 @@ from maskwise.progress import hide_library_bars
 
 
 def demo(
-    out: Annotated[Path, Option(help="Where the demo's folders go.")] = Path("demo-out"),
+    out: Annotated[Path, Option(help="Where the demo's folders go; run again, it goes on.")] = Path("demo-out"),
+    jobs: Annotated[int, Option(help="Models at a time; the processor's threads are split among them.")] = 2,
 ) -> None:
-    """Run all of it, small, on the built-in corpus; needs no network."""
+    """Run all of it, small, on the built-in corpus: text, models, a study, its report; needs no network."""
     hide_library_bars()
     from maskwise.demo import demo
 
-    print(demo(out))
+    print(demo(out, jobs=jobs))
