@@ -41,7 +41,7 @@ class TyphoonSettings(_Section):
     task_learning_rate: float = Field(default=5e-5, gt=0, description="task: of the classifier's one epoch")
     refresh_steps: int = Field(default=50, ge=1, description="task: optimizer steps from one look to the next")
     aggregate: Literal["abs", "signed-2023"] = "abs"
-    ema: float = Field(default=0.8, gt=0, le=1, description="the weight of the newest step")
+    ema: float = Field(default=0.1, gt=0, le=1, description="the weight of the newest step; 0.8 in 2023")
     ema_start: Literal["first-visit", "zero"] = "first-visit"
     unseen: Literal["mean", "max"] = "mean"
     calibration: Literal["water-filling", "affine-2023"] = "water-filling"

@@ -97,7 +97,8 @@ def test_the_table_is_a_moving_average_over_steps(tiny_model, tiny_tokenizer, ro
             super().end_step(trainer)
             steps.append((means_V, occurred_V, self.saliency_V.clone()))
 
-    trainer_of(tiny_model, Noting(tiny_tokenizer, counts), tiny_tokenizer, rows, tmp_path, max_steps=6).train()
+    score = Noting(tiny_tokenizer, counts, ema=0.8)
+    trainer_of(tiny_model, score, tiny_tokenizer, rows, tmp_path, max_steps=6).train()
     expected: dict[int, float] = {}
     for means_V, occurred_V, table_V in steps:
         for token in occurred_V.nonzero().flatten().tolist():

@@ -78,7 +78,8 @@ def mask_table(study: Study, out: Path) -> Table:
     )
     note = (
         "Rates are shares of the tokens that may be masked: the mean over training of the budget, of what was masked "
-        "in training batches, and of what is picked on a fixed probe of training blocks. The rest is of the last look "
+        "in training batches, and of what is picked on a fixed probe of training blocks. Rates by type (typhoon) meet "
+        "the budget over the training text; on text with other types they drift. The rest is of the last look "
         "at the probe: the mean score of masked and of all tokens (nats where the score is an entropy or a surprisal), "
         "the share of picks that the look before had too, and the shares by fifths of token frequency, q1 the most "
         "frequent. Means over seeds; the types are those of the first."

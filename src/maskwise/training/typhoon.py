@@ -40,8 +40,9 @@ class SaliencyTable:
     `Masker(score, tokenizer, spend="as-scored")`; before anything was observed, every type has the masker's rate.
 
     - `aggregate`: `abs` or `signed-2023` (`masking.saliency.sum_by_type`).
-    - `ema`: the weight of the newest step, for the types in it. `ema_start`: a type's average starts at its first
-      mean (`first-visit`), or, as in 2023, at 0 for all that the first step did not have (`zero`).
+    - `ema`: the weight of the newest step, for the types in it (0.8 in 2023: mostly the noise of that one step).
+      `ema_start`: a type's average starts at its first mean (`first-visit`), or, as in 2023, at 0 for all that the
+      first step did not have (`zero`).
     - `unseen`: types not seen yet get the `mean` of the others by share of text, or, as in 2023, their `max`.
     - `calibration`: `water-filling` (with `cap`, the highest rate, and `temperature`) or `affine-2023` (with `spread`,
       and `cap` as a limit that is an error to exceed).
@@ -58,7 +59,7 @@ class SaliencyTable:
         token_counts: Any,
         *,
         aggregate: str = "abs",
-        ema: float = 0.8,
+        ema: float = 0.1,
         ema_start: str = "first-visit",
         unseen: str = "mean",
         calibration: str = "water-filling",
