@@ -140,4 +140,4 @@ def _softmax_on_cpu(logits_RC: Tensor, bias_PC: Tensor) -> Tensor:
     return log_z_R
 
 
-SOFTMAX = Kernel(_softmax_plain, _softmax_on_cpu, num_row_values=0)
+SOFTMAX = Kernel(_softmax_plain, _softmax_on_cpu, num_row_values=0, rows_on_cpu=1024)

@@ -22,11 +22,17 @@ SMALLEST_EXPONENT = -87.0
 
 
 class Kernel(NamedTuple):
-    """One tile's work: plain, for the CPU's compiler, and how many values a row it takes behind tile and bias."""
+    """One tile's work: plain, and for the CPU's compiler.
+
+    `num_row_values`: how many values a row it takes behind tile and bias. `rows_on_cpu`: the tallest tile, compiled
+    there. It is measured once, not by a trial at the start of each run: one shape is within 1% of the fastest for all
+    models and vocabularies tried (EXPERIMENTS.md), and a trial of a second would see the machine's other work.
+    """
 
     plain: Callable[..., Any]
     on_cpu: Callable[..., Any]
     num_row_values: int
+    rows_on_cpu: int
 
 
 class Tiling(NamedTuple):
@@ -52,7 +58,7 @@ class Tiling(NamedTuple):
     ) -> Tiling:
         """Returns the tiling for logits in the dtype and place of `like`; the chunks default to what was fastest."""
         on_cpu = like.device.type == "cpu"
-        rows = max(2, row_chunk or _default_rows(on_cpu, compiled))
+        rows = max(2, row_chunk or _default_rows(kernel, on_cpu, compiled))
         # Powers of two: small vocabularies share a few widths, so that few shapes are ever compiled.
         columns = vocab_chunk or min(2048 if on_cpu else 8192, max(64, 1 << (num_vocab - 1).bit_length()))
         parts = 2 if compiled and on_cpu and like.dtype == torch.bfloat16 and columns % 2 == 0 else 1
@@ -70,11 +76,11 @@ def column_slices(bias_V: Tensor, tiling: Tiling) -> Iterator[tuple[slice, Tenso
         yield columns, bias_C.view(-1, tiling.parts).t().clone(memory_format=torch.contiguous_format)
 
 
-def _default_rows(on_cpu: bool, compiled: bool) -> int:
+def _default_rows(kernel: Kernel, on_cpu: bool, compiled: bool) -> int:
     """Eager keeps five float32 copies of a tile alive, so its tile has to be smaller to stay in the cache."""
     if not on_cpu:
         return 4096
-    return 1024 if compiled else 256
+    return kernel.rows_on_cpu if compiled else 256
 
 
 def bfloat16_halves(tile_RC: Tensor) -> list[Tensor]:
