@@ -38,8 +38,8 @@ def make_app() -> typer.Typer:
 
 def main() -> None:
     """Runs the command line; a mistake of the user's is one message on stderr and exit code 2."""
-    # oneDNN keeps the last 1,024 products it compiled, 0.6 MB each and one for each number of rows: hundreds of MB where
-    # that changes from batch to batch, as under Bernoulli masks. It reads this when it is first used.
+    # oneDNN keeps the last 1,024 products it compiled, 0.6 MB each and one for each number of rows: hundreds of MB
+    # where that changes from batch to batch, as under Bernoulli masks. It reads this when it is first used.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
     try:
         make_app()()
