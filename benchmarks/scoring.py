@@ -25,7 +25,7 @@ from torch import Tensor
 
 from maskwise.masking.entropy import row_statistics
 
-TILE_ROWS, TILE_COLUMNS = 1024, 2048
+TILE_ROWS, TILE_COLUMNS = 2048, 2048
 
 
 def product_in_tiles(hidden_RD: Tensor, weight_VD: Tensor) -> None:
