@@ -154,6 +154,7 @@ def test_autocast_gives_the_dense_logits_in_every_gradient_mode(architecture, co
 
 @pytest.fixture
 def accelerator():
+    AcceleratorState._reset_state(reset_partial_state=True)  # another test may have left one
     yield Accelerator(mixed_precision="bf16", cpu=True)
     AcceleratorState._reset_state(reset_partial_state=True)
 
