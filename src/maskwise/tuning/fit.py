@@ -21,6 +21,7 @@ from transformers import TrainerCallback, TrainingArguments
 from maskwise.models.device import on_one_device
 from maskwise.models.dropout import use_bit_dropout
 from maskwise.progress import Progress
+from maskwise.training.allocator import kept_buffers
 from maskwise.training.build import bf16_is_fast
 from maskwise.training.checkpoints import Checkpoints, complete_checkpoints, delete_incomplete
 from maskwise.tuning.batches import Batch, Example, micro_batches, num_labels, pad
@@ -98,7 +99,8 @@ def train_to_the_best(
     trainer.add_callback(checkpoints.for_trainer(trainer))
     trainer.add_callback(progress)
     if not best.history or not (best.is_over or len(best.history) >= settings.max_epochs):
-        trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+        with kept_buffers(trainer.args.device):
+            trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     best.restore()
 
 
