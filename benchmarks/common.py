@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 import subprocess
@@ -21,9 +22,8 @@ Work = Callable[[], float]
 
 def machine() -> str:
     """Returns the date-independent facts a number needs: processor, cores, threads, torch, commit."""
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     cuda = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{processor()}, {len(names)} cores{cuda}, torch {torch.__version__}, commit {commit()}"
+    return f"{processor()}, {os.cpu_count()} cores{cuda}, torch {torch.__version__}, commit {commit()}"
 
 
 def processor() -> str:

@@ -35,6 +35,8 @@ from transformers import PrinterCallback, TrainingArguments
 from maskwise.config import load_recipe, resolve
 from maskwise.data.blocks import DataFolder, open_data
 from maskwise.data.prepare import PrepareSettings, prepare
+from maskwise.data.text import BUILT_IN
+from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.entropy import RowStatistics, row_statistics
 from maskwise.models.presets import preset_config
 from maskwise.models.sparse import SparseHead, evaluating
@@ -253,7 +255,7 @@ class RidingAlong(MaskingTrainer):
     @torch.no_grad()
     def _keep(self, batch: dict[str, Any], masked: dict[str, Tensor]) -> None:
         """Here the training pass is run once more; its cost would be the decoder's part alone, which is timed."""
-        visible_BT = batch["eligible"] & (masked["labels"] == -100)
+        visible_BT = batch["eligible"] & (masked["labels"] == IGNORE)
         with evaluating(self.model):
             found = self.head.decoder_inputs({"input_ids": masked["input_ids"]}, visible_BT)
         assert found is not None
@@ -328,7 +330,7 @@ def main() -> None:
 def measure(options: argparse.Namespace, folder: Path) -> None:
     """Prints both tables."""
     if options.data is None:
-        prepare(PrepareSettings(sources=("python-docs",), out=folder / "data", train_tokenizer=4096), show=False)
+        prepare(PrepareSettings(sources=(BUILT_IN,), out=folder / "data", train_tokenizer=4096), show=False)
     data = open_data(options.data or folder / "data")
     teacher = options.teacher or str(trained(data, folder / "teacher", options.steps, layers=2, width=128))
     smaller = options.smaller or str(trained(data, folder / "smaller", options.steps, layers=1, width=64))

@@ -14,6 +14,7 @@ from maskwise.data.blocks import MANIFEST, open_data
 from maskwise.data.describe import describe
 from maskwise.data.package_task import write_package_task
 from maskwise.data.prepare import PrepareSettings, prepare
+from maskwise.data.tasks import PACKAGE
 from maskwise.data.text import BUILT_IN
 from maskwise.progress import printer
 from maskwise.study.measures import CONSTANT
@@ -25,7 +26,6 @@ from maskwise.study.study_file import EXAM, Study, check_study
 from maskwise.training.pretrain import pretrain
 from maskwise.training.runs import DONE
 
-TASK = "package"
 QUESTION = "Does it matter which tokens a tiny model masks?"
 CAUTION = (
     "Three tiny seeds prove nothing: no exact test can reach .05 with fewer than six, and what a tiny model learns\n"
@@ -65,7 +65,7 @@ def demo(out: Path, *, jobs: int = 2, size: Size = Size()) -> str:
         tell("1. prepare: the English prose of the Python documentation on this machine")
         prepare(corpus)
     tell(describe(open_data(corpus.out)))
-    task = out / "tasks" / TASK
+    task = out / "tasks" / PACKAGE.name
     if not task.exists():
         tell(f"2. a task: which of {size.classes} packages is a docstring from?")
         write_package_task(corpus, task, classes=size.classes, train=size.train, held_out=size.held_out)
@@ -94,7 +94,7 @@ def _study(out: Path, size: Size) -> Study:
         {
             "question": QUESTION,
             "seeds": size.seeds,
-            "tasks": [TASK],
+            "tasks": [PACKAGE.name],
             "task_data": str(out / "tasks"),
             "pretrain": _pretraining(out, size, size.steps),
             "tune": {"max_epochs": size.epochs, "batch_size": 32, "learning_rate": 1e-3, "max_length": 64},
@@ -103,7 +103,7 @@ def _study(out: Path, size: Size) -> Study:
             "statistics": {
                 "family": [["entropy-self", "random"], ["typhoon", "random"]],
                 "margin": 0.01,
-                "metrics": {TASK: "accuracy"},
+                "metrics": {PACKAGE.name: "accuracy"},
             },
         }
     )
@@ -114,9 +114,9 @@ def _rows(report: Report, out: Path) -> Iterator[dict[str, Any]]:
     done = json.loads((out / "teacher" / DONE).read_text(encoding="utf-8"))["exam"]
     yield {"model": "word frequencies alone", **done["unigram floor"]}
     means = {(one.arm, one.task, one.metric): fmean(one.by_seed.values()) for one in report.scores}
-    constant = next(one.constant for one in report.scores if (one.task, one.metric) == (TASK, "accuracy"))
+    constant = next(one.constant for one in report.scores if (one.task, one.metric) == (PACKAGE.name, "accuracy"))
     yield {"model": CONSTANT, "accuracy": constant}
     yield {"model": "the teacher", **done["bert"]}
     for arm in report.study.arms:
         exam = {metric: means[arm.name, EXAM, metric] for metric in ("loss", "top1")}
-        yield {"model": arm.name, **exam, "accuracy": means[arm.name, TASK, "accuracy"]}
+        yield {"model": arm.name, **exam, "accuracy": means[arm.name, PACKAGE.name, "accuracy"]}

@@ -70,7 +70,7 @@ def test_peaks_hold_at_least_the_weights_and_moments(quick):
     rows, _, _ = quick
     weights = 4 * 2 * 128 * (4 + 8) * 128  # of two layers of the tiny model, without its embeddings
     for row in rows:
-        least = 3 * weights if row["work"].startswith("step") else 1
+        least = 3 * weights if row["work"].startswith("step") else 0  # small work may fit into memory held before
         assert row["peak_memory_bytes"] >= least and row["stock_peak_memory_bytes"] >= least, row
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskwise.masking.corrupt import IGNORE
-from maskwise.tuning.batches import micro_batches, num_labels, pad
+from maskwise.tuning.batches import micro_batches, num_labels, pad, padded_batches
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=40)
 
@@ -36,6 +36,20 @@ def test_no_cut_is_cheaper(lengths, overhead):
     assert cost(lengths, micro_batches(lengths, 10_000, overhead), overhead) == best
 
 
+@given(LENGTHS, st.integers(1, 300), st.integers(0, 20))
+def test_padded_lengths_are_multiples_of_eight_unless_the_model_takes_no_more(lengths, most, room):
+    longest = max(lengths) + room
+    examples = [{"input_ids": [number + 1] * length} for number, length in enumerate(lengths)]
+    batches = padded_batches(examples, 0, most_tokens=most, longest=longest)
+    assert sorted(itertools.chain(*(numbers for numbers, _ in batches))) == list(range(len(lengths)))
+    for numbers, batch in batches:
+        length = batch["input_ids"].shape[1]
+        needed = max(lengths[i] for i in numbers)
+        assert needed <= length < needed + 8 and (length % 8 == 0 or length == longest)
+        assert batch["input_ids"].count_nonzero(dim=1).tolist() == [lengths[i] for i in numbers]
+        assert batch["input_ids"][:, 0].tolist() == [i + 1 for i in numbers]
+
+
 def test_the_same_lengths_are_cut_where_a_batch_is_full():
     assert [len(batch) for batch in micro_batches([10] * 25, most_tokens=100)] == [10, 10, 5]
 
@@ -47,15 +61,16 @@ def test_padding_differs_by_column():
             {"input_ids": [2], "attention_mask": [1], "labels": [5]},
         ],
         pad_id=9,
+        length=4,
     )
-    assert batch["input_ids"].tolist() == [[2, 7, 3], [2, 9, 9]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
-    assert batch["labels"].tolist() == [[IGNORE, 4, IGNORE], [5, IGNORE, IGNORE]]
+    assert batch["input_ids"].tolist() == [[2, 7, 3, 9], [2, 9, 9, 9]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 0], [1, 0, 0, 0]]
+    assert batch["labels"].tolist() == [[IGNORE, 4, IGNORE, IGNORE], [5, IGNORE, IGNORE, IGNORE]]
     assert num_labels(batch) == 2
 
 
 @pytest.mark.parametrize(("labels", "kind"), [([0, 1], torch.int64), ([0.5, 5.0], torch.float32)])
 def test_labels_of_sequences_are_one_number_each(labels, kind):
-    batch = pad([{"input_ids": [2], "labels": label} for label in labels], pad_id=0)
+    batch = pad([{"input_ids": [2], "labels": label} for label in labels], 0, length=1)
     assert batch["labels"].dtype == kind
     assert num_labels(batch) == 2

@@ -21,23 +21,36 @@ Batch = dict[str, Tensor]
 # What one more forward and backward pass costs, in tokens: with 2 layers of 128 on one core, 256 to 1,024 ran alike
 # and 0 or no cut a quarter slower.
 OVERHEAD_TOKENS = 256
+# oneDNN compiles a matrix product for every new shape, which took half of an epoch while any length was possible.
+LENGTH_STEP = 8
 
 
-def pad(examples: Sequence[Example], pad_id: int) -> Batch:
-    """Returns the tensors of a batch, padded on the right to its longest example.
+def padded_batches(
+    examples: Sequence[Example], pad_id: int, *, most_tokens: int, longest: int
+) -> list[tuple[list[int], Batch]]:
+    """Returns the batches `examples` are cut into, each after the numbers of the examples in it.
 
-    >>> pad([{"input_ids": [2, 3], "labels": 1}, {"input_ids": [2], "labels": 0}], pad_id=9)["input_ids"].tolist()
-    [[2, 3], [2, 9]]
+    Lengths are padded to multiples of 8, so that few shapes occur; but not beyond `longest`, which the model can take.
+    """
+    lengths = [min(-len(example["input_ids"]) // LENGTH_STEP * -LENGTH_STEP, longest) for example in examples]
+    cut = micro_batches(lengths, most_tokens)
+    return [(numbers, pad([examples[i] for i in numbers], pad_id, lengths[numbers[-1]])) for numbers in cut]
+
+
+def pad(examples: Sequence[Example], pad_id: int, length: int) -> Batch:
+    """Returns the tensors of a batch, padded on the right to `length`.
+
+    >>> pad([{"input_ids": [2, 3], "labels": 1}, {"input_ids": [2], "labels": 0}], 9, length=3)["input_ids"].tolist()
+    [[2, 3, 9], [2, 9, 9]]
     """
     fill = {"input_ids": pad_id, "labels": IGNORE}
-    return {key: _column([example[key] for example in examples], fill.get(key, 0)) for key in examples[0]}
+    return {key: _column([example[key] for example in examples], fill.get(key, 0), length) for key in examples[0]}
 
 
-def _column(values: list[Any], fill: int) -> Tensor:
+def _column(values: list[Any], fill: int, length: int) -> Tensor:
     if not isinstance(values[0], Sequence):
         return torch.tensor(values)
-    rows = [torch.tensor(row) for row in values]
-    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=fill)
+    return torch.tensor([[*row, *[fill] * (length - len(row))] for row in values])
 
 
 def micro_batches(lengths: Sequence[int], most_tokens: int, overhead_tokens: int = OVERHEAD_TOKENS) -> list[list[int]]:

@@ -24,7 +24,7 @@ from maskwise.progress import Progress
 from maskwise.training.allocator import kept_buffers
 from maskwise.training.build import bf16_is_fast
 from maskwise.training.checkpoints import Checkpoints, complete_checkpoints, delete_incomplete
-from maskwise.tuning.batches import Batch, Example, micro_batches, num_labels, pad
+from maskwise.tuning.batches import Batch, Example, num_labels, padded_batches
 from maskwise.tuning.best import BestWeights
 from maskwise.tuning.graded import GradedTrainer
 from maskwise.tuning.predict import predict
@@ -141,13 +141,15 @@ class TuningTrainer(GradedTrainer):
         pad_id: int,
     ) -> None:
         self.settings, self.select, self.grade, self.pad_id = settings, select, grade, pad_id
+        self.longest = max(len(example["input_ids"]) for example in train)
         super().__init__(model, args, data_collator=self._cut, train_dataset=train, eval_dataset=select)  # type: ignore[arg-type]
         self.start_grading(best)
 
     def _cut(self, examples: list[Example]) -> list[Batch]:
-        lengths = [len(example["input_ids"]) for example in examples]
-        cut = micro_batches(lengths, self.settings.micro_batch_tokens)
-        return [pad([examples[i] for i in numbers], self.pad_id) for numbers in cut]
+        most_tokens = self.settings.micro_batch_tokens
+        return [
+            batch for _, batch in padded_batches(examples, self.pad_id, most_tokens=most_tokens, longest=self.longest)
+        ]
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """Returns the loss of a batch, its gradient accumulated over the micro-batches."""

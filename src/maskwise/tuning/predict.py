@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from maskwise.tuning.batches import Example, micro_batches, num_labels, pad
+from maskwise.tuning.batches import Example, num_labels, padded_batches
 
 
 class Predictions(NamedTuple):
@@ -26,8 +26,8 @@ def predict(model: Any, examples: Sequence[Example], *, pad_id: int, most_tokens
     logits: list[np.ndarray] = [np.empty(0)] * len(examples)
     total, count = 0.0, 0
     lengths = [len(example["input_ids"]) for example in examples]
-    for numbers in micro_batches(lengths, most_tokens):
-        batch = {key: x.to(model.device) for key, x in pad([examples[i] for i in numbers], pad_id).items()}
+    for numbers, padded in padded_batches(examples, pad_id, most_tokens=most_tokens, longest=max(lengths, default=0)):
+        batch = {key: x.to(model.device) for key, x in padded.items()}
         with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=bf16):
             outputs = model(**batch)
         labels = num_labels(batch)
