@@ -19,8 +19,8 @@ Example = Mapping[str, Any]
 Batch = dict[str, Tensor]
 
 # What one more forward and backward pass costs, in tokens: with 2 layers of 128 on one core, 256 to 1,024 ran alike
-# and 0 or no cut a quarter slower.
-OVERHEAD_TOKENS = 256
+# and 0 or no cut a quarter slower; on two cores 512 was a tenth faster than 256, and 128 a quarter slower.
+OVERHEAD_TOKENS = 512
 # oneDNN compiles a matrix product for every new shape, which took half of an epoch while any length was possible.
 LENGTH_STEP = 8
 
