@@ -1,6 +1,8 @@
 from transformers import TrainingArguments
 
+from maskwise.config import resolve
 from maskwise.models.device import on_one_device
+from maskwise.training.build import training_arguments
 
 
 def test_a_machine_with_several_gpus_trains_on_one_with_the_batch_that_was_asked_for(tmp_path):
@@ -10,6 +12,13 @@ def test_a_machine_with_several_gpus_trains_on_one_with_the_batch_that_was_asked
     assert args.train_batch_size == 64
     assert on_one_device(args).train_batch_size == 16
     assert args.n_gpu == 1
+
+
+def test_pretraining_takes_one_of_several_gpus(tmp_path, monkeypatch):
+    monkeypatch.setattr(TrainingArguments, "__post_init__", lambda self: setattr(self, "_n_gpu", 4))
+    monkeypatch.setattr(TrainingArguments, "_setup_devices", "cuda:0", raising=False)
+    settings = resolve({"data": {"path": "d"}, "model": {"preset": "tiny"}}, {})
+    assert training_arguments(settings, tmp_path).n_gpu == 1
 
 
 def test_a_machine_without_a_gpu_has_none(tmp_path):

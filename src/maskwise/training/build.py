@@ -28,6 +28,7 @@ from maskwise.data.blocks import TOKENIZER, DataFolder, open_data
 from maskwise.data.extend import extends, pieces_of_new_tokens
 from maskwise.errors import InputError, nearest
 from maskwise.masking import rates
+from maskwise.models.device import on_one_device
 from maskwise.models.grow import grow_vocabulary
 from maskwise.models.presets import build_model
 from maskwise.models.start import start_at_unigram
@@ -100,7 +101,10 @@ def bf16_is_fast() -> bool:
 
 
 def training_arguments(settings: PretrainSettings, out: Path) -> TrainingArguments:
-    """Returns the Trainer's arguments; raises InputError for an option it does not know or accept."""
+    """Returns the Trainer's arguments; raises InputError for an option it does not know or accept.
+
+    A process keeps to one GPU, as under torchrun: the Trainer alone would multiply the batch by their number.
+    """
     own = {"output_dir": str(out), "seed": settings.seed, "data_seed": settings.seed, "disable_tqdm": True}
     taken = sorted(own.keys() & settings.trainer.keys())
     if taken:
@@ -112,10 +116,9 @@ def training_arguments(settings: PretrainSettings, out: Path) -> TrainingArgumen
     _check_numbers(settings.trainer)
     values: dict[str, Any] = {"use_cpu": not torch.accelerator.is_available()} | settings.trainer | own
     try:
-        args = TrainingArguments(**values)
+        return on_one_device(TrainingArguments(**values))
     except (ValueError, TypeError) as error:
         raise InputError(f"The [trainer] settings do not work: {error}") from None
-    return args
 
 
 def _check_numbers(trainer: Mapping[str, Any]) -> None:
