@@ -64,7 +64,7 @@ def killed_study(command: list[str], kills: int, seconds: float, chance: random.
     for number in range(kills):
         process = subprocess.Popen(command, **QUIET)
         try:
-            process.wait(timeout=chance.uniform(0.3, 1.7) * seconds / kills)
+            process.wait(timeout=chance.uniform(0.2, 1.0) * seconds / kills)
         except subprocess.TimeoutExpired:
             hits += 1
         process.kill()

@@ -176,7 +176,7 @@ def finish(
 
 def _done(trainer: MaskingTrainer, result: PretrainResult, verdict: Verdict | None) -> dict[str, Any]:
     figures = {name: grade.as_dict() for name, grade in result.exam.items()}
-    done = {"steps": trainer.state.global_step, "exam": figures, "flops": trainer.state.total_flos}
+    done = {"steps": trainer.state.global_step, "exam": figures}
     return done | ({"stopping": verdict.as_dict()} if verdict else {})
 
 
