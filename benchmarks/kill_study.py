@@ -59,12 +59,17 @@ def study_tables(data: Path, tasks: Path) -> dict[str, object]:
 
 
 def killed_study(command: list[str], kills: int, seconds: float, chance: random.Random, out: Path) -> int:
-    """Kills and restarts the study, then lets it end; returns how many kills found it running."""
-    hits = 0
+    """Kills and restarts the study, then lets it end; returns how many kills found it running.
+
+    `seconds` are the unbroken study's; a start that does nothing is timed first, since every restart costs as much.
+    """
+    hits, started_at = 0, time.monotonic()
+    subprocess.run([*command, "--dry-run"], **QUIET, check=True)
+    start = time.monotonic() - started_at
     for number in range(kills):
         process = subprocess.Popen(command, **QUIET)
         try:
-            process.wait(timeout=chance.uniform(0.2, 1.0) * seconds / kills)
+            process.wait(timeout=start + chance.uniform(0, 1.5) * (seconds - start) / kills)
         except subprocess.TimeoutExpired:
             hits += 1
         process.kill()
