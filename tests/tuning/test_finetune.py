@@ -239,6 +239,7 @@ def test_a_checkpoint_that_cannot_be_tuned_is_refused(checkpoint, command, refus
     arguments = command("sst2", tmp_path / "out")
     assert "has no tokenizer" in refused([arguments[0], str(bare), *arguments[2:]])
     assert "'nowhere'" in refused([arguments[0], "nowhere", *arguments[2:]])
+    assert not (tmp_path / "out").exists(), "the right checkpoint would be taken for another than the folder's own"
 
 
 def test_a_folder_of_another_run_is_not_mixed_with_this_one(tuned, command, refused):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def finetune(
             folder = _folder(out, task, seed)
             results[seed] = read_result(folder)
             if results[seed] is None:
-                with said_when_full(folder):
+                with said_when_full(folder), _nothing_left_when_refused(folder):
                     folder.mkdir(parents=True, exist_ok=True)
                     write_whole(folder / STARTED, json.dumps(_identity(checkpoint, settings), indent=2) + "\n")
                     results[seed] = kind.tune(str(checkpoint), task, data, settings, seed, folder, show=show)
@@ -73,6 +74,20 @@ def finetune(
 
 def _folder(out: Path, task: Task, seed: int) -> Path:
     return out / task.name / f"seed-{seed}"
+
+
+@contextmanager
+def _nothing_left_when_refused(folder: Path) -> Iterator[None]:
+    """A folder that was only begun would take the next checkpoint, the right one, for another than its own."""
+    try:
+        yield
+    except InputError:
+        if [path.name for path in folder.iterdir()] == [STARTED]:
+            (folder / STARTED).unlink()
+            with suppress(OSError):
+                for empty in (folder, *folder.parents[:2]):
+                    empty.rmdir()
+        raise
 
 
 def _identity(checkpoint: str | Path, settings: TuneSettings) -> dict[str, Any]:
