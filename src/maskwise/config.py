@@ -177,6 +177,7 @@ class StoppingSettings(_Section):
 
     patience: int | None = Field(default=None, ge=1, description="evaluations without a better exam")
     tolerance: float | None = Field(default=None, ge=0, description="nats the general exam may get worse")
+    trained_only: bool = Field(default=False, description="never keep the model as it was before training")
 
 
 class PretrainSettings(_Section):

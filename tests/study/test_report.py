@@ -9,6 +9,7 @@ from made_up_study import TREE, make_study
 from maskwise.config import merge
 from maskwise.errors import InputError
 from maskwise.study.compare import compare
+from maskwise.study.findings import find
 from maskwise.study.report import _chosen_by, _compared_at, make_report
 from maskwise.study.report_compare import with_other
 from maskwise.study.report_files import as_json, as_markdown, summary, write_report
@@ -98,6 +99,23 @@ def test_collapsed_runs_are_named(report):
     assert (row["arm"], row["backbone"], row["task"], row["seed"]) == ("self-cold", "tiny", "mrpc", 2)
     assert "give one answer to everything: 1 of self-cold." in finding(report, "self-cold", "mrpc").sentence
     assert "Collapsed" not in finding(report, "high", "mrpc").sentence
+
+
+def test_seeds_that_are_copies_of_each_other_are_named(report, folder):
+    """Runs that kept the same untouched checkpoint: a paired test takes them for seeds, and finds what is not there."""
+    rows = read_results(folder)
+    first = {
+        (r["task"], r["metric"], r["tuning_seed"]): r["value"] for r in rows if (r["arm"], r["seed"]) == ("high", 0)
+    }
+    copied = [
+        row | {"value": first[row["task"], row["metric"], row["tuning_seed"]]}
+        if row["arm"] == "high" and row["seed"] in (0, 3) and row["task"] == "cola" else row
+        for row in rows
+    ]  # fmt: skip
+    sentences = [f.sentence for f in find(copied, report.study, "random") if f.comparison.task == "cola"]
+    said = "Runs with the scores of another seed to the last digit, which are no seeds of their own: 2 of high."
+    assert [said in sentence for sentence in sentences] == ["high" in sentence for sentence in sentences]
+    assert "no seeds of their own" not in finding(report, "high", "cola").sentence
 
 
 def test_scores_stand_beside_the_constant_classifiers(report):

@@ -111,6 +111,14 @@ def test_the_rule_is_what_its_words_say(losses, patience, tolerance):
             return
 
 
+@given(st.lists(st.tuples(LOSS, LOSS), min_size=2, max_size=12), LOSS)
+def test_an_untrained_model_is_kept_only_where_no_other_may_be(losses, tolerance):
+    run = [Evaluation(10 * i, *both) for i, both in enumerate(losses)]
+    best = StoppingRule(tolerance=tolerance, trained_only=True).judge(run).best
+    later = [e for e in run[1:] if e.general - run[0].general <= tolerance]
+    assert best == min(later, key=lambda e: (e.loss, e.step), default=run[0])
+
+
 def test_rules_that_are_off_do_not_stop():
     run = [Evaluation(0, 5.0, 4.0)] + [Evaluation(step, 6.0, 9.0) for step in range(1, 20)]
     assert StoppingRule().judge(run).reason is None

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from maskwise.study.bootstrap import Bootstrapped
 from maskwise.study.compare import Comparison, compare
@@ -37,21 +37,28 @@ class Finding:
     sentence: str
 
 
+class Weak(NamedTuple):
+    """Runs that weaken a comparison, counted by (arm, backbone, task): collapsed ones, and copies of another seed's."""
+
+    collapsed: Counter[tuple[str, str, str]]
+    copies: Counter[tuple[str, str, str]]
+
+
 def find(rows: Sequence[Mapping[str, Any]], study: Study, against: str, out: Path | None = None) -> list[Finding]:
     """Returns the findings of the declared family, those against the baseline first.
 
     Arms that the study file did not compare with `against` follow, without a verdict: they were no hypotheses. With
     the study's folder `out`, differences are bootstrapped from its predictions.
     """
-    collapsed = Counter((row["arm"], row["backbone"], row["task"]) for row in collapsed_runs(rows))
+    weak = Weak(Counter((row["arm"], row["backbone"], row["task"]) for row in collapsed_runs(rows)), copied_runs(rows))
     declared = [_facing(comparison, against) for comparison in compare(rows, study, out)]
     declared.sort(key=lambda comparison: comparison.theirs != against)
     met = {comparison.ours for comparison in declared if comparison.theirs == against}
     extra = tuple((arm.name, against) for arm in study.arms if arm.name not in met and arm.name != against)
-    found = [Finding(one, one.verdict, _sentence(one, study, collapsed)) for one in declared]
+    found = [Finding(one, one.verdict, _sentence(one, study, weak)) for one in declared]
     for one in compare(rows, _with_family(study, extra), out) if extra else ():
         open_question = replace(one, p_holm=float("nan"), verdict=NOT_DECLARED)
-        found.append(Finding(open_question, NOT_DECLARED, _sentence(open_question, study, collapsed)))
+        found.append(Finding(open_question, NOT_DECLARED, _sentence(open_question, study, weak)))
     return found
 
 
@@ -63,6 +70,17 @@ def collapsed_runs(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]
         if row["one_class"]
     }
     return list(found.values())
+
+
+def copied_runs(rows: Sequence[Mapping[str, Any]]) -> Counter[tuple[str, str, str]]:
+    """Returns how many seeds of (arm, backbone, task) score as another one does, collapsed ones left out."""
+    scores: dict[tuple[str, str, str], dict[int, list[tuple[Any, ...]]]] = {}
+    for row in rows:
+        if not row["one_class"]:
+            seeds = scores.setdefault((row["arm"], row["backbone"], row["task"]), {})
+            seeds.setdefault(row["seed"], []).append((row["metric"], row["tuning_seed"], row["value"]))
+    alike = {where: Counter(tuple(sorted(found)) for found in seeds.values()) for where, seeds in scores.items()}
+    return Counter({where: sum(number for number in counts.values() if number > 1) for where, counts in alike.items()})
 
 
 def verdict_table(findings: Sequence[Finding], study: Study) -> Table:
@@ -123,7 +141,7 @@ def _figures(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _sentence(one: Comparison, study: Study, collapsed: Mapping[tuple[str, str, str], int]) -> str:
+def _sentence(one: Comparison, study: Study, weak: Weak) -> str:
     num_seeds = len(one.differences)
     where = f"on {one.task}, {one.backbone}"
     if num_seeds < 2:
@@ -139,10 +157,10 @@ def _sentence(one: Comparison, study: Study, collapsed: Mapping[tuple[str, str, 
         "inconclusive": f"Neither a difference nor equality of {pair} is shown",
         NOT_DECLARED: f"{one.ours} against {one.theirs} was not declared, so it is a lead and no finding,",
     }[one.verdict]
-    return " ".join([f"{claim} {where}: {size}", *_cautions(one, study, collapsed)])
+    return " ".join([f"{claim} {where}: {size}", *_cautions(one, study, weak)])
 
 
-def _cautions(one: Comparison, study: Study, collapsed: Mapping[tuple[str, str, str], int]) -> list[str]:
+def _cautions(one: Comparison, study: Study, weak: Weak) -> list[str]:
     """Returns what weakens a comparison, in sentences."""
     said, num_seeds, decided = [], len(one.differences), one.verdict in TURNED
     if decided and one.p_exact > study.statistics.alpha:
@@ -156,8 +174,12 @@ def _cautions(one: Comparison, study: Study, collapsed: Mapping[tuple[str, str, 
         )
     if num_seeds < len(study.seeds):
         said.append(f"{len(study.seeds) - num_seeds} of {len(study.seeds)} pairs of seeds are missing.")
-    runs = {arm: collapsed[arm, one.backbone, one.task] for arm in (one.ours, one.theirs)}
-    named = " and ".join(f"{number} of {arm}" for arm, number in runs.items() if number)
-    if named:
-        said.append(f"Collapsed runs, which give one answer to everything: {named}.")
+    for what, numbers in (
+        ("Collapsed runs, which give one answer to everything", weak.collapsed),
+        ("Runs with the scores of another seed to the last digit, which are no seeds of their own", weak.copies),
+    ):
+        runs = {arm: numbers[arm, one.backbone, one.task] for arm in (one.ours, one.theirs)}
+        named = " and ".join(f"{number} of {arm}" for arm, number in runs.items() if number)
+        if named:
+            said.append(f"{what}: {named}.")
     return said

@@ -145,7 +145,7 @@ class Study(_Section):
         name = arm.recipe or arm.name
         model = {"preset": backbone.preset, "checkpoint": backbone.checkpoint}
         own = {"recipe": name, "seed": seed, "model": model} | ({"data": {"path": str(data)}} if data else {})
-        chosen = {"stopping": {"patience": NO_END}} if self.adapt else {}
+        chosen = {"stopping": {"patience": NO_END, "trained_only": True}} if self.adapt else {}
         try:
             return resolve(load_recipe(name), chosen, self.pretrain, backbone.settings, arm.settings, own)
         except InputError as error:

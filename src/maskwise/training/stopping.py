@@ -72,6 +72,7 @@ class StoppingRule:
     Too much is more than `tolerance` nats above its loss at the first evaluation, which is that of the model before
     any training. A rule that is None never stops. The best model is the one with the lowest loss among those that
     are within the tolerance, the first of equals. `by` says whose masks that loss is on: the exam's, or the run's own.
+    With `trained_only` the model before any training is kept only where no later one is within the tolerance.
 
     >>> rule = StoppingRule(patience=2, tolerance=0.1)
     >>> rule.judge([Evaluation(0, 5.0, 4.0), Evaluation(10, 4.8, 4.05), Evaluation(20, 4.6, 4.2)]).reason
@@ -81,6 +82,7 @@ class StoppingRule:
     patience: int | None = None
     tolerance: float | None = None
     by: Literal["exam", "own-masks"] = "exam"
+    trained_only: bool = False
 
     def judge(self, evaluations: Iterable[Evaluation]) -> Verdict:
         """Returns the verdict on the evaluations of a run so far, which are in the order of their steps."""
@@ -89,7 +91,8 @@ class StoppingRule:
         num_since_best, too_far = 0, False
         for last in later:
             too_far = self.tolerance is not None and not _worsening(start, last) <= self.tolerance  # so nan is, too
-            is_better = last.loss < best.loss and not too_far
+            beats = last.loss < best.loss or (self.trained_only and best is start)
+            is_better = beats and not too_far
             best, num_since_best = (last, 0) if is_better else (best, num_since_best + 1)
         reason: Reason | None = None
         if too_far:
