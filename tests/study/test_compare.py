@@ -34,7 +34,7 @@ def rows_of(study, gains, sd=0.002):
     luck, rows = rng.normal(0, 0.05, size=len(SEEDS)), []
     for arm, gain in gains.items():
         for seed in SEEDS:
-            own = {"arm": arm, "backbone": "tiny", "seed": seed}
+            own = {"arm": arm, "backbone": "tiny", "seed": seed, "one_class": False}
             value = 0.8 + luck[seed] + gain + rng.normal(0, sd)
             rows += [own | {"task": "mrpc", "metric": "f1", "value": value + 0.01 * (2 * k - 1)} for k in TUNING]
             rows += [own | {"task": "mrpc", "metric": "accuracy", "value": 0.5}]

@@ -112,10 +112,26 @@ def test_seeds_that_are_copies_of_each_other_are_named(report, folder):
         if row["arm"] == "high" and row["seed"] in (0, 3) and row["task"] == "cola" else row
         for row in rows
     ]  # fmt: skip
-    sentences = [f.sentence for f in find(copied, report.study, "random") if f.comparison.task == "cola"]
-    said = "Runs with the scores of another seed to the last digit, which are no seeds of their own: 2 of high."
+    found = [f for f in find(copied, report.study, "random") if f.comparison.task == "cola"]
+    sentences = [f.sentence for f in found]
+    said = "Seeds with the same scores to the last digit, perhaps copies of one run: 2 of high."
     assert [said in sentence for sentence in sentences] == ["high" in sentence for sentence in sentences]
-    assert "no seeds of their own" not in finding(report, "high", "cola").sentence
+    assert "copies of one run" not in finding(report, "high", "cola").sentence
+
+
+def test_an_arm_whose_seeds_are_all_one_run_decides_nothing(report, folder):
+    assert finding(report, "high", "cola").verdict == "better"
+    copied = [
+        row | {"value": 0.9 if row["metric"] == "matthews_correlation" else 0.5, "one_class": False}
+        if (row["arm"], row["task"]) == ("high", "cola") else row
+        for row in read_results(folder)
+    ]  # fmt: skip
+    (found,) = (
+        f for f in find(copied, report.study, "random") if (f.comparison.ours, f.comparison.task) == ("high", "cola")
+    )
+    assert found.comparison.p < 0.05
+    assert found.verdict == "inconclusive"
+    assert "copies of one run: 5 of high." in found.sentence
 
 
 def test_scores_stand_beside_the_constant_classifiers(report):

@@ -7,7 +7,7 @@ measured. What has fewer than two pairs of seeds is inconclusive, and still coun
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +68,26 @@ def scores_by_seed(rows: Sequence[Mapping[str, Any]], study: Study) -> Scores:
     return {key: {seed: fmean(values) for seed, values in sorted(seeds.items())} for key, seeds in found.items()}
 
 
+def copied_runs(rows: Sequence[Mapping[str, Any]]) -> Counter[tuple[str, str, str]]:
+    """Returns how many seeds of (arm, backbone, task) have the same scores to the last digit, if more than one has.
+
+    Collapsed runs are left out: they score alike, but each went there by itself.
+    """
+    scores: dict[tuple[str, str, str], dict[int, list[tuple[Any, ...]]]] = {}
+    for row in rows:
+        if not row["one_class"]:
+            seeds = scores.setdefault((row["arm"], row["backbone"], row["task"]), {})
+            seeds.setdefault(row["seed"], []).append((row["metric"], row["value"]))
+    alike = {where: Counter(tuple(sorted(found)) for found in seeds.values()) for where, seeds in scores.items()}
+    most = {where: max(counts.values()) for where, counts in alike.items()}
+    return Counter({where: number for where, number in most.items() if number > 1})
+
+
 def compare(rows: Sequence[Mapping[str, Any]], study: Study, out: Path | None = None) -> list[Comparison]:
-    """Returns the family with its verdicts; with the study's folder `out`, bootstrapped from its predictions too."""
+    """Returns the family with its verdicts; with the study's folder `out`, bootstrapped from its predictions too.
+
+    Where all seeds of an arm are copies of one run, nothing is decided: a paired test would take them for seeds.
+    """
     scores = scores_by_seed(rows, study)
     tests = [
         _test(scores, study, ours, theirs, backbone.name, task)
@@ -78,7 +96,8 @@ def compare(rows: Sequence[Mapping[str, Any]], study: Study, out: Path | None = 
         for task in study.tasks
     ]
     adjusted = holm(np.array([1.0 if math.isnan(test["p"]) else test["p"] for test in tests]))
-    return [_judged(test, float(p_holm), study, out) for test, p_holm in zip(tests, adjusted, strict=True)]
+    copies = copied_runs(rows)
+    return [_judged(test, float(p_holm), study, copies, out) for test, p_holm in zip(tests, adjusted, strict=True)]
 
 
 def _test(scores: Scores, study: Study, ours: str, theirs: str, backbone: str, task: str) -> dict[str, Any]:
@@ -98,8 +117,13 @@ def _test(scores: Scores, study: Study, ours: str, theirs: str, backbone: str, t
     }
 
 
-def _judged(test: dict[str, Any], p_holm: float, study: Study, out: Path | None) -> Comparison:
+def _judged(
+    test: dict[str, Any], p_holm: float, study: Study, copies: Counter[tuple[str, str, str]], out: Path | None
+) -> Comparison:
     verdict = str(verdicts(test["mean"], p_holm, test["p_equivalence"], study.statistics.alpha))
+    most_copies = max(copies[test[arm], test["backbone"], test["task"]] for arm in ("ours", "theirs"))
+    if most_copies >= max(len(test["differences"]), 2):
+        verdict = "inconclusive"
     bootstrap = _bootstrap(test, study, out) if out is not None and len(test["differences"]) > 1 else None
     return Comparison(**test, p_holm=p_holm, verdict=verdict, bootstrap=bootstrap)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from maskwise.study.bootstrap import Bootstrapped
-from maskwise.study.compare import Comparison, compare
+from maskwise.study.compare import Comparison, compare, copied_runs
 from maskwise.study.report_tables import Column, Table
 from maskwise.study.stats import sign_flip_floor
 from maskwise.study.study_file import LESS_IS_BETTER, Study
@@ -38,7 +38,7 @@ class Finding:
 
 
 class Weak(NamedTuple):
-    """Runs that weaken a comparison, counted by (arm, backbone, task): collapsed ones, and copies of another seed's."""
+    """Runs that weaken a comparison, counted by (arm, backbone, task): collapsed ones, and seeds that score alike."""
 
     collapsed: Counter[tuple[str, str, str]]
     copies: Counter[tuple[str, str, str]]
@@ -70,17 +70,6 @@ def collapsed_runs(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]
         if row["one_class"]
     }
     return list(found.values())
-
-
-def copied_runs(rows: Sequence[Mapping[str, Any]]) -> Counter[tuple[str, str, str]]:
-    """Returns how many seeds of (arm, backbone, task) score as another one does, collapsed ones left out."""
-    scores: dict[tuple[str, str, str], dict[int, list[tuple[Any, ...]]]] = {}
-    for row in rows:
-        if not row["one_class"]:
-            seeds = scores.setdefault((row["arm"], row["backbone"], row["task"]), {})
-            seeds.setdefault(row["seed"], []).append((row["metric"], row["tuning_seed"], row["value"]))
-    alike = {where: Counter(tuple(sorted(found)) for found in seeds.values()) for where, seeds in scores.items()}
-    return Counter({where: sum(number for number in counts.values() if number > 1) for where, counts in alike.items()})
 
 
 def verdict_table(findings: Sequence[Finding], study: Study) -> Table:
@@ -176,7 +165,7 @@ def _cautions(one: Comparison, study: Study, weak: Weak) -> list[str]:
         said.append(f"{len(study.seeds) - num_seeds} of {len(study.seeds)} pairs of seeds are missing.")
     for what, numbers in (
         ("Collapsed runs, which give one answer to everything", weak.collapsed),
-        ("Runs with the scores of another seed to the last digit, which are no seeds of their own", weak.copies),
+        ("Seeds with the same scores to the last digit, perhaps copies of one run", weak.copies),
     ):
         runs = {arm: numbers[arm, one.backbone, one.task] for arm in (one.ours, one.theirs)}
         named = " and ".join(f"{number} of {arm}" for arm, number in runs.items() if number)
