@@ -15,7 +15,7 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-demo: setup ## The whole story, small, on text that is already on this machine: 6 minutes on 2 cores
+demo: setup ## The whole story, small, on text that is already on this machine: 7 minutes on 2 cores
 	$(BIN)/maskwise demo
 
 test: setup ## Run the tests; ARGS="-k word -x" goes to pytest

@@ -53,17 +53,20 @@ def test_the_demo_goes_from_text_to_a_report(told):
     rows = read_results(out / "study")
     assert {(row["arm"], row["seed"], row["task"]) for row in rows} == {
         (arm, seed, task)
-        for arm in ("random", "entropy-self", "typhoon")
+        for arm in ("random", "entropy-self", "random-equal-flops", "typhoon")
         for seed in SIZE.seeds
         for task in ("exam", "package")
     }
-    assert {row["steps"] for row in rows if row["task"] == "exam"} == {SIZE.steps}
+    steps = {row["arm"]: row["steps"] for row in rows if row["task"] == "exam"}
+    assert steps.pop("random-equal-flops") > SIZE.steps
+    assert set(steps.values()) == {SIZE.steps}
 
 
 def test_it_says_what_a_model_is_held_against_and_that_it_proves_nothing(told):
     lines, held_out = told[0].splitlines(), task_rows(told[1])["validation"]
-    assert [line.split("|")[1].strip() for line in lines[2:8]] == [
-        "word frequencies alone", "constant classifier", "the teacher", "random", "entropy-self", "typhoon",
+    assert [line.split("|")[1].strip() for line in lines[2:9]] == [
+        "word frequencies alone", "constant classifier", "the teacher", "random", "entropy-self", "random-equal-flops",
+        "typhoon",
     ]  # fmt: skip
     assert "Three tiny seeds prove nothing" in told[0]
     most_frequent = max(Counter(row["label"] for row in held_out).values())

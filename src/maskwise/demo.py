@@ -45,7 +45,7 @@ class Size:
     vocabulary: int = 4096
     batch: int = 32
     teacher_steps: int = 250
-    steps: int = 150
+    steps: int = 125
     seeds: tuple[int, ...] = (0, 1, 2)
     classes: int = 8
     train: int = 200  # texts of each package
@@ -74,7 +74,8 @@ def demo(out: Path, *, jobs: int = 2, size: Size = Size()) -> str:
         tell(f"3. pretrain: a teacher, tiny, by the recipe bert, {size.teacher_steps} steps")
         settings = {"recipe": "bert", "model": {"preset": "tiny"}, **_pretraining(out, size, size.teacher_steps)}
         pretrain(resolve(load_recipe("bert"), settings), teacher, resume=teacher.exists())
-    tell(f"4. study: three ways of masking, {len(size.seeds)} seeds, {size.steps} steps each, tuned on the task")
+    tell(f"4. study: three ways of masking, {len(size.seeds)} seeds, {size.steps} steps each; random again with")
+    tell("   as many operations as entropy-self; all tuned on the task")
     result = run_study(_study(out, size), out / "study", jobs=jobs)
     if result.failed:
         return result.summary()
@@ -99,9 +100,14 @@ def _study(out: Path, size: Size) -> Study:
             "pretrain": _pretraining(out, size, size.steps),
             "tune": {"max_epochs": size.epochs, "batch_size": 32, "learning_rate": 1e-3, "max_length": 64},
             "backbones": [{"name": "tiny", "preset": "tiny", "settings": {"teacher": str(out / "teacher")}}],
-            "arms": [{"name": name} for name in ("random", "entropy-self", "typhoon")],
+            "arms": [
+                {"name": "random"},
+                {"name": "entropy-self"},
+                {"name": "random-equal-flops", "recipe": "random", "equal": "compute", "equal_to": "entropy-self"},
+                {"name": "typhoon"},
+            ],
             "statistics": {
-                "family": [["entropy-self", "random"], ["typhoon", "random"]],
+                "family": [["entropy-self", "random"], ["entropy-self", "random-equal-flops"], ["typhoon", "random"]],
                 "margin": 0.01,
                 "metrics": {PACKAGE.name: "accuracy"},
             },
