@@ -39,6 +39,11 @@ def commit() -> str:
     return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
+def fair_clock(device: str) -> Callable[[], float]:
+    """Returns processor time for one thread, which other work on the machine hardly moves, and wall time else."""
+    return time.process_time if torch.get_num_threads() == 1 and device == "cpu" else time.perf_counter
+
+
 def bert_tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
     """Returns a word-level tokenizer of the given size with BERT's special tokens; its words are numbers."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
-from common import alternate, median_ratio, processor, timed
+from common import alternate, fair_clock, median_ratio, processor, timed
 from libraries import entropies
 from torch import Tensor
 
@@ -58,8 +57,7 @@ def ways(rows: int, vocabulary: int, width: int, dtype: torch.dtype, device: str
 @torch.no_grad()
 def measure(functions: dict[str, Callable[[], object]], repeats: int, device: str) -> dict[str, list[float]]:
     """Returns the seconds of every turn, by way; each runs once unmeasured first, which compiles."""
-    clock = time.process_time if torch.get_num_threads() == 1 and device == "cpu" else time.perf_counter
-    work = {name: timed(function, device, clock) for name, function in functions.items()}
+    work = {name: timed(function, device, fair_clock(device)) for name, function in functions.items()}
     return alternate(work, repeats, warm_ups=1)
 
 

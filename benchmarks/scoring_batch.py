@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
-from common import alternate, machine, median_ratio, timed
+from common import alternate, fair_clock, machine, median_ratio, timed
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -67,10 +66,11 @@ def measured(model: str, dtype: torch.dtype, repeats: int, device: str, vocabula
     encoder = build_model(model, vocabulary, seed=0)
     nn.Module.to(encoder, device)
     ids_BT = torch.randint(5, vocabulary, (BATCHES[model], LENGTH), device=device)
-    clock = time.process_time if torch.get_num_threads() == 1 and device == "cpu" else time.perf_counter
     ways = {"scoring": scoring(encoder, ids_BT, dtype), "products": bare_products(encoder, ids_BT, dtype)}
     with kept_buffers(torch.device(device)):
-        turns = alternate({name: timed(way, device, clock) for name, way in ways.items()}, repeats, warm_ups=2)
+        turns = alternate(
+            {name: timed(way, device, fair_clock(device)) for name, way in ways.items()}, repeats, warm_ups=2
+        )
     seconds = {name: statistics.median(times) for name, times in turns.items()}
     shape = f"{BATCHES[model]} x {LENGTH}"
     return (
