@@ -32,7 +32,8 @@ class Comparison:
     """One hypothesis: does `ours` differ from `theirs`? Differences are by seed; more is better in all of them.
 
     `low` and `high` bound the mean's 95% interval (1 - alpha), `p` is the paired t test's, `p_holm` what Holm makes of
-    it, `p_exact` the sign-flip test's. `bootstrap` answers for seeds and examples; None where predictions do not tell.
+    it, `p_exact` the sign-flip test's. `copies` counts each arm's seeds that score alike (`copied_runs`). `bootstrap`
+    answers for seeds and examples; None where predictions do not tell.
     """
 
     ours: str
@@ -51,6 +52,7 @@ class Comparison:
     dz: float
     p_equivalence: float
     verdict: str
+    copies: Mapping[str, int]
     bootstrap: Bootstrapped | None = None
 
 
@@ -121,11 +123,11 @@ def _judged(
     test: dict[str, Any], p_holm: float, study: Study, copies: Counter[tuple[str, str, str]], out: Path | None
 ) -> Comparison:
     verdict = str(verdicts(test["mean"], p_holm, test["p_equivalence"], study.statistics.alpha))
-    most_copies = max(copies[test[arm], test["backbone"], test["task"]] for arm in ("ours", "theirs"))
-    if most_copies >= max(len(test["differences"]), 2):
+    alike = {test[arm]: copies[test[arm], test["backbone"], test["task"]] for arm in ("ours", "theirs")}
+    if max(alike.values()) >= len(test["differences"]):
         verdict = "inconclusive"
     bootstrap = _bootstrap(test, study, out) if out is not None and len(test["differences"]) > 1 else None
-    return Comparison(**test, p_holm=p_holm, verdict=verdict, bootstrap=bootstrap)
+    return Comparison(**test, p_holm=p_holm, verdict=verdict, copies=alike, bootstrap=bootstrap)
 
 
 def _bootstrap(test: Mapping[str, Any], study: Study, out: Path) -> Bootstrapped | None:

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from maskwise.study.bootstrap import Bootstrapped
-from maskwise.study.compare import Comparison, compare, copied_runs
+from maskwise.study.compare import Comparison, compare
 from maskwise.study.report_tables import Column, Table
 from maskwise.study.stats import sign_flip_floor
 from maskwise.study.study_file import LESS_IS_BETTER, Study
@@ -37,28 +37,21 @@ class Finding:
     sentence: str
 
 
-class Weak(NamedTuple):
-    """Runs that weaken a comparison, counted by (arm, backbone, task): collapsed ones, and seeds that score alike."""
-
-    collapsed: Counter[tuple[str, str, str]]
-    copies: Counter[tuple[str, str, str]]
-
-
 def find(rows: Sequence[Mapping[str, Any]], study: Study, against: str, out: Path | None = None) -> list[Finding]:
     """Returns the findings of the declared family, those against the baseline first.
 
     Arms that the study file did not compare with `against` follow, without a verdict: they were no hypotheses. With
     the study's folder `out`, differences are bootstrapped from its predictions.
     """
-    weak = Weak(Counter((row["arm"], row["backbone"], row["task"]) for row in collapsed_runs(rows)), copied_runs(rows))
+    collapsed = Counter((row["arm"], row["backbone"], row["task"]) for row in collapsed_runs(rows))
     declared = [_facing(comparison, against) for comparison in compare(rows, study, out)]
     declared.sort(key=lambda comparison: comparison.theirs != against)
     met = {comparison.ours for comparison in declared if comparison.theirs == against}
     extra = tuple((arm.name, against) for arm in study.arms if arm.name not in met and arm.name != against)
-    found = [Finding(one, one.verdict, _sentence(one, study, weak)) for one in declared]
+    found = [Finding(one, one.verdict, _sentence(one, study, collapsed)) for one in declared]
     for one in compare(rows, _with_family(study, extra), out) if extra else ():
         open_question = replace(one, p_holm=float("nan"), verdict=NOT_DECLARED)
-        found.append(Finding(open_question, NOT_DECLARED, _sentence(open_question, study, weak)))
+        found.append(Finding(open_question, NOT_DECLARED, _sentence(open_question, study, collapsed)))
     return found
 
 
@@ -130,7 +123,7 @@ def _figures(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _sentence(one: Comparison, study: Study, weak: Weak) -> str:
+def _sentence(one: Comparison, study: Study, collapsed: Mapping[tuple[str, str, str], int]) -> str:
     num_seeds = len(one.differences)
     where = f"on {one.task}, {one.backbone}"
     if num_seeds < 2:
@@ -146,10 +139,10 @@ def _sentence(one: Comparison, study: Study, weak: Weak) -> str:
         "inconclusive": f"Neither a difference nor equality of {pair} is shown",
         NOT_DECLARED: f"{one.ours} against {one.theirs} was not declared, so it is a lead and no finding,",
     }[one.verdict]
-    return " ".join([f"{claim} {where}: {size}", *_cautions(one, study, weak)])
+    return " ".join([f"{claim} {where}: {size}", *_cautions(one, study, collapsed)])
 
 
-def _cautions(one: Comparison, study: Study, weak: Weak) -> list[str]:
+def _cautions(one: Comparison, study: Study, collapsed: Mapping[tuple[str, str, str], int]) -> list[str]:
     """Returns what weakens a comparison, in sentences."""
     said, num_seeds, decided = [], len(one.differences), one.verdict in TURNED
     if decided and one.p_exact > study.statistics.alpha:
@@ -163,11 +156,11 @@ def _cautions(one: Comparison, study: Study, weak: Weak) -> list[str]:
         )
     if num_seeds < len(study.seeds):
         said.append(f"{len(study.seeds) - num_seeds} of {len(study.seeds)} pairs of seeds are missing.")
-    for what, numbers in (
-        ("Collapsed runs, which give one answer to everything", weak.collapsed),
-        ("Seeds with the same scores to the last digit, perhaps copies of one run", weak.copies),
+    collapses = {arm: collapsed[arm, one.backbone, one.task] for arm in (one.ours, one.theirs)}
+    for what, runs in (
+        ("Collapsed runs, which give one answer to everything", collapses),
+        ("Seeds with the same scores to the last digit, perhaps copies of one run", one.copies),
     ):
-        runs = {arm: numbers[arm, one.backbone, one.task] for arm in (one.ours, one.theirs)}
         named = " and ".join(f"{number} of {arm}" for arm, number in runs.items() if number)
         if named:
             said.append(f"{what}: {named}.")
