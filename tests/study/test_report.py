@@ -134,6 +134,19 @@ def test_an_arm_whose_seeds_are_all_one_run_decides_nothing(report, folder):
     assert "copies of one run: 5 of high." in found.sentence
 
 
+def test_two_arms_that_collapsed_throughout_are_not_called_equivalent(report, folder):
+    """Constant answers are alike to the last digit, whatever the models are."""
+    collapsed = [
+        row | {"value": 0.0, "one_class": True} if row["task"] == "cola" else row for row in read_results(folder)
+    ]
+    (found,) = (
+        f for f in find(collapsed, report.study, "random") if (f.comparison.ours, f.comparison.task) == ("high", "cola")
+    )
+    assert found.comparison.p_equivalence < 0.05
+    assert found.verdict == "inconclusive"
+    assert "give one answer to everything: 5 of high and 5 of random." in found.sentence
+
+
 def test_scores_stand_beside_the_constant_classifiers(report):
     rows = [row for row in report.tables["scores"].rows if (row["task"], row["metric"]) == ("mrpc", "f1")]
     assert [row["arm"] for row in rows] == ["random", "high", "self-cold", "constant classifier"]

@@ -25,6 +25,7 @@ from maskwise.study.study_file import EXAM, LESS_IS_BETTER, Study
 from maskwise.tuning.results import PREDICTIONS
 
 Scores = Mapping[tuple[str, str, str], Mapping[int, float]]
+Counts = Counter[tuple[str, str, str]]
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,9 @@ class Comparison:
     """One hypothesis: does `ours` differ from `theirs`? Differences are by seed; more is better in all of them.
 
     `low` and `high` bound the mean's 95% interval (1 - alpha), `p` is the paired t test's, `p_holm` what Holm makes of
-    it, `p_exact` the sign-flip test's. `copies` counts each arm's seeds that score alike (`copied_runs`). `bootstrap`
-    answers for seeds and examples; None where predictions do not tell.
+    it, `p_exact` the sign-flip test's. `copies` counts each arm's seeds that score alike (`copied_runs`), `collapsed`
+    its models that give one answer to everything. `bootstrap` answers for seeds and examples; None where predictions do
+    not tell.
     """
 
     ours: str
@@ -53,6 +55,7 @@ class Comparison:
     p_equivalence: float
     verdict: str
     copies: Mapping[str, int]
+    collapsed: Mapping[str, int]
     bootstrap: Bootstrapped | None = None
 
 
@@ -70,7 +73,7 @@ def scores_by_seed(rows: Sequence[Mapping[str, Any]], study: Study) -> Scores:
     return {key: {seed: fmean(values) for seed, values in sorted(seeds.items())} for key, seeds in found.items()}
 
 
-def copied_runs(rows: Sequence[Mapping[str, Any]]) -> Counter[tuple[str, str, str]]:
+def copied_runs(rows: Sequence[Mapping[str, Any]]) -> Counts:
     """Returns how many seeds of (arm, backbone, task) have the same scores to the last digit, if more than one has.
 
     Collapsed runs are left out: they score alike, but each went there by itself.
@@ -85,10 +88,21 @@ def copied_runs(rows: Sequence[Mapping[str, Any]]) -> Counter[tuple[str, str, st
     return Counter({where: number for where, number in most.items() if number > 1})
 
 
+def collapsed_runs(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Returns one row for each tuned model that gives one answer to every held-out example."""
+    found = {
+        (row["arm"], row["backbone"], row["seed"], row["task"], row["tuning_seed"]): row
+        for row in rows
+        if row["one_class"]
+    }
+    return list(found.values())
+
+
 def compare(rows: Sequence[Mapping[str, Any]], study: Study, out: Path | None = None) -> list[Comparison]:
     """Returns the family with its verdicts; with the study's folder `out`, bootstrapped from its predictions too.
 
-    Where all seeds of an arm are copies of one run, nothing is decided: a paired test would take them for seeds.
+    Nothing is decided where all seeds of an arm are copies of one run, which a paired test would take for seeds, nor
+    where all models of both arms collapsed: constant answers are alike whatever the models are.
     """
     scores = scores_by_seed(rows, study)
     tests = [
@@ -98,8 +112,9 @@ def compare(rows: Sequence[Mapping[str, Any]], study: Study, out: Path | None = 
         for task in study.tasks
     ]
     adjusted = holm(np.array([1.0 if math.isnan(test["p"]) else test["p"] for test in tests]))
-    copies = copied_runs(rows)
-    return [_judged(test, float(p_holm), study, copies, out) for test, p_holm in zip(tests, adjusted, strict=True)]
+    collapsed = Counter((row["arm"], row["backbone"], row["task"]) for row in collapsed_runs(rows))
+    counts = copied_runs(rows), collapsed
+    return [_judged(test, float(p_holm), study, *counts, out) for test, p_holm in zip(tests, adjusted, strict=True)]
 
 
 def _test(scores: Scores, study: Study, ours: str, theirs: str, backbone: str, task: str) -> dict[str, Any]:
@@ -120,14 +135,18 @@ def _test(scores: Scores, study: Study, ours: str, theirs: str, backbone: str, t
 
 
 def _judged(
-    test: dict[str, Any], p_holm: float, study: Study, copies: Counter[tuple[str, str, str]], out: Path | None
+    test: dict[str, Any], p_holm: float, study: Study, copied: Counts, collapsed: Counts, out: Path | None
 ) -> Comparison:
     verdict = str(verdicts(test["mean"], p_holm, test["p_equivalence"], study.statistics.alpha))
-    alike = {test[arm]: copies[test[arm], test["backbone"], test["task"]] for arm in ("ours", "theirs")}
-    if max(alike.values()) >= len(test["differences"]):
+    copies, constant = (
+        {test[arm]: counts[test[arm], test["backbone"], test["task"]] for arm in ("ours", "theirs")}
+        for counts in (copied, collapsed)
+    )
+    num_seeds = len(test["differences"])
+    if max(copies.values()) >= num_seeds or min(constant.values()) >= num_seeds * len(study.tuning_seeds):
         verdict = "inconclusive"
     bootstrap = _bootstrap(test, study, out) if out is not None and len(test["differences"]) > 1 else None
-    return Comparison(**test, p_holm=p_holm, verdict=verdict, copies=alike, bootstrap=bootstrap)
+    return Comparison(**test, p_holm=p_holm, verdict=verdict, copies=copies, collapsed=constant, bootstrap=bootstrap)
 
 
 def _bootstrap(test: Mapping[str, Any], study: Study, out: Path) -> Bootstrapped | None:

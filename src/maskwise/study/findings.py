@@ -43,26 +43,15 @@ def find(rows: Sequence[Mapping[str, Any]], study: Study, against: str, out: Pat
     Arms that the study file did not compare with `against` follow, without a verdict: they were no hypotheses. With
     the study's folder `out`, differences are bootstrapped from its predictions.
     """
-    collapsed = Counter((row["arm"], row["backbone"], row["task"]) for row in collapsed_runs(rows))
     declared = [_facing(comparison, against) for comparison in compare(rows, study, out)]
     declared.sort(key=lambda comparison: comparison.theirs != against)
     met = {comparison.ours for comparison in declared if comparison.theirs == against}
     extra = tuple((arm.name, against) for arm in study.arms if arm.name not in met and arm.name != against)
-    found = [Finding(one, one.verdict, _sentence(one, study, collapsed)) for one in declared]
+    found = [Finding(one, one.verdict, _sentence(one, study)) for one in declared]
     for one in compare(rows, _with_family(study, extra), out) if extra else ():
         open_question = replace(one, p_holm=float("nan"), verdict=NOT_DECLARED)
-        found.append(Finding(open_question, NOT_DECLARED, _sentence(open_question, study, collapsed)))
+        found.append(Finding(open_question, NOT_DECLARED, _sentence(open_question, study)))
     return found
-
-
-def collapsed_runs(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Returns one row for each tuned model that gives one answer to every held-out example."""
-    found = {
-        (row["arm"], row["backbone"], row["seed"], row["task"], row["tuning_seed"]): row
-        for row in rows
-        if row["one_class"]
-    }
-    return list(found.values())
 
 
 def verdict_table(findings: Sequence[Finding], study: Study) -> Table:
@@ -75,7 +64,8 @@ def verdict_table(findings: Sequence[Finding], study: Study) -> Table:
         "Differences are paired by pretraining seed, tuning seeds averaged; more is better in all of them, so that of "
         "a loss is turned. Better or worse: the Holm-adjusted paired t test over the declared family says so at "
         f"{rules.alpha:g}. Equivalent: two one-sided t tests show it to be within the declared margin of "
-        f"{rules.margin:g}. Else inconclusive, which is not the same as equal. The exact test flips signs; the "
+        f"{rules.margin:g}. Else inconclusive, which is not the same as equal; so too where all seeds of an arm score "
+        "alike to the last digit, or all models of both give one answer to everything. The exact test flips signs; the "
         "bootstrap draws seeds and held-out examples together."
     )
     return Table("verdicts", "Every comparison", columns, rows, note)
@@ -123,7 +113,7 @@ def _figures(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _sentence(one: Comparison, study: Study, collapsed: Mapping[tuple[str, str, str], int]) -> str:
+def _sentence(one: Comparison, study: Study) -> str:
     num_seeds = len(one.differences)
     where = f"on {one.task}, {one.backbone}"
     if num_seeds < 2:
@@ -139,10 +129,10 @@ def _sentence(one: Comparison, study: Study, collapsed: Mapping[tuple[str, str, 
         "inconclusive": f"Neither a difference nor equality of {pair} is shown",
         NOT_DECLARED: f"{one.ours} against {one.theirs} was not declared, so it is a lead and no finding,",
     }[one.verdict]
-    return " ".join([f"{claim} {where}: {size}", *_cautions(one, study, collapsed)])
+    return " ".join([f"{claim} {where}: {size}", *_cautions(one, study)])
 
 
-def _cautions(one: Comparison, study: Study, collapsed: Mapping[tuple[str, str, str], int]) -> list[str]:
+def _cautions(one: Comparison, study: Study) -> list[str]:
     """Returns what weakens a comparison, in sentences."""
     said, num_seeds, decided = [], len(one.differences), one.verdict in TURNED
     if decided and one.p_exact > study.statistics.alpha:
@@ -156,9 +146,8 @@ def _cautions(one: Comparison, study: Study, collapsed: Mapping[tuple[str, str, 
         )
     if num_seeds < len(study.seeds):
         said.append(f"{len(study.seeds) - num_seeds} of {len(study.seeds)} pairs of seeds are missing.")
-    collapses = {arm: collapsed[arm, one.backbone, one.task] for arm in (one.ours, one.theirs)}
     for what, runs in (
-        ("Collapsed runs, which give one answer to everything", collapses),
+        ("Collapsed runs, which give one answer to everything", one.collapsed),
         ("Seeds with the same scores to the last digit, perhaps copies of one run", one.copies),
     ):
         named = " and ".join(f"{number} of {arm}" for arm, number in runs.items() if number)

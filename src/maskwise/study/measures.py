@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from maskwise.study.findings import collapsed_runs
+from maskwise.study.compare import collapsed_runs
 from maskwise.study.report_tables import Column, Table
 from maskwise.study.stats import paired_t
 from maskwise.study.study_file import EXAM, EXAM_METRICS, Study
@@ -97,8 +97,8 @@ def score_table(scores: Sequence[Scores], study: Study) -> Table:
     """Returns mean, interval and deviation of every arm, and what reading nothing scores."""
     note = (
         "Means over pretraining seeds with their t interval. These intervals are not paired: two arms whose intervals "
-        "overlap may still differ, and the comparisons above say whether they do. The constant classifier gives the "
-        "most frequent answer to everything."
+        "overlap may still differ, and the comparisons above say whether they do. The constant classifier gives one "
+        "answer to everything, the one that scores best by the metric."
     )
     return Table("scores", "Scores", SCORE_COLUMNS, tuple(_score_rows(scores, study.statistics.alpha)), note)
 
