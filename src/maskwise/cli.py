@@ -48,7 +48,7 @@ def main() -> None:
             print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("Stopped. A run goes on with the same command and --resume.", file=sys.stderr)
+        print("Stopped. The same command goes on where it was (pretrain: with --resume).", file=sys.stderr)
         sys.exit(130)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -121,11 +122,24 @@ def _peak_memory(folder: Path) -> int | None:
 
 
 def _settings_hash(folder: Path) -> str:
-    """Returns the hash of a run's settings; its data is told by content, so that a moved folder hashes alike."""
+    """Returns the hash of a run's settings; data and models are told by content, so that moved folders hash alike."""
     settings = read_toml(folder / CONFIG)
+    for section, name in ((settings, "teacher"), (settings.get("model", {}), "checkpoint")):
+        if name in section:
+            section[name] = _weights_of(section[name])
     manifest = open_data(settings["data"].pop("path")).manifest
     content = [source.get("sha256") for source in manifest["sources"]]
     return _hash([settings, content, *(manifest[key] for key in ("tokenizer_sha256", "block", "mode", "counts"))])
+
+
+@cache
+def _weights_of(model: str) -> str:
+    """Returns the hash of a checkpoint's weights, or the name of one that is not on this disk."""
+    weights = Path(model) / "model.safetensors"
+    if not weights.is_file():
+        return model
+    with weights.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _hash(value: Any) -> str:

@@ -93,10 +93,16 @@ def _run_cells(plan: Plan, jobs: int, lock: IO[str], show: bool) -> dict[str, st
             while True:
                 for name in [name for name, process in running.items() if process.poll() is not None]:
                     _settle(cells[name], running.pop(name), plan.study, view, failed)
+                started = False
                 for cell in _ready(cells, view)[: jobs - len(running)]:
+                    started = True
                     view.set(cell.name, "running")
-                    running[cell.name] = _start(cell, jobs, lock)
-                if not running:
+                    try:
+                        running[cell.name] = _start(cell, jobs, lock)
+                    except (InputError, OSError) as error:
+                        failed[cell.name] = str(error)
+                        view.set(cell.name, "failed", failed[cell.name])
+                if not running and not started:
                     return failed
                 time.sleep(POLL_SECONDS)
         finally:
@@ -155,6 +161,8 @@ def _delete_what_nobody_needs(cell: Cell, study: Study) -> None:
 
 def _check_folder(out: Path, study: Study) -> None:
     if not (out / STUDY_FILE).exists():
+        if out.exists() and not out.is_dir():
+            raise InputError(f"{out} is a file; --out names the study's folder.")
         if out.exists() and any(path.name != "study.lock" for path in out.iterdir()):
             raise InputError(f"{out} is not empty, and no study. Choose another --out.")
         return
