@@ -202,6 +202,21 @@ def test_gradients_that_overflowed_are_left_out(tiny_model, tiny_tokenizer, coun
     assert score.visited_V[ids_BT[0]].tolist() == [True, False, True]
 
 
+def test_a_step_of_nothing_but_overflows_leaves_the_table_as_it_was(tiny_model, tiny_tokenizer, counts):
+    """fp16 starts so: its loss scale is found by steps that overflow."""
+    score = Typhoon(tiny_tokenizer, counts)
+    score.bind(tiny_model)
+    ids_BT = torch.where(score.eligible_V, score.shares_V, 0).topk(3).indices[None]
+    batch = {"input_ids": ids_BT, "labels": torch.full_like(ids_BT, IGNORE)}
+    score.observe(batch, torch.full((1, 3, 32), torch.inf))
+    score.take_up()
+    assert score.num_steps == 0
+    assert score.rates(0.15)[ids_BT[0]].tolist() == pytest.approx([0.15] * 3)
+    score.observe(batch, torch.ones(1, 3, 32))
+    score.take_up()
+    assert score.num_steps == 1 and score.rates(0.15).isfinite().all()
+
+
 def test_mistakes_are_answered_in_words(tiny_model, tiny_tokenizer, rows, counts, tmp_path):
     with pytest.raises(InputError, match="affine-2023"):
         Typhoon(tiny_tokenizer, counts, aggregate="signed-2023")

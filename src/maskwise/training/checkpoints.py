@@ -50,7 +50,7 @@ class Checkpoints:
     def restore(self, folder: Path) -> None:
         """Loads the score's state from a complete checkpoint."""
         if hasattr(self.score, "load_state_dict") and (folder / SCORE_STATE).exists():
-            self.score.load_state_dict(torch.load(folder / SCORE_STATE, weights_only=True))
+            self.score.load_state_dict(torch.load(folder / SCORE_STATE, map_location="cpu", weights_only=True))
 
     def newest(self, run_folder: str | Path | None) -> Path | None:
         """Returns the newest complete checkpoint of a run folder, or None."""

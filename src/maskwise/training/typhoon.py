@@ -122,15 +122,21 @@ class SaliencyTable:
         )
 
     def take_up(self) -> None:
-        """Moves the averages by what was added since, on all processes together; nothing where nothing was."""
+        """Moves the averages by what was added since, on all processes together; nothing where nothing was.
+
+        A step of which no gradient was finite, as fp16 has while its loss scale is found, leaves them alone.
+        """
         if self._pending is None:
             return
         means_V, occurred_V = _sum_over_ranks(self._pending).means()
+        self._pending = None
+        if not occurred_V.any():
+            return
         begun_V = self.visited_V if self.ema_start == "first-visit" else torch.full_like(occurred_V, self.num_steps > 0)
         self.saliency_V = smooth(self.saliency_V, means_V, occurred_V, begun_V, self.ema)
         self.visited_V = self.visited_V | occurred_V
         self.num_steps += 1
-        self._pending = self._rates = None
+        self._rates = None
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the table; a checkpoint holds it."""
