@@ -37,9 +37,11 @@ class TyphoonSettings(_Section):
     """How the saliency of token types becomes rates of masking; see `training.typhoon.SaliencyTable`."""
 
     loss: Literal["mlm", "task"] = Field(default="mlm", description="whose gradient: the training's, or a classifier's")
-    task_data: str | None = Field(default=None, description="task: a data folder whose rows have a label")
+    task_data: str | None = Field(default=None, description="task: a data folder with labels; default: the run's own")
     task_learning_rate: float = Field(default=5e-5, gt=0, description="task: of the classifier's one epoch")
+    task_batch_size: int = Field(default=32, ge=1, description="task: labelled texts of a batch")
     refresh_steps: int = Field(default=50, ge=1, description="task: optimizer steps from one look to the next")
+    refresh_batches: int = Field(default=8, ge=1, description="task: labelled batches of a look")
     aggregate: Literal["abs", "signed-2023"] = "abs"
     ema: float = Field(default=0.1, gt=0, le=1, description="the weight of the newest step; 0.8 in 2023")
     ema_start: Literal["first-visit", "zero"] = "first-visit"
@@ -54,8 +56,8 @@ class TyphoonSettings(_Section):
     def _parts_fit(self) -> TyphoonSettings:
         if self.aggregate == "signed-2023" and self.calibration == "water-filling":
             raise ValueError("signed-2023 gives negative scores too: it needs calibration = 'affine-2023'")
-        if (self.loss == "task") != (self.task_data is not None):
-            raise ValueError("loss = 'task' and task_data (a data folder whose rows have a label) go together")
+        if self.loss != "task" and self.task_data is not None:
+            raise ValueError("task_data (a data folder with labels) is for loss = 'task'")
         return self
 
 

@@ -8,6 +8,8 @@ import sys
 import time
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from maskwise.data.prepare import PrepareSettings, prepare
@@ -158,7 +160,30 @@ def test_the_package_of_a_docstring_is_kept_as_its_label(make_data, monkeypatch)
     assert len(data.manifest["sources"][0]["sha256"]) == 64
 
 
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_a_column_that_is_named_is_kept_as_the_label_of_every_block(make_data, tmp_path, form):
+    texts = [f"The cat saw the river {spelled(n)} of the city." for n in range(40)]
+    path = tmp_path / f"corpus.{form}"
+    if form == "jsonl":
+        lines = [json.dumps({"stars": n % 3, "text": text}) for n, text in enumerate(texts)]
+        path.write_text("\n".join(lines), encoding="utf-8")
+    else:
+        pq.write_table(pa.table({"stars": [n % 3 for n in range(40)], "text": texts}), path)
+    data = make_data(path, mode="document", block=64, valid_share=0.2, label_column="stars")
+    rows = [*data.rows("train"), *data.rows("valid")]
+    label_of = {data.tokenizer.decode(row["input_ids"], skip_special_tokens=True): row["label"] for row in rows}
+    tokenized = (data.tokenizer.decode(data.tokenizer(text)["input_ids"], skip_special_tokens=True) for text in texts)
+    assert label_of == {text: str(n % 3) for n, text in enumerate(tokenized)}
+
+
+def test_blocks_have_no_label_unless_one_is_asked_for(make_data, tmp_path):
+    path = tmp_path / "corpus.jsonl"
+    path.write_text('{"text": "The cat saw the river of the city.", "label": 1}', encoding="utf-8")
+    assert make_data(path, mode="document", valid_share=0).rows("train").column_names == ["input_ids", "word_ids"]
+
+
 BAD = {
+    "labels of blocks": ({"label_column": "stars"}, "--mode document"),
     "block": ({"block": 4}, "--block is 4; it must lie between 8 and 32767"),
     "share": ({"valid_share": 1.0}, "--valid-share is 1.0"),
     "mode": ({"mode": "documents"}, "--mode is 'documents'; choose from concat, document"),

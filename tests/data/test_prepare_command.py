@@ -65,6 +65,18 @@ def test_a_parquet_file_without_text_and_a_folder_without_files_are_named(prepar
     assert "holds no .txt" in prepare_refused(tmp_path / "folder")
 
 
+def test_a_label_column_that_cannot_be_read_is_named(prepare_refused, make_corpus, tmp_path):
+    labelled = ["--mode", "document", "--label-column", "stars"]
+    assert "is plain text, which has no column 'stars'" in prepare_refused(make_corpus(60), *labelled)
+    path = tmp_path / "corpus.jsonl"
+    path.write_text('{"text": "the girl saw the sea", "label": 1}', encoding="utf-8")
+    assert "has no column 'stars', which --label-column names; found: 'text', 'label'" in prepare_refused(
+        path, *labelled
+    )
+    path.write_text('{"text": "the girl saw the sea", "stars": null}', encoding="utf-8")
+    assert "line 1: the column 'stars' holds None, not a class" in prepare_refused(path, *labelled)
+
+
 SETTINGS = {
     "too few words": (["--min-words", "100"], "60 have fewer than 100 words"),
     "nothing held out": (["--valid-share", "1e-9"], "no held-out block"),

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from maskwise.config import merge
+from maskwise.data.blocks import open_data
 from maskwise.errors import InputError
+from maskwise.study import plan
 from maskwise.study.compare import compare
 from maskwise.study.lock import locked
 from maskwise.study.results import COST_COLUMNS, read_results, training_seconds
@@ -230,6 +232,45 @@ def test_task_adaptive_arms_read_the_tasks_own_text(study_tables, checkpoint, tm
     rows = read_results(out)
     assert {r["adapted_to"] for r in rows} == {"cola"}
     assert sum(r["metric"] == "accuracy" for r in rows) == 4
+
+
+def test_an_arm_that_takes_typhoons_loss_from_the_task_reads_its_labels(
+    study_tables, checkpoint, tmp_path, write_study
+):
+    arms = [{"name": "random"}, {"name": "by-task", "recipe": "typhoon"}]
+    typhoon = {"loss": "task", "task_batch_size": 8, "refresh_batches": 2, "refresh_steps": 2}
+    arms[1] |= {"settings": {"masking": {"typhoon": typhoon}}}
+    tables = merge(
+        study_tables,
+        {
+            "adapt": True, "adapt_block": 16, "seeds": [0, 1], "tuning_seeds": [0], "arms": arms,
+            "backbones": [{"name": "small", "checkpoint": str(checkpoint)}],
+            "pretrain": {"trainer": {"max_steps": 4}}, "statistics": {"family": [["by-task", "random"]]},
+        },
+    )  # fmt: skip
+    result = run_in_process(write_study(tables), tmp_path / "out")
+    assert not result.failed, result.summary()
+    rows = open_data(tmp_path / "out/data/small-cola").rows("train")
+    assert set(rows["label"]) == {"0", "1"}
+    flops = {row["arm"]: row["flops"] for row in read_results(tmp_path / "out") if row["task"] == "exam"}
+    assert flops["by-task"] > flops["random"]
+
+
+def test_a_cell_that_cannot_start_does_not_stop_the_others(study_tables, write_study, tmp_path, monkeypatch):
+    def prepared(study, place, out):
+        if place.arm.name == "cold" and place.seed == 0:
+            raise OSError("no space left on device")
+        real(study, place, out)
+
+    real = plan._write_settings
+    monkeypatch.setattr(plan, "_write_settings", prepared)
+    result = run_in_process(write_study(study_tables), tmp_path / "out")
+    assert result.failed == {"cold/tiny/0/pretrain": "no space left on device"}
+    assert {(r["arm"], r["seed"]) for r in read_results(tmp_path / "out")} == {
+        ("random", 0),
+        ("random", 1),
+        ("cold", 1),
+    }
 
 
 def test_the_study_verb_plans_without_writing(study_tables, write_study, monkeypatch, capsys, tmp_path):

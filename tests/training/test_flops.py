@@ -86,7 +86,16 @@ def test_typhoon_costs_what_it_looks_at_beyond_the_training_loss():
         return run_flops(masked, STUDENT, None, RUN) / 100
 
     assert a_token() == pytest.approx(75)
-    assert a_token(loss="task", task_data="d", refresh_steps=10) == pytest.approx(75 + 3)
+
+
+def test_typhoon_by_a_tasks_loss_pays_for_its_classifiers_epoch_and_for_every_look():
+    typhoon = {"loss": "task", "refresh_steps": 10, "refresh_batches": 4, "task_batch_size": 8}
+    masked = settings(score="typhoon", spend="as-scored", typhoon=typhoon)
+    run = RUN._replace(labelled_tokens=5000.0, labelled_block=20.0)
+    looks = 1 + RUN.steps // 10
+    extra = 3 * STUDENT.body * (5000 + looks * 4 * 8 * 20)
+    plain = run_flops(settings(), STUDENT, None, run)
+    assert run_flops(masked, STUDENT, None, run) == pytest.approx(plain + extra)
 
 
 def test_distillation_adds_the_teachers_rows_once_it_starts():

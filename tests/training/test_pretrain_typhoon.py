@@ -80,7 +80,8 @@ def test_settings_that_cannot_work_are_answered_in_words(refused, typhoon_comman
 
     assert "leaves room for 0.5" in answer("masking.rate=0.6")
     assert "needs calibration" in answer("masking.typhoon.aggregate=signed-2023")
-    assert "go together" in answer("masking.typhoon.loss=task")
+    assert "is for loss = 'task'" in answer("masking.typhoon.task_data=d")
+    assert "--label-column NAME" in answer("masking.typhoon.loss=task")
     assert "Did you mean 'temperature'" in answer("masking.typhoon.temprature=2")
     assert "belongs to score = 'typhoon'" in answer("masking.score=uniform")
     assert "have no label; found input_ids, word_ids" in answer(

@@ -11,7 +11,7 @@ and a row is one block of at most `block` tokens, without padding:
 
     input_ids   [CLS] tokens [SEP]; the smallest of uint16 and int32 that holds the vocabulary
     word_ids    int16: -1 at [CLS] and [SEP], otherwise 0, 1, 2, ... by word; every block begins anew at 0
-    label       only in `document` mode of `python-docs`: the package name
+    label       only in `document` mode: the class of the text, where it was asked for (`python-docs`: the package)
 
 Legend: N documents, P pieces, K blocks, X tokens of all blocks one after another.
 """

@@ -52,6 +52,7 @@ class PrepareSettings:
     new_words: int | None = None  # how many
     block: int = 128  # tokens of a block, [CLS] and [SEP] included
     mode: Mode = "concat"  # or "document": no block crosses a document
+    label_column: str | None = None  # document: the column with the class of each text, kept as `label`
     valid: tuple[str, ...] | None = None  # sources of held-out text, instead of a share of the documents
     valid_share: float = 0.05
     min_words: int = 5  # shorter documents are dropped
@@ -74,6 +75,10 @@ class PrepareSettings:
             raise InputError(f"--block is {self.block}; it must lie between 8 and {MAX_BLOCK}.")
         if not 0 <= self.valid_share < 1:
             raise InputError(f"--valid-share is {self.valid_share}; it is a share, from 0 to below 1.")
+        if self.label_column is not None and self.mode != "document":
+            raise InputError(
+                "--label-column labels documents, and blocks of several have no one label: --mode document."
+            )
         if self.workers is not None and self.workers < 1:
             raise InputError(f"--workers is {self.workers}; give at least 1.")
         for name, value, choices in (("mode", self.mode, Mode), ("tokenizer-kind", self.tokenizer_kind, TokenizerKind)):
@@ -89,8 +94,8 @@ def prepare(settings: PrepareSettings, show: bool = True) -> DataFolder:
     memory does not grow with the corpus but for 16 bytes a document (`keep_duplicates`: not even those).
     Raises InputError for anything wrong with the settings or the sources; nothing is left behind then.
     """
-    sources = find_sources(settings.sources)
-    valid_sources = None if settings.valid is None else find_sources(settings.valid)
+    sources = find_sources(settings.sources, settings.label_column)
+    valid_sources = None if settings.valid is None else find_sources(settings.valid, settings.label_column)
     corpus = Corpus(
         sources, valid_sources, valid_share=settings.valid_share, min_words=settings.min_words,
         keep_duplicates=settings.keep_duplicates, seed=settings.seed,
@@ -163,7 +168,7 @@ def _write_blocks(
         split: BlockWriter(
             folder / f"{split}.arrow", mode=settings.mode, block=settings.block, borders=block_borders(tokenizer),
             vocabulary_size=len(tokenizer),
-            labelled=settings.mode == "document" and BUILT_IN in chain(settings.sources, settings.valid or ()),
+            labelled=_is_labelled(settings),
         )
         for split in SPLITS
     }  # fmt: skip
@@ -181,6 +186,11 @@ def _write_blocks(
         writer.close()
     np.save(folder / TOKEN_COUNTS, writers["train"].token_counts)
     return counts | {"blocks": {split: writer.num_blocks for split, writer in writers.items()}}
+
+
+def _is_labelled(settings: PrepareSettings) -> bool:
+    built_in = BUILT_IN in chain(settings.sources, settings.valid or ())
+    return settings.label_column is not None or (settings.mode == "document" and built_in)
 
 
 def _require_blocks(written: dict, corpus: Corpus, settings: PrepareSettings) -> None:

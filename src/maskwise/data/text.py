@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -23,7 +24,7 @@ MAX_DOCUMENT_BYTES = 64 << 20
 
 
 class Document(NamedTuple):
-    """One text that belongs together, and its label where the source gives one (`python-docs`: the package)."""
+    """One text that belongs together, and its label where one is asked for (`python-docs`: the package)."""
 
     text: str
     label: str | None = None
@@ -59,23 +60,27 @@ def documents(sources: Sequence[str]) -> Iterator[Document]:
         yield from source.documents()
 
 
-def find_sources(sources: Sequence[str]) -> list[Source]:
-    """Returns the sources behind the names given, folders and globs resolved to sorted files; nothing is read yet."""
-    return [found for name in sources for found in _resolve(name)]
+def find_sources(sources: Sequence[str], label_column: str | None = None) -> list[Source]:
+    """Returns the sources behind the names given, folders and globs resolved to sorted files; nothing is read yet.
+
+    Their documents are labelled by the column `label_column`, where it is given. Raises InputError for what is not
+    there, and for plain text where labels are asked for.
+    """
+    return [found for name in sources for found in _resolve(name, label_column)]
 
 
-def _resolve(name: str) -> list[Source]:
+def _resolve(name: str, label_column: str | None) -> list[Source]:
     if name == BUILT_IN:
         return [Source(name, _read_python_docs)]
     if name.startswith(HUB):
-        return [Source(name, _read_hub)]
+        return [Source(name, partial(_read_hub, label_column=label_column))]
     path = Path(name).expanduser()
     if path.is_dir():
-        return [_file(found) for found in _known_files(path)]
+        return [_file(found, label_column) for found in _known_files(path)]
     if path.exists():
-        return [_file(path)]
+        return [_file(path, label_column)]
     if matches := [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]:
-        return [_file(match) for match in matches if match.is_file()]
+        return [_file(match, label_column) for match in matches if match.is_file()]
     raise InputError(f"no such source: {name!r}.{_advice(name, path)}")
 
 
@@ -98,8 +103,16 @@ def _format(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def _file(path: Path) -> Source:
-    readers = {".txt": read_text, ".jsonl": read_json_lines, ".parquet": read_parquet}
+def _file(path: Path, label_column: str | None) -> Source:
+    in_columns = {
+        ".jsonl": partial(read_json_lines, label_column=label_column),
+        ".parquet": partial(read_parquet, label_column=label_column),
+    }
+    readers = {".txt": read_text, **in_columns}
+    if label_column and _format(path) == ".txt":
+        raise InputError(
+            f"{path} is plain text, which has no column {label_column!r}. Labels are read from .jsonl and .parquet."
+        )
     if _format(path) not in readers:
         raise InputError(
             f"{path} has the unknown extension {''.join(path.suffixes[-2:]) or '(none)'!r}.\n"
@@ -147,40 +160,50 @@ def _decode(data: bytes, began_at: int, path: Path) -> str:
         ) from error
 
 
-def read_json_lines(stream: BinaryIO, path: Path) -> Iterator[Document]:
-    """Yields one document a line from its field `text`."""
+def read_json_lines(stream: BinaryIO, path: Path, label_column: str | None = None) -> Iterator[Document]:
+    """Yields one document a line from its field `text`, and its label from the field `label_column`."""
     at = 0
     for number, line in enumerate(stream, start=1):
         if line.strip():
-            yield Document(_text_field(_decode(line, at, path), f"{path}, line {number}"))
+            where = f"{path}, line {number}"
+            yield _document(_fields(_decode(line, at, path), where), where, label_column)
         at += len(line)
 
 
-def _text_field(line: str, where: str) -> str:
+def _fields(line: str, where: str) -> dict:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         raise InputError(f"{where} is not JSON: {error.msg} at character {error.pos}.") from error
     if not isinstance(row, dict):
         raise InputError(f"{where} holds a {type(row).__name__}, not an object with a field 'text'.")
-    return _checked_text(row, row.keys(), where)
+    return row
 
 
-def _checked_text(row: dict, columns: Iterable[str], where: str) -> str:
-    _require_text_column(columns, where)
+def _document(row: dict, where: str, label_column: str | None) -> Document:
+    _require_columns(row, where, label_column)
     if not isinstance(row["text"], str):
         raise InputError(f"{where}: the column 'text' holds {row['text']!r:.60}, not a string.")
-    return row["text"]
+    if label_column is None:
+        return Document(row["text"])
+    if not isinstance(row[label_column], str | int):
+        raise InputError(f"{where}: the column {label_column!r} holds {row[label_column]!r:.60}, not a class.")
+    return Document(row["text"], str(row[label_column]))
 
 
-def _require_text_column(columns: Iterable[str], where: str) -> None:
+def _require_columns(columns: Iterable[str], where: str, label_column: str | None) -> None:
+    found = ", ".join(map(repr, columns)) or "none"
     if "text" not in columns:
-        found = ", ".join(map(repr, columns)) or "none"
         raise InputError(f"{where} has no column 'text'; found: {found}.\nRename the column that holds the text.")
+    if label_column is not None and label_column not in columns:
+        raise InputError(f"{where} has no column {label_column!r}, which --label-column names; found: {found}.")
 
 
-def read_parquet(stream: BinaryIO, path: Path) -> Iterator[Document]:
-    """Yields one document a row from the column `text`, a few thousand rows in memory at a time."""
+def read_parquet(stream: BinaryIO, path: Path, label_column: str | None = None) -> Iterator[Document]:
+    """Yields one document a row from the column `text`, a few thousand rows in memory at a time.
+
+    Its label is that of the column `label_column`.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -190,15 +213,16 @@ def read_parquet(stream: BinaryIO, path: Path) -> Iterator[Document]:
             table = pq.ParquetFile(spool)
         except pa.ArrowInvalid as error:
             raise InputError(f"{path} is not a readable parquet file: {error}.") from error
-        _require_text_column(table.schema_arrow.names, str(path))
-        for batch in table.iter_batches(batch_size=4096, columns=["text"]):
-            for text in batch.column(0).to_pylist():
-                yield Document(_checked_text({"text": text}, ["text"], str(path)))
+        _require_columns(table.schema_arrow.names, str(path), label_column)
+        columns = ["text", *([label_column] if label_column else [])]
+        for batch in table.iter_batches(batch_size=4096, columns=columns):
+            for row in batch.to_pylist():
+                yield _document(row, str(path), label_column)
 
 
-def _read_hub(source: Source) -> Iterator[Document]:
+def _read_hub(source: Source, label_column: str | None) -> Iterator[Document]:
     name, _, config = source.name.removeprefix(HUB).partition(":")
-    return _hashed(source, (Document(_checked_text(row, row, source.name)) for row in _hub_rows(name, config or None)))
+    return _hashed(source, (_document(row, source.name, label_column) for row in _hub_rows(name, config or None)))
 
 
 def _hub_rows(name: str, config: str | None) -> Iterator[dict]:

@@ -106,4 +106,14 @@ def _planned(settings: PretrainSettings, corpus: Corpus) -> Budget:
         corpus.num_blocks,
     )
     tokens = min(a_step, corpus.num_blocks) * corpus.mean_length
-    return Budget(steps, epoch, tokens, corpus.mean_length)
+    labelled = _labelled(settings, corpus)
+    texts = (labelled.num_blocks * labelled.mean_length, labelled.mean_length) if labelled else ()
+    return Budget(steps, epoch, tokens, corpus.mean_length, *texts)
+
+
+def _labelled(settings: PretrainSettings, corpus: Corpus) -> Corpus | None:
+    """Returns the figures of the text that Typhoon takes a task's loss from, where it does."""
+    typhoon = settings.masking.typhoon
+    if typhoon is None or typhoon.loss != "task":
+        return None
+    return corpus_of(typhoon.task_data) if typhoon.task_data else corpus

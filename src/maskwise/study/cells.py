@@ -22,6 +22,7 @@ from maskwise.training.runs import DONE
 
 FINETUNED = "results.json"
 SPEED = "speed"
+LABEL = "label"  # the column of a task's classes, where an arm asks for them
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,8 @@ def data_cell(study: Study, backbone: Backbone, task: str, out: Path, *, prepare
     folder = data_folder(out, backbone, task)
     arguments = ["prepare", str(text_file(folder)), "--out", str(folder), "--tokenizer", backbone.model]
     arguments += ["--mode", "document", "--block", str(study.adapt_block), "--min-words", "1", "--workers", "1"]
+    if study.asks_for_labels:
+        arguments += ["--label-column", LABEL]
     return Cell(f"data/{backbone.name}-{task}", folder, arguments, folder / "manifest.json", prepare=prepare)
 
 

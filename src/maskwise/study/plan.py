@@ -17,6 +17,7 @@ from maskwise.errors import InputError
 from maskwise.progress import format_seconds
 from maskwise.study.budget import ArmBudget, Corpus, arm_budget, short_settings
 from maskwise.study.cells import (
+    LABEL,
     SPEED,
     Cell,
     Place,
@@ -129,6 +130,8 @@ def _load(study: Study, name: str) -> Any:
     data = import_module(f"maskwise.tuning.{KINDS[task.kind]}").load(task, study.task_data)
     if study.adapt and not isinstance(data, TaskData):
         raise InputError(f"adapt = true pretrains on texts that are classified; {name!r} is another kind of task.")
+    if study.adapt and study.asks_for_labels and not data.classes:
+        raise InputError(f"An arm takes Typhoon's loss from the task itself, which needs classes; {name!r} has none.")
     return data
 
 
@@ -136,7 +139,9 @@ def _data_cells(study: Study, out: Path, tasks: dict[str, TaskData]) -> list[Cel
     if not study.adapt:
         return []
     return [
-        data_cell(study, backbone, task, out, prepare=partial(_write_texts, data, data_folder(out, backbone, task)))
+        data_cell(
+            study, backbone, task, out, prepare=partial(_write_texts, study, data, data_folder(out, backbone, task))
+        )
         for backbone in study.backbones
         for task, data in tasks.items()
     ]
@@ -169,10 +174,12 @@ def _write_short_run(study: Study, place: Place, out: Path) -> None:
     write_whole(settings_file(place.speed_folder(out)), to_toml(short_settings(study, place, out)))
 
 
-def _write_texts(data: TaskData, folder: Path) -> None:
-    texts = ("\n".join(pair) for pair in zip(*data.train.texts, strict=True))
+def _write_texts(study: Study, data: TaskData, folder: Path) -> None:
+    rows: list[dict[str, Any]] = [{"text": "\n".join(pair)} for pair in zip(*data.train.texts, strict=True)]
+    if study.asks_for_labels:
+        rows = [row | {LABEL: label} for row, label in zip(rows, data.train.labels, strict=True)]
     folder.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(text_file(folder), "".join(json.dumps({"text": text}) + "\n" for text in texts))
+    write_whole(text_file(folder), "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _short(number: float) -> str:

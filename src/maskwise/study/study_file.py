@@ -133,6 +133,13 @@ class Study(_Section):
         named = {arm.name for pair in pairs for arm in pair if arm is not None}
         return tuple(arm for arm in self.arms if arm.name in named)
 
+    @property
+    def asks_for_labels(self) -> bool:
+        """Whether an arm takes Typhoon's loss from the labels of the text that it is trained on."""
+        every = (self.settings(arm, backbone, 0, "task") for backbone in self.backbones for arm in self.arms)
+        typhoons = (settings.masking.typhoon for settings in every)
+        return any(one is not None and one.loss == "task" and one.task_data is None for one in typhoons)
+
     def metric(self, task: str) -> str:
         """Returns the metric that a task's hypotheses are about."""
         return self.statistics.metrics.get(task) or ("loss" if task == EXAM else find_task(task).official[0])

@@ -17,10 +17,11 @@ def build_typhoon(settings: TyphoonSettings, data: DataFolder) -> Score:
 
     Raises InputError where the task's folder has another tokenizer, or rows without a label.
     """
-    table = settings.model_dump(exclude={"loss", "task_data", "task_learning_rate", "refresh_steps"})
-    if settings.task_data is None:
+    of_task = {"task_data", "task_learning_rate", "task_batch_size", "refresh_steps", "refresh_batches"}
+    table = settings.model_dump(exclude={"loss", *of_task})
+    if settings.loss == "mlm":
         return Typhoon(data.tokenizer, data.token_counts, **table)
-    labelled = open_data(settings.task_data)
+    labelled = open_data(settings.task_data) if settings.task_data else data
     if labelled.manifest["tokenizer_sha256"] != data.manifest["tokenizer_sha256"]:
         raise InputError(
             f"{labelled.path} and {data.path} were prepared with different tokenizers. Prepare the task's text again: "
@@ -28,6 +29,13 @@ def build_typhoon(settings: TyphoonSettings, data: DataFolder) -> Score:
         )
     rows = labelled.rows("train")
     if "label" not in rows.column_names:
-        raise InputError(f"The rows of {labelled.path} have no label; found {', '.join(rows.column_names)}.")
-    task = LabelledRows(rows, padding_id(data.tokenizer), learning_rate=settings.task_learning_rate)
-    return TaskTyphoon(data.tokenizer, data.token_counts, task, refresh_steps=settings.refresh_steps, **table)
+        raise InputError(
+            f"The rows of {labelled.path} have no label; found {', '.join(rows.column_names)}.\nPrepare labelled text "
+            "with --mode document --label-column NAME, and name the folder by masking.typhoon.task_data."
+        )
+    task = LabelledRows(
+        rows, padding_id(data.tokenizer),
+        batch_size=settings.task_batch_size, learning_rate=settings.task_learning_rate,
+    )  # fmt: skip
+    looks = {"refresh_steps": settings.refresh_steps, "refresh_batches": settings.refresh_batches}
+    return TaskTyphoon(data.tokenizer, data.token_counts, task, **looks, **table)

@@ -15,7 +15,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForMaskedLM
 
-from maskwise.config import MODEL_SCORES, MaskingSettings, PretrainSettings, RateSettings
+from maskwise.config import MODEL_SCORES, MaskingSettings, PretrainSettings, RateSettings, TyphoonSettings
 from maskwise.errors import InputError, first_line
 from maskwise.models.presets import PRESETS, preset_config
 
@@ -28,12 +28,17 @@ class ForwardFlops(NamedTuple):
 
 
 class Budget(NamedTuple):
-    """The size of a run: optimizer steps, steps an epoch, tokens a step, and the mean tokens of a block."""
+    """The size of a run: optimizer steps, steps an epoch, tokens a step, and the mean tokens of a block.
+
+    `labelled_tokens` and `labelled_block` are those of the text that Typhoon takes a task's loss from.
+    """
 
     steps: int
     steps_an_epoch: int
     tokens_a_step: float
     block: float
+    labelled_tokens: float = 0.0
+    labelled_block: float = 0.0
 
 
 @lru_cache(maxsize=32)
@@ -99,7 +104,8 @@ def mean_rate(masking: MaskingSettings, block: float) -> float:
 
 def _scoring_flops(masking: MaskingSettings, student: ForwardFlops, teacher: ForwardFlops | None, run: Budget) -> float:
     if masking.typhoon is not None and masking.typhoon.loss == "task":
-        return 3 * student.body / masking.typhoon.refresh_steps
+        tokens = _labelled_tokens(masking.typhoon, run)
+        return 3 * student.body * tokens / (run.tokens_a_step * run.steps)
     if masking.score not in MODEL_SCORES:
         return 0.0
     own = _scoring_pass(student, masking.folds) / (masking.refresh_epochs or 1)
@@ -108,6 +114,12 @@ def _scoring_flops(masking: MaskingSettings, student: ForwardFlops, teacher: For
     by_teacher = 0.0 if masking.stored or teacher is None else _scoring_pass(teacher, masking.folds)
     share = 1.0 if masking.source == "teacher" else teacher_share(masking, run)
     return share * by_teacher + (1 - share) * own
+
+
+def _labelled_tokens(typhoon: TyphoonSettings, run: Budget) -> float:
+    """Returns how many labelled tokens a run trains or differentiates a classifier on: an epoch, and every look."""
+    looks = 1 + run.steps // typhoon.refresh_steps
+    return run.labelled_tokens + looks * typhoon.refresh_batches * typhoon.task_batch_size * run.labelled_block
 
 
 def _scoring_pass(model: ForwardFlops, folds: int | None) -> float:

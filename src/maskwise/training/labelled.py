@@ -61,7 +61,9 @@ class LabelledRows:
                 f"{type(unwrapped(model)).__name__} has no sibling for sequence classification, so Typhoon cannot "
                 "take a task's loss from it. Use loss = 'mlm'."
             ) from None
-        classifier.base_model.load_state_dict(unwrapped(model).base_model.state_dict(), strict=False)
+        loaded = classifier.base_model.load_state_dict(unwrapped(model).base_model.state_dict(), strict=False)
+        if new := [name for name in loaded.missing_keys if "pooler" not in name]:
+            raise InputError(f"The classifier's body has weights that the model has not: {', '.join(new)}.")
         return classifier
 
     def tune(self, classifier: nn.Module) -> None:

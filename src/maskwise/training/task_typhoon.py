@@ -41,7 +41,7 @@ class TaskTyphoon(SaliencyTable):
 
     Before the first step the classifier is tuned on a copy of the model; its weights then stay as they are. Every
     `refresh_steps` optimizer steps, and at the start, the table takes up `refresh_batches` batches more, which
-    processes share. `task` is where labels come from (`labelled.LabelledRows`, or anything like `Task`).
+    processes share, one each at least. `task` is where labels come from: `labelled.LabelledRows`, or one like `Task`.
 
     The classifier is part of the state, so checkpoints grow by the model's size, and memory by a model. It costs
     refresh_batches / refresh_steps more steps. The random state is left alone. Works with MaskingTrainer only.
@@ -86,8 +86,9 @@ class TaskTyphoon(SaliencyTable):
     def refresh(self, trainer: MaskingTrainer) -> None:
         """Moves the averages by the next labelled batches."""
         assert self.classifier is not None
-        tap, first = EmbeddingTap(self.classifier), self.num_steps * self.refresh_batches
-        for number in range(trainer.args.process_index, self.refresh_batches, trainer.args.world_size):
+        num_batches = max(self.refresh_batches, trainer.args.world_size)  # a process without one would not sum up
+        tap, first = EmbeddingTap(self.classifier), self.num_steps * num_batches
+        for number in range(trainer.args.process_index, num_batches, trainer.args.world_size):
             batch = {key: value.to(trainer.args.device) for key, value in self.task.batch(first + number).items()}
             with tap.open(), torch.enable_grad():
                 with trainer.precision():

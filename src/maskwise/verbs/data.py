@@ -12,6 +12,10 @@ Sources = Annotated[
 ]
 BlockMode = Annotated[str, Option(help="concat: full blocks over document borders; document: never over them.")]
 
+LabelColumn = Annotated[
+    str | None, Option(metavar="NAME", help="Keep this column as the class of each text, for --mode document.")
+]
+
 
 def prepare(
     sources: Sources,
@@ -26,6 +30,7 @@ def prepare(
     new_words: Annotated[int | None, Option(metavar="N", help="How many, for --extend-tokenizer.")] = None,
     block: Annotated[int, Option(help="Tokens a block, special tokens included.")] = 128,
     mode: BlockMode = "concat",
+    label_column: LabelColumn = None,
     valid: Annotated[list[str] | None, Option(help="A source to hold out (repeatable), instead of a share.")] = None,
     valid_share: Annotated[float, Option(help="The share of documents to hold out.")] = 0.05,
     min_words: Annotated[int, Option(help="Shorter documents are dropped and counted.")] = 5,
@@ -41,7 +46,7 @@ def prepare(
     settings = PrepareSettings(
         sources=tuple(sources), out=out, tokenizer=tokenizer, train_tokenizer=train_tokenizer,
         tokenizer_kind=kind, extend_tokenizer=extend_tokenizer, new_words=new_words,
-        block=block, mode=block_mode, valid=tuple(valid) if valid else None,
+        block=block, mode=block_mode, label_column=label_column, valid=tuple(valid) if valid else None,
         valid_share=valid_share, min_words=min_words, keep_duplicates=keep_duplicates, seed=seed, workers=workers,
     )  # fmt: skip
     print(describe(prepare(settings)))
