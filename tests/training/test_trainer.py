@@ -96,6 +96,23 @@ def test_a_score_of_the_model_in_training_is_bound_to_it(tiny_model, tiny_tokeni
     assert trainer.masker.score.student.model is trainer.model
 
 
+def test_a_compiled_model_is_compiled_for_its_scores_and_exams_too(tiny_model, tiny_tokenizer, rows, tmp_path):
+    """The compiler is one that changes nothing, so that losses can be held against those of an eager run."""
+    losses = []
+    for compiled in ({}, {"torch_compile": True, "torch_compile_backend": "eager"}):
+        torch._dynamo.reset()
+        model, score = copy.deepcopy(tiny_model), Entropy(compiled=False)
+        options = {"max_steps": 3, "logging_steps": 1, **compiled}
+        trainer = trainer_of(model, tiny_tokenizer, rows, tmp_path, score=score, **options)
+        trainer.train()
+        trainer.evaluate(rows[:8])
+        losses.append([record[name] for record in trainer.state.log_history for name in record if "loss" in name])
+        for head in (trainer.head, score.student):
+            assert (getattr(head.model, "_orig_mod", None) is model) == bool(compiled)
+    assert len(losses[0]) > 3
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6, nan_ok=True)  # an empty fifth of the exam
+
+
 def test_a_teacher_that_would_never_hand_over_is_refused(tiny_model, tiny_tokenizer, rows, tmp_path):
     score = Entropy(copy.deepcopy(tiny_model), steps=5)
     trainer = trainer_of(tiny_model, tiny_tokenizer, rows, tmp_path, score=score, max_steps=5)

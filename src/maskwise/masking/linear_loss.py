@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.losses import token_count
 from maskwise.masking.tiles import (
     SMALLEST_EXPONENT,
@@ -39,8 +40,9 @@ def linear_mlm_loss(
     """Returns `mlm_loss(hidden @ weight.T + bias, targets, num_labelled)`, in nats, without keeping any logits.
 
     The products are taken in the dtype autocast asks for, or else in that of `hidden_RD`; sums are float32. Equal to
-    `mlm_loss` with its gradients to 2e-5 in float32. Zero rows give a zero that still has a gradient. `compiled` fuses
-    the softmax by `torch.compile`, and falls back to the plain one where there is no compiler.
+    `mlm_loss` with its gradients to 2e-5 in float32, rows whose target is IGNORE counting for nothing. Zero rows give a
+    zero that still has a gradient. `compiled` fuses the softmax by `torch.compile`, and falls back to the plain one
+    where there is no compiler.
 
     >>> hidden_RD, weight_VD = torch.eye(2, 4, requires_grad=True), torch.zeros(8, 4)
     >>> loss = linear_mlm_loss(hidden_RD, weight_VD, None, torch.tensor([3, 5]), compiled=False)
@@ -51,7 +53,7 @@ def linear_mlm_loss(
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden_RD.dtype
     bias_V = weight_VD.new_zeros(weight_VD.shape[0]) if bias_V is None else bias_V
     total = _LinearLoss.apply(hidden_RD, weight_VD, bias_V, targets_R, dtype, compiled)
-    return total / token_count(len(targets_R), num_labelled)
+    return total / token_count(targets_R != IGNORE, num_labelled)
 
 
 class _LinearLoss(torch.autograd.Function):
@@ -84,23 +86,29 @@ def _loss_and_gradients(
     columns = -(-num_vocab // COLUMN_MULTIPLE) * COLUMN_MULTIPLE
     tiling = Tiling.of(SOFTMAX, hidden_RD, num_vocab, vocab_chunk=columns, compiled=compiled)
     ((_, bias_PC),) = column_slices(bias_V, tiling)
+    counted_R1 = (targets_R != IGNORE).to(hidden_RD.dtype)[:, None]
+    targets_R = targets_R.clamp_min(0)
     loss, gradients = torch.zeros((), device=hidden_RD.device), None
     for start in range(0, max(len(hidden_RD), 1), tiling.rows):
         rows = slice(start, start + tiling.rows)
         tile_RC, log_z_R = _softmax(tiling, hidden_RD[rows], weight_VD, bias_PC)
         gold_R = (hidden_RD[rows].float() * weight_VD[targets_R[rows]].float()).sum(-1) + bias_V[targets_R[rows]]
-        loss += (log_z_R - gold_R).sum()
+        loss += ((log_z_R - gold_R) * counted_R1[rows, 0]).sum()
         if wanted:
             tile_RC[torch.arange(len(tile_RC), device=tile_RC.device), targets_R[rows]] -= 1
-            chunk = _chunk_gradients(tile_RC[:, :num_vocab], hidden_RD[rows], weight_VD)
+            chunk = _chunk_gradients(tile_RC[:, :num_vocab], hidden_RD[rows], weight_VD, counted_R1[rows])
             gradients = chunk if gradients is None else _joined(gradients, chunk)
     return loss, gradients or ()
 
 
-def _chunk_gradients(delta_RV: Tensor, hidden_RD: Tensor, weight_VD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _chunk_gradients(
+    delta_RV: Tensor, hidden_RD: Tensor, weight_VD: Tensor, counted_R1: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The rows that do not count are taken out of the narrow factors; a pass over the tile would cost more."""
     # As a product the bias is summed in float32 without a float32 copy of the tile.
-    summed_V = (delta_RV.new_ones(1, len(delta_RV)) @ delta_RV)[0]
-    return (delta_RV @ weight_VD).float(), (delta_RV.t() @ hidden_RD).float(), summed_V.float()
+    summed_V = (counted_R1.t() @ delta_RV)[0]
+    by_hidden_RD = (delta_RV @ weight_VD).float() * counted_R1
+    return by_hidden_RD, (delta_RV.t() @ (hidden_RD * counted_R1)).float(), summed_V.float()
 
 
 def _joined(total: tuple[Tensor, ...], chunk: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -1,13 +1,17 @@
 """Masked-LM and distillation losses over labelled rows.
 
 Shapes: R labelled rows, V vocabulary. A loss is a sum over its rows divided by a count the caller gives, so that
-micro-batches and ranks that share one count add up to the loss of the whole batch.
+micro-batches and ranks that share one count add up to the loss of the whole batch. Rows whose target is IGNORE, which
+fill up a number of rows known beforehand, count for nothing.
 """
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from maskwise.masking.corrupt import IGNORE
 
 
 def mlm_loss(logits_RV: Tensor, targets_R: Tensor, num_labelled: Tensor | int | None = None) -> Tensor:
@@ -19,30 +23,37 @@ def mlm_loss(logits_RV: Tensor, targets_R: Tensor, num_labelled: Tensor | int | 
     >>> mlm_loss(torch.zeros(2, 8), torch.tensor([1, 5])).item() == torch.tensor(8.0).log().item()
     True
     """
-    count = token_count(logits_RV.shape[0], num_labelled)
-    return F.cross_entropy(logits_RV.float(), targets_R, reduction="sum") / count
+    summed = F.cross_entropy(logits_RV.float(), targets_R, reduction="sum", ignore_index=IGNORE)
+    return summed / token_count(targets_R != IGNORE, num_labelled)
 
 
 def distillation_loss(
-    student_RV: Tensor, teacher_RV: Tensor, num_labelled: Tensor | int | None = None, temperature: float = 1.0
+    student_RV: Tensor,
+    teacher_RV: Tensor,
+    num_labelled: Tensor | int | None = None,
+    temperature: float = 1.0,
+    *,
+    targets_R: Tensor | None = None,
 ) -> Tensor:
     """Returns T^2 KL(teacher || student) in nats, summed over rows and divided by `num_labelled` (default: these rows).
 
-    The factor T^2 keeps the gradient's size at any temperature (Hinton et al., 2015).
+    The factor T^2 keeps the gradient's size at any temperature (Hinton et al., 2015). `targets_R` says which rows are
+    to be ignored.
 
     >>> import torch
     >>> logits = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
     >>> abs(distillation_loss(logits, logits).item()) < 1e-6
     True
     """
-    count = token_count(student_RV.shape[0], num_labelled)
     log_student_RV = F.log_softmax(student_RV.float() / temperature, dim=-1)
     log_teacher_RV = F.log_softmax(teacher_RV.detach().float() / temperature, dim=-1)
-    divergence = F.kl_div(log_student_RV, log_teacher_RV, reduction="sum", log_target=True)
-    return temperature**2 * divergence / count
+    divergence_R = F.kl_div(log_student_RV, log_teacher_RV, reduction="none", log_target=True).sum(-1)
+    counted_R = torch.ones_like(divergence_R, dtype=torch.bool) if targets_R is None else targets_R != IGNORE
+    divergence = torch.where(counted_R, divergence_R, 0).sum()
+    return temperature**2 * divergence / token_count(counted_R, num_labelled)
 
 
-def token_count(num_rows: int, num_labelled: Tensor | int | None) -> Tensor | int:
-    """Returns what a summed loss is divided by: the count given, else the rows at hand, and at least 1."""
-    count = num_rows if num_labelled is None else num_labelled
+def token_count(counted_R: Tensor, num_labelled: Tensor | int | None) -> Tensor | int:
+    """Returns what a summed loss is divided by: the count given, else the rows that count, and at least 1."""
+    count = counted_R.sum() if num_labelled is None else num_labelled
     return count.clamp_min(1) if isinstance(count, Tensor) else max(count, 1)

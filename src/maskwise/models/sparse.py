@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from maskwise.errors import InputError
+from maskwise.models.rows import Rows
 
 NUM_CHECKED_ROWS = 4
 
@@ -40,8 +41,8 @@ class SparseHead:
     the head needs no code of ours. The model may be wrapped (DistributedDataParallel, `torch.compile`): the wrapper is
     what gets called, so its own hooks run. Nothing stays behind on the model after a call, nor after an exception.
 
-    Rows are a bool mask [B, T], or flat int64 indices into B * T. A mask has to be counted, which makes a GPU wait; who
-    knows the count passes `torch.nonzero_static(mask.flatten(), size=R)[:, 0]` and waits for nothing.
+    Rows are a bool mask [B, T], flat int64 indices into B * T, or `models.rows.Rows`. A mask has to be counted, which
+    makes a GPU wait; who knows how many there can be passes `Rows.of(mask, at_most)` and waits for nothing.
 
     Raises InputError for a model without a separate body.
 
@@ -64,20 +65,20 @@ class SparseHead:
             raise InputError(f"{name} has no body apart from its head. Load it with AutoModelForMaskedLM.")
 
     @contextmanager
-    def only(self, rows: Tensor) -> Iterator[None]:
+    def only(self, rows: Tensor | Rows) -> Iterator[None]:
         """Makes every call of the model inside the `with` block return logits [1, R, V] of these rows alone."""
-        is_mask = rows.dtype == torch.bool
-        self._cut.index_R = rows.flatten().nonzero()[:, 0] if is_mask else rows
-        self._cut.shape = rows.shape if is_mask else None
+        if isinstance(rows, Tensor) and rows.dtype == torch.bool:
+            rows = Rows.of(rows)
+        self._cut.index_R, self._cut.shape = (rows, None) if isinstance(rows, Tensor) else (rows.places_R, rows.shape)
         with _standing_in(self.body, self._cut):
             yield
 
-    def logits(self, inputs: Mapping[str, Tensor], rows: Tensor) -> Tensor:
+    def logits(self, inputs: Mapping[str, Tensor], rows: Tensor | Rows) -> Tensor:
         """Returns logits [R, V], equal to the dense ones at `rows`. Pass no labels: the loss is the caller's."""
         with self.only(rows):
             return self.model(**inputs)[0].squeeze(0)
 
-    def decoder_inputs(self, inputs: Mapping[str, Tensor], rows: Tensor) -> DecoderInputs | None:
+    def decoder_inputs(self, inputs: Mapping[str, Tensor], rows: Tensor | Rows) -> DecoderInputs | None:
         """Returns the rows that reach the decoder, its weight and its bias, without computing any logits.
 
         With them a caller streams over rows or vocabulary, and [R, V] never exists. Each has the dtype it has in the
@@ -101,7 +102,7 @@ class SparseHead:
         return self._added_biases is not None
 
     @contextmanager
-    def before_decoder(self, rows: Tensor) -> Iterator[Callable[[], DecoderInputs]]:
+    def before_decoder(self, rows: Tensor | Rows) -> Iterator[Callable[[], DecoderInputs]]:
         """Makes every call of the model inside the `with` block end before the decoder's product.
 
         What the last call would have multiplied is returned by the function yielded. Only where `is_linear`.

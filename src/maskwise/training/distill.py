@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from maskwise.errors import InputError
 from maskwise.masking.losses import distillation_loss, mlm_loss
+from maskwise.models.rows import Rows
 from maskwise.models.sparse import SparseHead
 from maskwise.training.masker import Moment
 
@@ -48,13 +49,13 @@ class Distillation:
             return moment.epoch >= self.start_epochs
         return moment.progress >= (self.start_share or 0.0)
 
-    def teacher_logits(self, inputs: Mapping[str, Tensor], rows_BT: Tensor) -> Tensor:
+    def teacher_logits(self, inputs: Mapping[str, Tensor], rows: Tensor | Rows) -> Tensor:
         """Returns the teacher's logits [R, V] of the labelled rows."""
         with torch.no_grad():
-            return self.teacher.logits(inputs, rows_BT)
+            return self.teacher.logits(inputs, rows)
 
     def loss(self, student_RV: Tensor, teacher_RV: Tensor, targets_R: Tensor, num_labelled: Any = None) -> Tensor:
         """Returns the mixed loss in nats a labelled token."""
         gold = mlm_loss(student_RV, targets_R, num_labelled)
-        taught = distillation_loss(student_RV, teacher_RV, num_labelled, self.temperature)
+        taught = distillation_loss(student_RV, teacher_RV, num_labelled, self.temperature, targets_R=targets_R)
         return (1 - self.weight) * gold + self.weight * taught

@@ -18,6 +18,7 @@ from maskwise.masking.noise import Stream
 from maskwise.masking.pick import check_strategy, pick, pick_independently, proportional_probabilities
 from maskwise.masking.rates import ONE_TOKEN_RATE, RateSchedule, budget, constant, rate_at
 from maskwise.masking.units import Units, span_units, token_units, word_units
+from maskwise.models.rows import waits
 from maskwise.training.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -139,6 +140,12 @@ class Masker:
         budget_B = budget((units.atoms_BT >= 0).sum(dim=-1), rate)
         return pick(scores_BT, units, budget_B, noise_BT, strategy, self.sharpness), units
 
+    def most_masked(self, length: int, moment: Moment) -> int | None:
+        """Returns how many tokens of a sequence of this length are masked at most; None where chance decides."""
+        if self.spend != "exact" or self.unit != "token":
+            return None
+        return int(budget(torch.tensor(length), self.rate_at(moment.progress)))
+
     def rate_at(self, progress: float) -> float:
         """Returns the budget as a share of the eligible tokens, after a share of the run (0 is one token a row)."""
         rate = rate_at(self.rate, progress)
@@ -184,7 +191,7 @@ class Masker:
 
 def _check_finite(scores_BT: Tensor, eligible_BT: Tensor, example_ids_B: Tensor, score: Score) -> None:
     bad_B = (~torch.isfinite(scores_BT) & eligible_BT).any(dim=-1)
-    if bad_B.is_cuda:  # a look at the answer would make the host wait for the device in every step
+    if waits(bad_B.device):
         torch._assert_async(~bad_B.any(), "a score is not finite")
     elif bad_B.any():
         row = int(bad_B.nonzero()[0])

@@ -16,6 +16,7 @@ from maskwise.errors import InputError
 from maskwise.masking.entropy import RowStatistics, logit_statistics, row_statistics
 from maskwise.masking.noise import Stream, text_positions, uniform_noise
 from maskwise.models.limits import vocabulary_size
+from maskwise.models.rows import Rows, waits
 from maskwise.models.sparse import SparseHead, evaluating
 from maskwise.training.stored import Stored
 
@@ -155,7 +156,8 @@ def score_with(
     """
     with evaluating(head.model):
         if folds is None:
-            return _score_rows(head, batch, batch["input_ids"], batch["eligible"], statistic, compiled)
+            most = batch["eligible"].numel()
+            return _score_rows(head, batch, batch["input_ids"], batch["eligible"], most, statistic, compiled)
         return _score_folds(head, batch, statistic, folds, compiled)
 
 
@@ -164,34 +166,44 @@ def _score_folds(head: SparseHead, batch: Mapping[str, Any], statistic: str, fol
     eligible_BT = batch["eligible"]
     noise_BT = uniform_noise(0, batch["moment"].epoch, batch["example_id"], text_positions(batch), Stream.FOLD)
     rank_BT = torch.where(eligible_BT, noise_BT, 2.0).argsort(dim=-1).argsort(dim=-1)
+    most = len(rank_BT) * -(-rank_BT.shape[1] // folds)
     scores_BT = torch.zeros(eligible_BT.shape, device=eligible_BT.device)
     for fold in range(folds):
         asked_BT = eligible_BT & (rank_BT % folds == fold)
         masked_BT = torch.where(asked_BT, batch["mask_token_id"], batch["input_ids"])
-        scores_BT = scores_BT + _score_rows(head, batch, masked_BT, asked_BT, statistic, compiled)
+        scores_BT = scores_BT + _score_rows(head, batch, masked_BT, asked_BT, most, statistic, compiled)
     return scores_BT
 
 
 def _score_rows(
-    head: SparseHead, batch: Mapping[str, Any], seen_BT: Tensor, rows_BT: Tensor, statistic: str, compiled: bool
+    head: SparseHead,
+    batch: Mapping[str, Any],
+    seen_BT: Tensor,
+    rows_BT: Tensor,
+    most: int,
+    statistic: str,
+    compiled: bool,
 ) -> Tensor:
     inputs = {key: batch[key] for key in ("attention_mask", "token_type_ids") if key in batch} | {"input_ids": seen_BT}
-    targets_R = batch["input_ids"][rows_BT]
-    statistics = _statistics(head, inputs, rows_BT, targets_R, compiled)
-    scores_BT = torch.zeros(rows_BT.shape, device=rows_BT.device)
-    return scores_BT.masked_scatter(rows_BT, getattr(statistics, statistic))
+    if not head.is_linear(inputs):
+        rows = Rows.of(rows_BT)
+        statistics = _dense_statistics(head, inputs, rows_BT, rows.take(batch["input_ids"], 0))
+        return rows.put(getattr(statistics, statistic))
+    # Of padded batches half might be rows of nothing, which cost more than a wait for their number.
+    is_known = waits(rows_BT.device) and "attention_mask" not in batch
+    rows = Rows.of(rows_BT, most if is_known else None)
+    found = head.decoder_inputs(inputs, rows)
+    assert found is not None
+    statistics = _statistics(*found, rows.take(batch["input_ids"], 0), compiled)
+    return rows.put(getattr(statistics, statistic))
 
 
 def _statistics(
-    head: SparseHead, inputs: Mapping[str, Tensor], rows_BT: Tensor, targets_R: Tensor, compiled: bool
+    hidden_RD: Tensor, weight_VD: Tensor, bias_V: Tensor | None, targets_R: Tensor, compiled: bool
 ) -> RowStatistics:
-    found = head.decoder_inputs(inputs, rows_BT)
-    if found is not None:
-        hidden_RD, weight_VD, bias_V = found
-        if torch.is_autocast_enabled(hidden_RD.device.type):
-            hidden_RD = hidden_RD.to(torch.get_autocast_dtype(hidden_RD.device.type))
-        return row_statistics(hidden_RD, weight_VD, bias_V, targets_R, compiled=compiled)
-    return _dense_statistics(head, inputs, rows_BT, targets_R)
+    if torch.is_autocast_enabled(hidden_RD.device.type):
+        hidden_RD = hidden_RD.to(torch.get_autocast_dtype(hidden_RD.device.type))
+    return row_statistics(hidden_RD, weight_VD, bias_V, targets_R, compiled=compiled)
 
 
 def _dense_statistics(

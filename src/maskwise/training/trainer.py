@@ -21,6 +21,7 @@ from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.linear_loss import linear_mlm_loss
 from maskwise.masking.losses import mlm_loss
 from maskwise.models.embedding import EmbeddingTap
+from maskwise.models.rows import Rows, waits
 from maskwise.models.sparse import DecoderInputs, SparseHead
 from maskwise.training.allocator import kept_buffers
 from maskwise.training.checkpoints import Checkpoints
@@ -42,6 +43,7 @@ class MaskingTrainer(Trainer):
     - `evaluate` grades the frozen exam made of `eval_dataset` (or the `Exam` given as such).
     - A loss that is not finite stops the run, with the step; it is looked for when logging and before every save.
     - Checkpoints carry the score's state and end with a completion marker (`checkpoints`).
+    - With `torch_compile` the model is compiled for its scores and exams too, not for its steps alone.
     - A score with `observe` gets the gradient at the embedding's output in every step, and runs eager.
 
     Rows are tokenised: `input_ids`, and `word_ids` for word and span units. `distillation` mixes a teacher's
@@ -85,11 +87,13 @@ class MaskingTrainer(Trainer):
         self.masker, self.distillation, self.rate_meter = masker, distillation, RateMeter()
         self._decoder_inputs: Callable[[], DecoderInputs] | None = None
         self._teacher_RV: Tensor | None = None
+        self._rows: Rows
         self.head = SparseHead(self.model)
         self._first_bad_step: Tensor | None = None
         self._embedding_tap = self._tap_embedding() if hasattr(masker.score, "observe") else None
         if hasattr(masker.score, "bind"):
             masker.score.bind(self.model)
+        self.add_callback(TakeCompiled(self))
         self.add_callback(self.checkpoints.for_trainer(self))
         if hasattr(masker.score, "start_epoch"):
             self.add_callback(StartEpochs(self))
@@ -119,16 +123,16 @@ class MaskingTrainer(Trainer):
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch=None):
         """Runs the model's head on the labelled rows only, and where it ends in a plain decoder, without logits."""
         masked = {key: value for key, value in inputs.items() if key != "labels"}
-        rows_BT = inputs["labels"] != IGNORE
+        self._rows = rows = Rows.of(inputs["labels"] != IGNORE, self._most_labelled(model, inputs["labels"]))
         self._teacher_RV = None
         if self.distillation is not None and self.distillation.is_on(self.moment()):
             with self.precision():
-                self._teacher_RV = self.distillation.teacher_logits(masked, rows_BT)
+                self._teacher_RV = self.distillation.teacher_logits(masked, rows)
         distilled = self._teacher_RV is not None
         # Sharded weights (FSDP, DeepSpeed) are whole only inside the model's own forward: there it makes the logits.
         streamed = not (distilled or self.is_fsdp_enabled or self.is_deepspeed_enabled) and self.head.is_linear(masked)
         around = self.head.before_decoder if streamed else self.head.only
-        with self.precision(), around(rows_BT) as self._decoder_inputs:
+        with self.precision(), around(rows) as self._decoder_inputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
     def evaluate(self, eval_dataset: Any = None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
@@ -169,6 +173,17 @@ class MaskingTrainer(Trainer):
         rows = self.train_dataset.__getitems__(list(numbers))
         return self.masker.prepare(self._prepare_inputs(self.data_collator(rows)), self.moment())
 
+    def take_compiled(self) -> None:
+        """Hands the model to its score and to the exam as it trains, if that is compiled.
+
+        The Trainer compiles it late and keeps the compiled one to itself. Not so where processes share gradients: their
+        wrapper is inside, and scoring would go through it.
+        """
+        if getattr(self.model_wrapped, "_orig_mod", None) is self.model:
+            self.head = SparseHead(self.model_wrapped)
+            if hasattr(self.masker.score, "bind"):
+                self.masker.score.bind(self.model_wrapped)
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
         sampler = super()._get_train_sampler(train_dataset)
         if not isinstance(sampler, RandomSampler):
@@ -188,6 +203,16 @@ class MaskingTrainer(Trainer):
         progress = self.state.global_step / max(self.state.max_steps, 1)
         return Moment(int(self.state.epoch or 0), self.state.global_step, progress)
 
+    def _most_labelled(self, model: Any, labels_BT: Tensor) -> int | None:
+        """Returns how many labels the masker makes at most, where that saves a GPU the wait for their number.
+
+        Labels of somebody else's, as in `predict`, are counted.
+        """
+        if not (waits(labels_BT.device) and model.training):
+            return None
+        most = self.masker.most_masked(labels_BT.shape[1], self.moment())
+        return None if most is None else len(labels_BT) * most
+
     def _tap_embedding(self) -> EmbeddingTap:
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             raise InputError(
@@ -203,7 +228,7 @@ class MaskingTrainer(Trainer):
         return (self.accelerator.num_processes if averaged else 1) * (scaler.get_scale() if scaler else 1.0)
 
     def _loss(self, outputs: Any, labels_BT: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
-        targets_R = labels_BT[labels_BT != IGNORE]
+        targets_R = self._rows.take(labels_BT, IGNORE)
         if self._decoder_inputs is not None:
             loss = linear_mlm_loss(*self._decoder_inputs(), targets_R, num_items_in_batch)
         else:
@@ -232,6 +257,17 @@ def check_runs_eager(score: Any, args: TrainingArguments) -> None:
             f"{type(score).__name__} takes a gradient inside the model, which a compiled model does not "
             "give: it runs eager. Set torch_compile to false (--set trainer.torch_compile=false)."
         )
+
+
+class TakeCompiled(TrainerCallback):
+    """Calls `trainer.take_compiled()` when the model has been made ready for training."""
+
+    def __init__(self, trainer: MaskingTrainer) -> None:
+        self.trainer = trainer
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        """Tells the trainer."""
+        self.trainer.take_compiled()
 
 
 class StartEpochs(TrainerCallback):
