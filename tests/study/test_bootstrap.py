@@ -51,6 +51,52 @@ def test_draws_are_those_of_a_plain_loop(name):
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=1e-9)
 
 
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("sign", [1, -1], ids=["behind", "ahead"])
+def test_the_mean_and_p_are_those_of_a_plain_loop(name, sign):
+    """The mean is of the predictions as they are; p is twice the share of draws on the rarer side of 0."""
+    labels, *arms = made_up(num_seeds=3, tuning_seeds=2, num_examples=40)
+    arms = arms[::sign]
+    found = multi_bootstrap(labels, *arms, METRICS[name], seed=4, num_draws=25)
+    score = BY_SKLEARN[name]
+    ours, theirs = ([score(labels, answers) for of_seed in arm for answers in of_seed] for arm in arms)
+    assert len(ours) == len(theirs) == 6
+    mean = sum(ours) / 6 - sum(theirs) / 6
+    assert abs(mean) > 0.02
+    assert found.mean == pytest.approx(mean, abs=1e-12)
+    rng = np.random.default_rng(4)
+    drawn = rng.multinomial(40, np.full(40, 1 / 40), size=25), rng.integers(3, size=(25, 3))
+    num_up = num_down = 0
+    for weights_E, seeds_S in zip(*drawn, strict=True):
+        examples = [e for e, weight in enumerate(weights_E) for _ in range(weight)]
+        difference = 0.0
+        for side, arm in zip((1, -1), arms, strict=True):
+            difference += side * sum(score(labels[examples], arm[s, k][examples]) for s in seeds_S for k in range(2))
+        assert abs(difference) > 1e-6, "a draw without a difference would count on both sides"
+        num_up += difference > 0
+        num_down += difference < 0
+    assert 0 < min(num_up, num_down) < max(num_up, num_down)
+    assert found.p == pytest.approx(2 * min(num_up, num_down) / 25, abs=1e-12)
+
+
+def test_p_counts_draws_without_a_difference_on_both_sides_and_is_at_most_1():
+    """Ours is right once more in one example of ten: the draws without it, some 0.9^10, are all that is not above 0."""
+    labels = np.zeros(10, dtype=int)
+    ours, theirs = np.zeros((2, 1, 10), dtype=int), np.zeros((2, 1, 10), dtype=int)
+    theirs[:, :, 3] = 1
+    found = multi_bootstrap(labels, ours, theirs, METRICS["accuracy"], seed=1, num_draws=150)
+    rng = np.random.default_rng(1)
+    weights = []
+    for size in (100, 50):  # draws are made a hundred at a time
+        weights += rng.multinomial(10, np.full(10, 0.1), size=size).tolist()
+        rng.integers(2, size=(size, 2))
+    num_without = sum(weights_E[3] == 0 for weights_E in weights)
+    assert 20 < num_without < 75
+    assert found.mean == pytest.approx(0.1)
+    assert found.p == pytest.approx(2 * num_without / 150, abs=1e-12)
+    assert multi_bootstrap(labels, ours, ours, METRICS["accuracy"], num_draws=20).p == 1
+
+
 def test_a_large_difference_is_found_and_none_is_not():
     clear = multi_bootstrap(*made_up(num_seeds=8, ours=0.9, theirs=0.7), METRICS["accuracy"], num_draws=300)
     assert 0.1 < clear.low < clear.mean < clear.high < 0.3 and clear.p == 0

@@ -144,6 +144,32 @@ def in_browser(html, tmp_path, width=390):
     )
 
 
+BROKEN = {
+    "a script that throws": ("<script>throw new Error('it broke')</script>", "it broke"),
+    "a broken promise": ("<script>Promise.reject(new Error('it broke later'))</script>", "it broke later"),
+    "a logged error": ("<script>console.error('it was logged')</script>", "it was logged"),
+    "a picture that the page may not fetch": (
+        "<meta http-equiv='Content-Security-Policy' content=\"img-src 'none'\"><img src='elsewhere.png'>",
+        "Content Security Policy",
+    ),
+}
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed to open the page in")
+@pytest.mark.parametrize("name", BROKEN)
+def test_an_error_on_a_page_reaches_the_console_that_the_tests_read(name, tmp_path):
+    """A browser that kept its console to itself would let every page pass."""
+    body, said = BROKEN[name]
+    with pytest.raises(AssertionError, match=said):
+        in_browser(f"<!doctype html><body><p>hello</p>{body}</body>", tmp_path)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed to open the page in")
+def test_a_page_without_an_error_leaves_the_console_empty(tmp_path):
+    record = in_browser("<!doctype html><body><p>hello</p><script>let fine = 1</script></body>", tmp_path)
+    assert record["tables"] == {} and record["charts"] == []
+
+
 def as_numbers(keys):
     return [float(key) for key in keys if key]
 
