@@ -91,5 +91,5 @@ def test_shares_fill_the_bar():
     svg = bars("t", [Bar("random", [0.5, 0.25, 0.15, 0.08, 0.02])], list("abcde"))
     widths = [float(piece.get("width")) for piece in shapes(svg, "rect")]
     assert len(widths) == 5
-    assert sum(widths) == pytest.approx(360 - 112 - 14, abs=0.5)
+    assert sum(widths) == pytest.approx(360 - 142 - 14, abs=0.5)
     assert [text.text for text in shapes(svg, "text", "inside")] == ["50%", "25%", "15%"]

@@ -13,7 +13,7 @@ from typing import Any
 from xml.etree import ElementTree as Tree
 
 WIDTH = 360.0
-LABELS = 112.0  # room for names at the left of rows
+LABELS = 142.0  # room for names at the left of rows
 MARGIN = 14.0
 ROW = 34.0
 LETTER = 6.6  # the mean width of a letter, to cut names that would not fit
