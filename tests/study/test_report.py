@@ -190,6 +190,19 @@ def test_arms_that_adapt_to_a_tasks_text_have_an_exam_and_a_cost_for_each(tmp_pa
     assert (report.num_done, report.num_cells) == (58, 60)
 
 
+def test_a_tasks_text_that_could_not_be_prepared_is_named_with_the_reason(tmp_path):
+    out = tmp_path / "study"
+    make_study(out, without=("high/small/0/pretrain-mrpc",))
+    (out / "data").mkdir(exist_ok=True)
+    for name, said in (("v1.5-mrpc", "Error: no training block"), ("small-cola", "done")):
+        (out / f"data/{name}.log").write_text(said, encoding="utf-8")
+    (out / "data/small-cola").mkdir()
+    (out / "data/small-cola/manifest.json").write_text("{}", encoding="utf-8")
+    missing = {row["cell"]: row["log"] for row in make_report(out, "random").tables["missing"].rows}
+    assert missing["data/v1.5-mrpc"] == "Error: no training block"
+    assert "data/small-cola" not in missing
+
+
 def test_an_arm_that_was_not_declared_gets_no_verdict(folder):
     report = make_report(folder, "high")
     lead = finding(report, "self-cold", "cola")

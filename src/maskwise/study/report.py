@@ -13,9 +13,10 @@ import pyarrow as pa
 import tomli_w
 
 from maskwise.config import StoppingSettings
+from maskwise.data.blocks import MANIFEST
 from maskwise.errors import InputError, nearest
 from maskwise.progress import format_seconds
-from maskwise.study.cells import FINETUNED, places, tasks_of
+from maskwise.study.cells import FINETUNED, SPEED, places, tasks_of
 from maskwise.study.findings import Finding, find, verdict_table
 from maskwise.study.masks import Curve, exam_curves, mask_table
 from maskwise.study.measures import Scores, collapsed_table, cost_table, score_table, scores_of, value_table
@@ -152,13 +153,22 @@ def _on_disk(study: Study, out: Path) -> list[str]:
 def _missing(study: Study, out: Path, rows: Rows) -> tuple[Table, int]:
     """Returns the table of the cells without results, and how many cells there are at all."""
     cells, found = list(_cells(study)), _in_rows(study, rows)
-    missing = []
+    missing = [{"cell": name, "log": _last_line(log)} for name, log in _unfinished_preparations(out)]
+    num_cells = len(cells) + len(missing)
     for name, task, place in cells:
         if name not in found:
             folder = place.folder(out) if task == EXAM else place.root(out) / task
             missing.append({"cell": name, "log": _last_line(folder.with_name(folder.name + ".log"))})
     note = "A log's last line tells why a cell failed, or how far it is. The same study command goes on with them."
-    return Table("missing", "What is missing", MISSING_COLUMNS, tuple(missing), note), len(cells)
+    return Table("missing", "What is missing", MISSING_COLUMNS, tuple(missing), note), num_cells
+
+
+def _unfinished_preparations(out: Path) -> Iterator[tuple[str, Path]]:
+    """Yields the name and the log of every data folder and every timed run that was begun and is not done."""
+    for log in sorted([*out.glob("data/*.log"), *out.glob(f"{SPEED}/*/*.log")]):
+        folder = log.with_name(log.name.removesuffix(".log"))
+        if not (folder / MANIFEST).exists() and not (folder / DONE).exists():
+            yield str(folder.relative_to(out)), log
 
 
 def _last_line(log: Path) -> str | None:
