@@ -222,6 +222,9 @@ def test_mistakes_are_answered_in_words(tiny_model, tiny_tokenizer, rows, counts
         Typhoon(tiny_tokenizer, counts, aggregate="signed-2023")
     with pytest.raises(InputError, match="Did you mean 'mean'"):
         Typhoon(tiny_tokenizer, counts, unseen="means")
+    for name, value in (("ema", 5), ("cap", 0), ("temperature", -1), ("spread", 1)):
+        with pytest.raises(InputError, match=f"{name} is {value}; it must lie"):
+            Typhoon(tiny_tokenizer, counts, **{name: value})
     with pytest.raises(InputError, match="counts nothing"):
         Typhoon(tiny_tokenizer, np.zeros(len(tiny_tokenizer)))
     with pytest.raises(InputError, match="one count for each"):

@@ -103,8 +103,8 @@ def check_aggregate(aggregate: str) -> None:
 def _sum_parts(parts: list[tuple[Tensor, Tensor]], ids_BT: Tensor, num_types: int) -> TypeSums:
     sums_KV = ids_BT.new_zeros((len(parts), num_types), dtype=torch.float64)
     counts_KV = torch.zeros_like(sums_KV)
+    ids = ids_BT.flatten()
     for k, (values_BT, counted_BT) in enumerate(parts):
-        ids = ids_BT.flatten()
         sums_KV[k].scatter_add_(0, ids, torch.where(counted_BT, values_BT, 0).double().flatten())
         counts_KV[k].scatter_add_(0, ids, counted_BT.double().flatten())
     return TypeSums(sums_KV, counts_KV)

@@ -49,8 +49,8 @@ class SaliencyTable:
     - `count_special_tokens`: [CLS] and [SEP] take a share of the budget although they are never masked, as in 2023:
       the realised rate is then below the budget.
 
-    Source: Typhoon (arXiv 2303.15619). Raises InputError for unknown names, `signed-2023` under water-filling, which
-    has no place for negative scores, and counts of nothing that may be masked.
+    Source: Typhoon (arXiv 2303.15619). Raises InputError for unknown names, numbers out of range, `signed-2023` under
+    water-filling, which has no place for negative scores, and counts of nothing that may be masked.
     """
 
     def __init__(
@@ -72,6 +72,10 @@ class SaliencyTable:
         check_calibration(calibration)
         _check_name("ema_start", ema_start, ("first-visit", "zero"))
         _check_name("unseen", unseen, UNSEEN)
+        _check_number("ema", ema, 0 < ema <= 1, "above 0 and at most 1")
+        _check_number("cap", cap, 0 < cap <= 1, "above 0 and at most 1")
+        _check_number("temperature", temperature, temperature > 0, "above 0")
+        _check_number("spread", spread, 0 <= spread < 1, "from 0 to below 1")
         if aggregate == "signed-2023" and calibration == "water-filling":
             raise InputError("signed-2023 gives negative scores too: use it with calibration='affine-2023'.")
         self.aggregate, self.ema, self.ema_start, self.unseen = aggregate, ema, ema_start, unseen
@@ -218,6 +222,11 @@ def _sum_over_ranks(sums: TypeSums) -> TypeSums:
     stacked = torch.stack(sums)
     dist.all_reduce(stacked)
     return TypeSums(*stacked)
+
+
+def _check_number(what: str, value: float, is_fine: bool, wanted: str) -> None:
+    if not is_fine:
+        raise InputError(f"{what} is {value:g}; it must lie {wanted}.")
 
 
 def _check_name(what: str, name: str, known: tuple[str, ...]) -> None:
