@@ -3,9 +3,9 @@
 Prints one table and writes it to `results/<date>-<machine>.json`, a list of rows (`rows.Row`), and as text with the
 command, the machine and the rates it was measured at. docs/benchmarks.md says how to read it.
 
-    python benchmarks/bench.py                             # make bench: about 20 minutes on 2 quiet cores
+    python benchmarks/bench.py                             # make bench: about 25 minutes on 2 quiet cores
     python benchmarks/bench.py --only step-self --model bertlet --repeats 9
-    python benchmarks/bench.py --device cuda               # compiled, bf16; about 10 minutes
+    python benchmarks/bench.py --device cuda               # compiled, bf16; 10 minutes, by reckoning
     python benchmarks/bench.py --quick --out /tmp/bench    # toy sizes, to see that it runs
 
 Text and tasks come from the folder MASKWISE_DATA names; without it the works that need them are left out.
@@ -15,14 +15,16 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import os
 import re
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-ENTROPY_ROWS, ENTROPY_VOCABULARY, ENTROPY_WIDTHS = 32_768, 30_522, (512, 768)
+ENTROPY_SHAPES = ((32_768, 30_522, 512), (32_768, 30_522, 768))  # rows, vocabulary, width
 
 # What is imported here is imported again by every process that `maskwise prepare` starts, on the clock.
 
@@ -41,6 +43,14 @@ def read_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def keep_to(device: str) -> None:
+    """Hides the GPUs, all or all but one, from torch, which is imported later, and from every process started here."""
+    if device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    else:
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+
+
 def measure(options: argparse.Namespace, folder: Path, header: list[str]) -> None:
     """Measures the grid case by case; the files are whole after every row."""
     import rows
@@ -55,6 +65,9 @@ def measure(options: argparse.Namespace, folder: Path, header: list[str]) -> Non
     if material is None:
         header.append("MASKWISE_DATA is not set: prepare, finetune and whole-job are left out")
         print(header[-1], flush=True)
+    if on_gpu and not options.only:
+        header.append("\n" + entropy_tables(ENTROPY_SHAPES, 4 * options.repeats, "cuda") + "\n")
+        print(header[-1], flush=True)
     found: list[Any] = []
     header.append(rows.COLUMNS)
     print(rows.COLUMNS, flush=True)
@@ -64,21 +77,17 @@ def measure(options: argparse.Namespace, folder: Path, header: list[str]) -> Non
             print(rows.line(row), flush=True)
             write(options, ".json", rows.as_json(found))
             write(options, ".txt", "\n".join([*header, *map(rows.line, found)]) + "\n")
-    if on_gpu and not options.only:
-        print(entropies := entropy_tables(options.repeats), flush=True)
-        write(options, ".txt", "\n".join([*header, *map(rows.line, found), "", entropies]) + "\n")
 
 
-def entropy_tables(repeats: int) -> str:
-    """Returns what the entropy of many rows costs on the GPU beside its bare product and other libraries' routines."""
+def entropy_tables(shapes: Sequence[tuple[int, int, int]], repeats: int, device: str) -> str:
+    """Returns what the entropy of many rows costs beside its bare product and, on a GPU, other libraries' routines."""
     import scoring
     import torch
 
-    rows, vocabulary = ENTROPY_ROWS, ENTROPY_VOCABULARY
     return "\n\n".join(
         f"{rows:,} rows x {vocabulary:,} x {width}\n"
-        + scoring.table(rows, vocabulary, width, torch.bfloat16, 4 * repeats, "cuda")
-        for width in ENTROPY_WIDTHS
+        + scoring.table(rows, vocabulary, width, torch.bfloat16, repeats, device)
+        for rows, vocabulary, width in shapes
     )
 
 
@@ -95,8 +104,6 @@ def write(options: argparse.Namespace, suffix: str, text: str) -> None:
 
 def machine_name(device: str) -> str:
     """Returns the machine in a word: the GPU, or the processor and its number of cores."""
-    import os
-
     import torch
     from common import processor
 
@@ -122,6 +129,7 @@ def heading(options: argparse.Namespace) -> list[str]:
 def main() -> None:
     """Reads the options, measures, and leaves two files."""
     options = read_options()
+    keep_to(options.device)
     import datasets
     import torch
 

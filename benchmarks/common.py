@@ -7,7 +7,8 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
+RECOMPILE_LIMIT = 64
 Work = Callable[[], float]
 """Something that takes a turn, and returns the seconds of it that count."""
 
@@ -57,7 +59,7 @@ def bert_tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
     )
 
 
-def random_text(tokenizer: PreTrainedTokenizerFast, batch: int, length: int, seed: int = 0) -> Tensor:
+def random_text(tokenizer: Any, batch: int, length: int, seed: int = 0) -> Tensor:
     """Returns [batch, length] ids of full blocks: [CLS], ordinary tokens, [SEP]."""
     generator = torch.Generator().manual_seed(seed)
     ids_BT = torch.randint(5, len(tokenizer), (batch, length), generator=generator)
@@ -67,16 +69,34 @@ def random_text(tokenizer: PreTrainedTokenizerFast, batch: int, length: int, see
 
 def timed(run: Callable[[], Any], device: str = "cpu", clock: Callable[[], float] = time.perf_counter) -> Work:
     """Returns work that takes the time of the whole of `run`, its kernels on a GPU included."""
-    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
 
     def turn() -> float:
-        wait()
+        wait_for(device)
         started_at = clock()
         run()
-        wait()
+        wait_for(device)
         return clock() - started_at
 
     return turn
+
+
+def wait_for(device: str) -> None:
+    """Waits until a GPU has run all its kernels; a processor runs them at once."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+@contextmanager
+def compiled_afresh() -> Iterator[None]:
+    """Lets its body compile every model in every mode it meets, and forgets all of it afterwards.
+
+    torch counts what was compiled of a function for all models together, and past a limit of 8 runs it eagerly.
+    """
+    with torch._dynamo.config.patch(recompile_limit=RECOMPILE_LIMIT):
+        try:
+            yield
+        finally:
+            torch._dynamo.reset()
 
 
 def alternate(work: Mapping[str, Work], turns: int, *, warm_ups: int = 0) -> dict[str, list[float]]:

@@ -13,6 +13,7 @@ ON_TEXT = ("prepare", "finetune", "whole-job")
 WORKS = (*STEPS, "scoring", "prepare", "exam", "finetune", "whole-job")
 FEW_TURNS = 3
 BERT_VOCABULARY = 30_522
+VOCABULARIES = (8_192, BERT_VOCABULARY, 128_000, 250_000)
 
 
 class Case(NamedTuple):
@@ -38,14 +39,14 @@ class JobSize(NamedTuple):
 
 
 TOKENS = {"tiny": 4096, "bertlet": 2048, "bert": 1024}
-CPU_JOB = JobSize({"tiny": 1024, "bertlet": 64}, steps=200, exam_blocks=256, job_examples=None, processes=2)
+CPU_JOB = JobSize({"tiny": 1024, "bertlet": 256}, steps=200, exam_blocks=256, job_examples=None, processes=2)
 CUDA_TOKENS = {"tiny": 16_384, "bertlet": 16_384, "bert": 8192}
 CUDA_JOB = JobSize({"bertlet": 2048}, steps=200, exam_blocks=1024, job_examples=None, processes=2)
 QUICK_JOB = JobSize({"tiny": 16}, steps=2, exam_blocks=4, job_examples=16, processes=1)
 
 
 def cpu_grid(turns: int) -> list[Case]:
-    """Returns the points of two processor cores, the core first; about 20 minutes at 5 turns."""
+    """Returns the points of two processor cores, the core first; about 25 minutes at 5 turns."""
     few = min(turns, FEW_TURNS)
     core = (*STEPS, "scoring", "exam", "finetune")
     cases = [Case(("prepare",), "-", "-", turns=few)]
@@ -57,8 +58,7 @@ def cpu_grid(turns: int) -> list[Case]:
     axes = ("step-random", "step-self", "scoring")
     for model in ("tiny", "bertlet"):
         cases += [
-            Case(axes, model, "bf16", vocabulary, tokens=TOKENS[model] // 4, turns=few)
-            for vocabulary in (8_192, 128_000, 250_000)
+            Case(axes, model, "bf16", vocabulary, tokens=TOKENS[model] // 4, turns=few) for vocabulary in VOCABULARIES
         ]
         cases += [Case(axes[:2], model, "bf16", length=length, tokens=TOKENS[model], turns=few) for length in (64, 512)]
     cases.append(Case(axes, "bert", "bf16", tokens=TOKENS["bert"], turns=few))
@@ -66,13 +66,27 @@ def cpu_grid(turns: int) -> list[Case]:
 
 
 def cuda_grid(turns: int) -> list[Case]:
-    """Returns the points of a GPU; most of the time goes into compiling."""
+    """Returns the points of a GPU, those that matter most first; about 10 minutes, by reckoning.
+
+    Nothing was timed on a GPU. A step takes milliseconds, so what counts is the graphs to compile: three of training
+    and three of a forward pass for all four steps and scoring, two and two along the vocabulary, two and one at length
+    64. If one of training takes BERT 30 s and a forward one 10 s (a guess), and others less by their number of layers,
+    that is 240 s for BERT, 80 s for BERTlet, 20 s for tiny, 110 s along the vocabulary and 25 s at length 64. The work
+    on text and the entropy tables take the other 2 minutes (a guess too, from what text takes on two cores).
+    """
+    core = (*STEPS, "scoring")
+    points = [(model, length) for model in ("bertlet", "bert") for length in (128, 512)]
     cases = [
-        Case((*STEPS, "scoring"), model, "bf16", length=length, tokens=CUDA_TOKENS[model], turns=4 * turns)
-        for model in ("bertlet", "bert")
-        for length in (128, 512)
+        Case(core, model, "bf16", length=length, tokens=CUDA_TOKENS[model], turns=4 * turns)
+        for model, length in (*points, ("tiny", 128))
     ]
-    cases.append(Case(("exam", "finetune"), "bertlet", "bf16", tokens=CUDA_TOKENS["bertlet"], turns=turns))
+    axes, tokens = ("step-random", "step-self", "scoring"), CUDA_TOKENS["bertlet"]
+    cases += [
+        Case(axes, "bertlet", "bf16", vocabulary, tokens=tokens // 4, turns=2 * turns) for vocabulary in VOCABULARIES
+    ]
+    cases.append(Case(axes[:2], "bertlet", "bf16", length=64, tokens=tokens, turns=2 * turns))
+    cases.append(Case(("exam", "finetune"), "bertlet", "bf16", tokens=tokens, turns=turns))
+    cases.append(Case(("prepare",), "-", "-", turns=1))
     return [*cases, Case(("whole-job",), "tiny", "bf16", tokens=CUDA_TOKENS["tiny"], turns=1)]
 
 

@@ -9,36 +9,54 @@ Shapes: R rows, V vocabulary, D width.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
+from common import wait_for
 from torch import Tensor
+
+Routine = Callable[[], object]
 
 COLUMN_MULTIPLE = 8
 TRL_CHUNK = 8192
 
 
-def entropies(hidden_RD: Tensor, weight_VD: Tensor, bias_V: Tensor) -> dict[str, Callable[[], object]]:
-    """Returns the routines that import, by the library's name; none without a GPU."""
-    found: dict[str, Callable[[], object]] = {}
-    for make in (_trl, _liger) if hidden_RD.is_cuda else ():
+def entropies(hidden_RD: Tensor, weight_VD: Tensor, bias_V: Tensor) -> dict[str, Routine]:
+    """Returns the routines that work here, by the library's name; none without a GPU."""
+    makers = {"trl": _trl, "liger": _liger} if hidden_RD.is_cuda else {}
+    return working({name: partial(make, hidden_RD, weight_VD, bias_V) for name, make in makers.items()})
+
+
+@torch.no_grad()
+def working(makers: Mapping[str, Callable[[], Routine]]) -> dict[str, Routine]:
+    """Returns the routines that are made and called once without an error; says which are left out, and why."""
+    found: dict[str, Routine] = {}
+    for name, make in makers.items():
         try:
-            found[make.__name__.removeprefix("_")] = make(hidden_RD, weight_VD, bias_V)
-        except ImportError as error:
-            print(f"left out: {error}")
+            routine = make()
+            routine()
+            wait_for("cuda" if torch.cuda.is_available() else "cpu")
+        except Exception as error:  # what fails in another library, of whatever release, is no reason to end the run
+            reason = str(error).strip().partition("\n")[0]
+            print(f"{name} is left out: {type(error).__name__}: {reason}")
+        else:
+            found[name] = routine
     return found
 
 
-def _trl(hidden_RD: Tensor, weight_VD: Tensor, bias_V: Tensor) -> Callable[[], object]:
-    from trl.kernels.chunked_logprob import ChunkedLogProbFunction
+def _trl(hidden_RD: Tensor, weight_VD: Tensor, bias_V: Tensor) -> Routine:
+    from trl.kernels.chunked_logprob import ChunkedLogProbFunction  # pyright: ignore[reportMissingImports]
 
     targets_R = torch.zeros(len(hidden_RD), dtype=torch.int64, device=hidden_RD.device)
     options = (1.0, TRL_CHUNK, None, 1.0, ("entropy",))  # temperature, chunk, no soft cap, logit scale, outputs
     return lambda: ChunkedLogProbFunction.apply(hidden_RD, weight_VD, bias_V, targets_R, *options)
 
 
-def _liger(hidden_RD: Tensor, weight_VD: Tensor, bias_V: Tensor) -> Callable[[], object]:
-    from liger_kernel.ops import LigerFusedLinearScaledCrossEntropyFunction
+def _liger(hidden_RD: Tensor, weight_VD: Tensor, bias_V: Tensor) -> Routine:
+    from liger_kernel.ops import (  # pyright: ignore[reportMissingImports]
+        LigerFusedLinearScaledCrossEntropyFunction,
+    )
 
     targets_R = torch.zeros(len(hidden_RD), dtype=torch.int64, device=hidden_RD.device)
     wide_RD = _beside(hidden_RD, torch.ones(len(hidden_RD), device=hidden_RD.device))

@@ -10,20 +10,23 @@ streamed loss, dropout from bits, the same optimizer; `random` masks at random, 
     python benchmarks/step.py --model bertlet --batch 16 --steps 9
     python benchmarks/step.py --through-trainer         # 30 steps of the whole Trainer against the stock one
     python benchmarks/step.py --profile self            # where the time of a step goes
+    python benchmarks/step.py --device cuda --compiled  # both models under torch.compile
+    python benchmarks/step.py --check-syncs             # at which line of a step the host waits for the GPU
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-import tempfile
-import time
+import sys
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
+import syncs
+import through_trainer
 import torch
-from common import alternate, bert_tokenizer, machine, median_ratio, random_text, timed
+from common import Work, alternate, bert_tokenizer, compiled_afresh, machine, median_ratio, random_text, timed
 from memory import tensor_bytes
 from torch import Tensor
 from transformers import BertForMaskedLM, DataCollatorForLanguageModeling
@@ -32,10 +35,11 @@ from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.linear_loss import linear_mlm_loss
 from maskwise.models.dropout import use_bit_dropout
 from maskwise.models.presets import preset_config
+from maskwise.models.rows import Rows, waits
 from maskwise.models.sparse import SparseHead
 from maskwise.training.allocator import kept_buffers
 from maskwise.training.distill import Distillation
-from maskwise.training.masker import Masker
+from maskwise.training.masker import Masker, Moment
 from maskwise.training.scores import Entropy, uniform
 
 OURS = ("random", "stored", "self", "distilled")
@@ -61,29 +65,27 @@ class Bench:
         precision: str = "bf16",
         compiled: bool = False,
     ) -> None:
-        self.device, self.precision = torch.device(device), precision
+        self.name, self.device, self.precision = model, torch.device(device), precision
         self.tokenizer = bert_tokenizer(vocabulary)
         self.models = {side: self._model(model) for side in ("stock", "ours")}
         self.optimizers = {
             side: torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True) for side, model in self.models.items()
         }
-        self.called: dict[str, Any] = {
-            side: torch.compile(model) if compiled else model for side, model in self.models.items()
-        }
+        self.called = {side: _called(model, compiled) for side, model in self.models.items()}
         self.text = random_text(self.tokenizer, batch, length).to(self.device)
         self.rows = [{"input_ids": row.tolist()} for row in self.text]
         self.collator = DataCollatorForLanguageModeling(self.tokenizer)
-        self.collated = self.collator(self.rows)
+        self.collated = {key: value.to(self.device) for key, value in self.collator(self.rows).items()}
         if device == "cpu":
             use_bit_dropout(self.models["ours"])
         self.head = SparseHead(self.called["ours"])
         self.maskers = self._maskers()
-        teacher = self._model(model)
-        self.distillation = Distillation(torch.compile(teacher) if compiled else teacher)
+        self.distillation = Distillation(_called(self._model(model), compiled))
 
     def _model(self, name: str) -> BertForMaskedLM:
         torch.manual_seed(0)
-        return BertForMaskedLM(preset_config(name, len(self.tokenizer))).to(self.device).train()
+        model: Any = BertForMaskedLM(preset_config(name, len(self.tokenizer)))
+        return model.to(self.device).train()
 
     def _maskers(self) -> dict[str, Masker]:
         stored, own = torch.rand(self.text.shape, device=self.device), Entropy()
@@ -119,20 +121,24 @@ class Bench:
     def loss(self, kind: str, masked: dict[str, Tensor]) -> Tensor:
         """Returns our loss of a masked batch."""
         inputs = {key: value for key, value in masked.items() if key != "labels"}
-        rows_BT = masked["labels"] != IGNORE
-        targets_R = masked["labels"][rows_BT]
+        rows = self._rows(kind, masked["labels"])
+        targets_R = rows.take(masked["labels"], IGNORE)
         with self.autocast(self.precision):
             if kind != "distilled":
-                found = self.head.decoder_inputs(inputs, rows_BT)
+                found = self.head.decoder_inputs(inputs, rows)
                 assert found is not None
                 return linear_mlm_loss(*found, targets_R)
-            teacher_RV = self.distillation.teacher_logits(inputs, rows_BT)
-            return self.distillation.loss(self.head.logits(inputs, rows_BT), teacher_RV, targets_R)
+            teacher_RV = self.distillation.teacher_logits(inputs, rows)
+            return self.distillation.loss(self.head.logits(inputs, rows), teacher_RV, targets_R)
+
+    def _rows(self, kind: str, labels_BT: Tensor) -> Rows:
+        """Returns the labelled rows as MaskingTrainer takes them: of a number known beforehand on a GPU."""
+        most = self.maskers[kind].most_masked(labels_BT.shape[1], Moment())
+        return Rows.of(labels_BT != IGNORE, most * len(labels_BT) if most and waits(labels_BT.device) else None)
 
     def _stock_loss(self, kind: str) -> Tensor:
-        # A GPU's batches are made by other processes meanwhile; on a processor that takes from the step.
-        collated = self.collated if self.device.type == "cuda" else self.collator(self.rows)
-        batch = {key: value.to(self.device) for key, value in collated.items()}
+        # A GPU's batches are made and brought to it meanwhile, as ours are; on a processor that takes from the step.
+        batch = self.collated if self.device.type == "cuda" else self.collator(self.rows)
         with self.autocast(kind.removeprefix("stock ")):
             return self.called["stock"](**batch).loss
 
@@ -145,45 +151,17 @@ class Bench:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
+def _called(model: BertForMaskedLM, compiled: bool) -> Any:
+    """Returns what is called in place of the model."""
+    return torch.compile(model) if compiled else model
+
+
 def print_ratios(seconds: dict[str, list[float]], stock: tuple[str, ...]) -> None:
     """Prints the median seconds, and the median over rounds of the ratio to each stock way."""
     print(f"{'step':12} {'median s':>9}" + "".join(f"{'/ ' + name:>16}" for name in stock))
     for kind, times in seconds.items():
         ratios = "".join(f"{median_ratio(seconds, kind, name):16.3f}" for name in stock)
         print(f"{kind:12} {statistics.median(times):9.3f}{ratios}")
-
-
-def through_trainer(model: str, batch: int, length: int, steps: int, turns: int) -> None:
-    """Times `steps` steps of the whole MaskingTrainer against the stock Trainer with its collator, both in bf16."""
-    from transformers import Trainer, TrainingArguments
-
-    from maskwise.training.trainer import MaskingTrainer
-
-    tokenizer = bert_tokenizer(30_522)
-    rows = [{"input_ids": row.tolist()} for row in random_text(tokenizer, batch * (steps + 2), length)]
-
-    def run(ours: bool, num_steps: int) -> float:
-        with tempfile.TemporaryDirectory() as folder:
-            args = TrainingArguments(
-                folder, max_steps=num_steps, per_device_train_batch_size=batch, bf16=True, use_cpu=True,
-                report_to=[], disable_tqdm=True, save_strategy="no", logging_strategy="no", optim="adamw_torch_fused",
-            )  # fmt: skip
-            net = BertForMaskedLM(preset_config(model, len(tokenizer)))
-            if ours:
-                trainer: Trainer = MaskingTrainer(net, args, masker=Masker(uniform, tokenizer), train_dataset=rows)
-            else:
-                trainer = Trainer(net, args, DataCollatorForLanguageModeling(tokenizer), train_dataset=rows)
-            if ours:
-                use_bit_dropout(net)
-            started = time.perf_counter()
-            trainer.train()
-            return time.perf_counter() - started
-
-    for ours in (True, False):
-        run(ours, 1)
-    seconds = alternate({"ours": lambda: run(True, steps), "stock bf16": lambda: run(False, steps)}, turns)
-    print(f"whole Trainer, {model} {batch} x {length}, {steps} steps")
-    print_ratios(seconds, ("stock bf16",))
 
 
 def profile(bench: Bench, kind: str) -> None:
@@ -196,32 +174,54 @@ def profile(bench: Bench, kind: str) -> None:
     print(trace.key_averages().table(sort_by="self_cpu_time_total", row_limit=20, max_name_column_width=50))
 
 
-def main() -> None:
-    """Reads the options and prints one table."""
+def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tiny", choices=DEFAULT_BATCH)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--vocabulary", type=int, default=30_522)
     parser.add_argument("--steps", type=int, default=7)
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--compiled", action="store_true", help="compile both models, as bench.py does on a GPU")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--turns", type=int, default=3, help="of --through-trainer")
-    parser.add_argument("--through-trainer", action="store_true")
+    parser.add_argument("--through-trainer", action="store_true", help="on a GPU always compiled")
+    parser.add_argument("--check-syncs", action="store_true", help="of our steps on a GPU; ends with 1 if one waits")
     parser.add_argument("--profile", choices=(*OURS, *STOCK))
     options = parser.parse_args()
+    options.batch = options.batch or DEFAULT_BATCH[options.model]
+    options.device = "cuda" if options.check_syncs else options.device
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("there is no GPU here: --check-syncs and --device cuda need one")
+    return options
+
+
+def main() -> None:
+    """Reads the options and prints one table."""
+    options = read_options()
     torch.set_num_threads(options.threads)
-    batch = options.batch or DEFAULT_BATCH[options.model]
     print(machine())
     if options.through_trainer:
-        return through_trainer(options.model, batch, options.length, steps=30, turns=options.turns)
-    bench = Bench(options.model, batch, options.length, options.vocabulary, options.device)
-    if options.profile:
-        return profile(bench, options.profile)
-    print(f"{options.model} {batch} x {options.length}, V = {len(bench.tokenizer):,}, {options.threads} threads")
-    work = {kind: partial(bench.turn, kind) for kind in (*STOCK, *OURS)}
-    work["masking"] = timed(lambda: bench.masked("random"), options.device)
-    print_ratios(alternate(work, options.steps, warm_ups=1), STOCK)
+        seconds = through_trainer.measure(options.model, options.batch, options.length, options.turns, options.device)
+        return print_ratios(seconds, (through_trainer.STOCK,))
+    with compiled_afresh() if options.compiled else nullcontext():
+        bench = Bench(
+            options.model, options.batch, options.length, options.vocabulary, options.device, compiled=options.compiled
+        )
+        if options.check_syncs:
+            sys.exit(0 if syncs.report({kind: partial(bench.step, kind) for kind in OURS}) else 1)
+        if options.profile:
+            return profile(bench, options.profile)
+        compare(bench, options.steps)
+
+
+def compare(bench: Bench, turns: int) -> None:
+    """Prints the seconds of every step, and of masking alone."""
+    batch, length = bench.text.shape
+    print(f"{bench.name} {batch} x {length}, V = {len(bench.tokenizer):,}, {torch.get_num_threads()} threads")
+    work: dict[str, Work] = {kind: partial(bench.turn, kind) for kind in (*STOCK, *OURS)}
+    work["masking"] = timed(lambda: bench.masked("random"), bench.device.type)
+    print_ratios(alternate(work, turns, warm_ups=1), STOCK)
 
 
 if __name__ == "__main__":

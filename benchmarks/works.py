@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import prepare
 import step
 import torch
 import whole_job
-from common import Work, alternate, random_text, timed
+from common import Work, alternate, compiled_afresh, random_text, timed
 from floors import Cost, exam_cost, measured_rates, scoring_cost, step_cost, tuning_cost
 from grid import STEPS, Case, JobSize
 from material import Material
@@ -40,14 +41,15 @@ class Place(NamedTuple):
 
 
 def rows_of(case: Case, place: Place) -> Iterator[Row]:
-    """Yields the rows of a case as they are measured."""
+    """Yields the rows of a case as they are measured; what it compiles is gone with it."""
     on_model = [work for work in case.works if work in (*STEPS, "scoring", "exam")]
-    if on_model:
-        yield from _model_rows(case, place, on_model)
-    if place.material is not None:
-        for work in case.works:
-            if work in ON_TEXT:
-                yield ON_TEXT[work](case, place, place.material)
+    with compiled_afresh() if place.compiled else nullcontext():
+        if on_model:
+            yield from _model_rows(case, place, on_model)
+        if place.material is not None:
+            for work in case.works:
+                if work in ON_TEXT:
+                    yield ON_TEXT[work](case, place, place.material)
 
 
 def _model_rows(case: Case, place: Place, works: list[str]) -> Iterator[Row]:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 pytestmark = pytest.mark.slow
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -19,11 +20,15 @@ QUARTILES = ("ours_quartiles", "stock_quartiles", "ratio_quartiles")
 PEAKS = ("peak_memory_bytes", "stock_peak_memory_bytes")
 
 
-def run(environment, script, *arguments):
+def done(environment, script, *arguments):
     command = [sys.executable, str(BENCHMARKS / script), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
+
+
+def run(environment, script, *arguments):
+    result = done(environment, script, *arguments)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +96,27 @@ def test_shares_of_the_breakdown_add_up(eager):
     assert sum(parts.values()) == pytest.approx(100, abs=0.5)
     assert all(parts[name] > 0 for name in ("scoring and masking", "head + loss", "optimizer", "clipping"))
     assert parts["matrix products of the body"] > 0
+
+
+def test_the_gpus_part_runs_compiled_on_a_processor(environment):
+    """A GPU is rarely at hand: what would end its run after the first minutes is to show here."""
+    found = json.loads(run(environment, Path(__file__).with_name("cuda_part.py")).splitlines()[-1])
+    assert [row["work"] for row in found["rows"]] == [
+        "step-random",
+        "step-stored",
+        "step-self",
+        "step-distilled",
+        "scoring",
+    ]
+    assert all(row["precision"] == "bf16" and row["ours_seconds"] > 0 for row in found["rows"])
+    assert found["graphs"] >= 6  # training: stock, ours, distilled; a forward pass: scoring ours and stock, the teacher
+    assert found["table"].startswith("8 rows x 300 x 16")
+    assert all(way in found["table"] for way in ("product in one piece", "ours, compiled", "dense log_softmax"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("option", [["--check-syncs"], ["--device", "cuda"]])
+def test_what_needs_a_gpu_says_so_where_there_is_none(environment, option):
+    result = done(environment, "step.py", *option)
+    assert result.returncode == 2
+    assert "there is no GPU here: --check-syncs" in result.stderr

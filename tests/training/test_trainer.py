@@ -100,7 +100,6 @@ def test_a_compiled_model_is_compiled_for_its_scores_and_exams_too(tiny_model, t
     """The compiler is one that changes nothing, so that losses can be held against those of an eager run."""
     losses = []
     for compiled in ({}, {"torch_compile": True, "torch_compile_backend": "eager"}):
-        torch._dynamo.reset()
         model, score = copy.deepcopy(tiny_model), Entropy(compiled=False)
         options = {"max_steps": 3, "logging_steps": 1, **compiled}
         trainer = trainer_of(model, tiny_tokenizer, rows, tmp_path, score=score, **options)
