@@ -179,10 +179,11 @@ class MaskingTrainer(Trainer):
         The Trainer compiles it late and keeps the compiled one to itself. Not so where processes share gradients: their
         wrapper is inside, and scoring would go through it.
         """
-        if getattr(self.model_wrapped, "_orig_mod", None) is self.model:
-            self.head = SparseHead(self.model_wrapped)
+        compiled = cast(Any, self.model_wrapped)
+        if getattr(compiled, "_orig_mod", None) is self.model:
+            self.head = SparseHead(compiled)
             if hasattr(self.masker.score, "bind"):
-                self.masker.score.bind(self.model_wrapped)
+                self.masker.score.bind(compiled)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
         sampler = super()._get_train_sampler(train_dataset)
