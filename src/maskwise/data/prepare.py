@@ -77,7 +77,7 @@ class PrepareSettings:
             raise InputError(f"--valid-share is {self.valid_share}; it is a share, from 0 to below 1.")
         if self.label_column is not None and self.mode != "document":
             raise InputError(
-                "--label-column labels documents, and blocks of several have no one label: --mode document."
+                "--label-column labels documents, and a block of several has no one label: --mode document."
             )
         if self.workers is not None and self.workers < 1:
             raise InputError(f"--workers is {self.workers}; give at least 1.")

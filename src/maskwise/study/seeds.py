@@ -15,9 +15,9 @@ def read_seeds(value: Any) -> Any:
     >>> read_seeds("0-2,7")
     [0, 1, 2, 7]
     """
-    seeds = (
-        parse_seeds(value) if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else [value]
-    )
+    if isinstance(value, str):
+        value = parse_seeds(value)
+    seeds = list(value) if isinstance(value, list | tuple) else [value]
     if not seeds:
         raise ValueError("there is no seed")
     for seed in seeds:
