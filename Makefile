@@ -29,5 +29,5 @@ check: setup ## Lint, formatting and types
 docs: setup ## Build the documentation into site/, warnings being errors
 	$(BIN)/mkdocs build --strict
 
-bench: setup ## Measure every work against the stock way: 25 minutes on 2 quiet cores; ARGS="--quick"
+bench: setup ## Measure every work against the stock way: 35 minutes on 2 quiet cores; ARGS="--quick"
 	$(BIN)/python benchmarks/bench.py $(ARGS)

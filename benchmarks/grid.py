@@ -46,7 +46,7 @@ QUICK_JOB = JobSize({"tiny": 16}, steps=2, exam_blocks=4, job_examples=16, proce
 
 
 def cpu_grid(turns: int) -> list[Case]:
-    """Returns the points of two processor cores, the core first; about 25 minutes at 5 turns."""
+    """Returns the points of two processor cores, the core first; about 35 minutes at 5 turns."""
     few = min(turns, FEW_TURNS)
     core = (*STEPS, "scoring", "exam", "finetune")
     cases = [Case(("prepare",), "-", "-", turns=few)]
