@@ -3,7 +3,7 @@
 Prints one table and writes it to `results/<date>-<machine>.json`, a list of rows (`rows.Row`), and as text with the
 command, the machine and the rates it was measured at. docs/benchmarks.md says how to read it.
 
-    python benchmarks/bench.py                             # make bench: about 25 minutes on 2 quiet cores
+    python benchmarks/bench.py                             # make bench: about 35 minutes on 2 quiet cores
     python benchmarks/bench.py --only step-self --model bertlet --repeats 9
     python benchmarks/bench.py --device cuda               # compiled, bf16; 10 minutes, by reckoning
     python benchmarks/bench.py --quick --out /tmp/bench    # toy sizes, to see that it runs

@@ -35,7 +35,6 @@ from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.linear_loss import linear_mlm_loss
 from maskwise.models.dropout import use_bit_dropout
 from maskwise.models.presets import preset_config
-from maskwise.models.rows import Rows, waits
 from maskwise.models.sparse import SparseHead
 from maskwise.training.allocator import kept_buffers
 from maskwise.training.distill import Distillation
@@ -121,7 +120,7 @@ class Bench:
     def loss(self, kind: str, masked: dict[str, Tensor]) -> Tensor:
         """Returns our loss of a masked batch."""
         inputs = {key: value for key, value in masked.items() if key != "labels"}
-        rows = self._rows(kind, masked["labels"])
+        rows = self.maskers[kind].rows(masked["labels"], Moment())
         targets_R = rows.take(masked["labels"], IGNORE)
         with self.autocast(self.precision):
             if kind != "distilled":
@@ -130,11 +129,6 @@ class Bench:
                 return linear_mlm_loss(*found, targets_R)
             teacher_RV = self.distillation.teacher_logits(inputs, rows)
             return self.distillation.loss(self.head.logits(inputs, rows), teacher_RV, targets_R)
-
-    def _rows(self, kind: str, labels_BT: Tensor) -> Rows:
-        """Returns the labelled rows as MaskingTrainer takes them: of a number known beforehand on a GPU."""
-        most = self.maskers[kind].most_masked(labels_BT.shape[1], Moment())
-        return Rows.of(labels_BT != IGNORE, most * len(labels_BT) if most and waits(labels_BT.device) else None)
 
     def _stock_loss(self, kind: str) -> Tensor:
         # A GPU's batches are made and brought to it meanwhile, as ours are; on a processor that takes from the step.
@@ -204,7 +198,7 @@ def main() -> None:
     if options.through_trainer:
         seconds = through_trainer.measure(options.model, options.batch, options.length, options.turns, options.device)
         return print_ratios(seconds, (through_trainer.STOCK,))
-    with compiled_afresh() if options.compiled else nullcontext():
+    with compiled_afresh(options.compiled):
         bench = Bench(
             options.model, options.batch, options.length, options.vocabulary, options.device, compiled=options.compiled
         )

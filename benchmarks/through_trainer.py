@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -64,7 +63,7 @@ def measure(model: str, batch: int, length: int, turns: int, device: str) -> dic
     print(f"whole Trainer, {model} {batch} x {length}, {STEPS} steps")
 
     def run(way: str, num_steps: int) -> float:
-        with tempfile.TemporaryDirectory() as folder, compiled_afresh() if device == "cuda" else nullcontext():
+        with tempfile.TemporaryDirectory() as folder, compiled_afresh(device == "cuda"):
             net = BertForMaskedLM(preset_config(model, len(tokenizer)))
             trainer = _trainer(way, net, _arguments(folder, num_steps, batch, device), tokenizer, rows)
             trainer.add_callback(clock := Clock(device))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -43,7 +42,7 @@ class Place(NamedTuple):
 def rows_of(case: Case, place: Place) -> Iterator[Row]:
     """Yields the rows of a case as they are measured; what it compiles is gone with it."""
     on_model = [work for work in case.works if work in (*STEPS, "scoring", "exam")]
-    with compiled_afresh() if place.compiled else nullcontext():
+    with compiled_afresh(place.compiled):
         if on_model:
             yield from _model_rows(case, place, on_model)
         if place.material is not None:

@@ -67,7 +67,8 @@ def test_masking_and_the_loss_wait_for_nothing(make_model, tiny_tokenizer, batch
     masked = masker(batch, Moment())
     meter = RateMeter()
     meter.add(masker.eligible(batch), masked["labels"] != IGNORE)
-    rows = Rows.of(masked["labels"] != IGNORE, B * masker.most_masked(T, Moment()))
+    rows = masker.rows(masked["labels"], Moment())
+    assert rows.index_R.shape == (B * masker.most_masked(T, Moment()),)
     with head.before_decoder(rows) as taken:
         head.model(input_ids=masked["input_ids"])
     count = (masked["labels"] != IGNORE).sum()

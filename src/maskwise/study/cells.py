@@ -45,12 +45,12 @@ class Cell:
     @property
     def log(self) -> Path:
         """What the cell printed."""
-        return self.folder.with_name(self.folder.name + ".log")
+        return log_file(self.folder)
 
     @property
     def cost(self) -> Path:
         """One line an attempt: its seconds and peak memory."""
-        return self.folder.with_name(self.folder.name + ".cost.jsonl")
+        return cost_file(self.folder)
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,16 @@ def _training_cell(
     arguments = ["pretrain", "--config", str(settings_file(folder)), "--out", str(folder), "--resume"]
     data = (f"data/{place.backbone.name}-{place.task}",) if place.task else ()
     return Cell(name, folder, arguments, folder / DONE, (*data, *needs), prepare, flops)
+
+
+def log_file(folder: Path) -> Path:
+    """Returns what the cell of a folder printed."""
+    return folder.with_name(folder.name + ".log")
+
+
+def cost_file(folder: Path) -> Path:
+    """Returns what each attempt at the cell of a folder cost."""
+    return folder.with_name(folder.name + ".cost.jsonl")
 
 
 def settings_file(folder: Path) -> Path:

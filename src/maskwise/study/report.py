@@ -16,7 +16,7 @@ from maskwise.config import StoppingSettings
 from maskwise.data.blocks import MANIFEST
 from maskwise.errors import InputError, nearest
 from maskwise.progress import format_seconds
-from maskwise.study.cells import FINETUNED, SPEED, places, tasks_of
+from maskwise.study.cells import FINETUNED, SPEED, log_file, places, tasks_of
 from maskwise.study.findings import Finding, find, verdict_table
 from maskwise.study.masks import Curve, exam_curves, mask_table
 from maskwise.study.measures import Scores, collapsed_table, cost_table, score_table, scores_of, value_table
@@ -158,7 +158,7 @@ def _missing(study: Study, out: Path, rows: Rows) -> tuple[Table, int]:
     for name, task, place in cells:
         if name not in found:
             folder = place.folder(out) if task == EXAM else place.root(out) / task
-            missing.append({"cell": name, "log": _last_line(folder.with_name(folder.name + ".log"))})
+            missing.append({"cell": name, "log": _last_line(log_file(folder))})
     note = "A log's last line tells why a cell failed, or how far it is. The same study command goes on with them."
     return Table("missing", "What is missing", MISSING_COLUMNS, tuple(missing), note), num_cells
 

@@ -18,10 +18,12 @@ import pyarrow.parquet as pq
 
 from maskwise.config import read_toml
 from maskwise.data.blocks import open_data
+from maskwise.errors import InputError
 from maskwise.study.budget import arm_budget
-from maskwise.study.cells import FINETUNED, Place, places, tasks_of
+from maskwise.study.cells import FINETUNED, Place, cost_file, places, tasks_of
 from maskwise.study.study_file import EXAM, EXAM_METRICS, Study
 from maskwise.training.runs import CONFIG, DONE, METRICS, read_metrics
+from maskwise.training.stored import teacher_hash
 
 RESULTS = "results.parquet"
 COST_COLUMNS = ("seconds", "peak_memory")
@@ -116,7 +118,7 @@ def training_seconds(metrics: Path) -> float:
 
 
 def _peak_memory(folder: Path) -> int | None:
-    path = folder.with_name(folder.name + ".cost.jsonl")
+    path = cost_file(folder)
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     return max((json.loads(line)["peak_memory"] for line in lines), default=None)
 
@@ -134,12 +136,11 @@ def _settings_hash(folder: Path) -> str:
 
 @cache
 def _weights_of(model: str) -> str:
-    """Returns the hash of a checkpoint's weights, or the name of one that is not on this disk."""
-    weights = Path(model) / "model.safetensors"
-    if not weights.is_file():
+    """Returns the hash of a checkpoint's weights, or the name of one whose weights are not on this disk."""
+    try:
+        return teacher_hash(model) if Path(model).is_dir() else model
+    except InputError:
         return model
-    with weights.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _hash(value: Any) -> str:

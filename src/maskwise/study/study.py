@@ -93,16 +93,14 @@ def _run_cells(plan: Plan, jobs: int, lock: IO[str], show: bool) -> dict[str, st
             while True:
                 for name in [name for name, process in running.items() if process.poll() is not None]:
                     _settle(cells[name], running.pop(name), plan.study, view, failed)
-                started = False
                 for cell in _ready(cells, view)[: jobs - len(running)]:
-                    started = True
                     view.set(cell.name, "running")
                     try:
                         running[cell.name] = _start(cell, jobs, lock)
                     except (InputError, OSError) as error:
                         failed[cell.name] = str(error)
                         view.set(cell.name, "failed", failed[cell.name])
-                if not running and not started:
+                if not running and not _ready(cells, view):
                     return failed
                 time.sleep(POLL_SECONDS)
         finally:

@@ -21,7 +21,7 @@ from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.linear_loss import linear_mlm_loss
 from maskwise.masking.losses import mlm_loss
 from maskwise.models.embedding import EmbeddingTap
-from maskwise.models.rows import Rows, waits
+from maskwise.models.rows import Rows
 from maskwise.models.sparse import DecoderInputs, SparseHead
 from maskwise.training.allocator import kept_buffers
 from maskwise.training.checkpoints import Checkpoints
@@ -93,12 +93,8 @@ class MaskingTrainer(Trainer):
         self._embedding_tap = self._tap_embedding() if hasattr(masker.score, "observe") else None
         if hasattr(masker.score, "bind"):
             masker.score.bind(self.model)
-        self.add_callback(TakeCompiled(self))
         self.add_callback(self.checkpoints.for_trainer(self))
-        if hasattr(masker.score, "start_epoch"):
-            self.add_callback(StartEpochs(self))
-        if hasattr(masker.score, "end_step"):
-            self.add_callback(EndSteps(self))
+        self.add_callback(TellScore(self))
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Trains as the `Trainer` does; on a CPU the buffers of a step are kept for the next."""
@@ -123,7 +119,9 @@ class MaskingTrainer(Trainer):
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch=None):
         """Runs the model's head on the labelled rows only, and where it ends in a plain decoder, without logits."""
         masked = {key: value for key, value in inputs.items() if key != "labels"}
-        self._rows = rows = Rows.of(inputs["labels"] != IGNORE, self._most_labelled(model, inputs["labels"]))
+        own = model.training  # labels of somebody else's, as in `predict`, are counted
+        labels_BT = inputs["labels"]
+        self._rows = rows = self.masker.rows(labels_BT, self.moment()) if own else Rows.of(labels_BT != IGNORE)
         self._teacher_RV = None
         if self.distillation is not None and self.distillation.is_on(self.moment()):
             with self.precision():
@@ -204,16 +202,6 @@ class MaskingTrainer(Trainer):
         progress = self.state.global_step / max(self.state.max_steps, 1)
         return Moment(int(self.state.epoch or 0), self.state.global_step, progress)
 
-    def _most_labelled(self, model: Any, labels_BT: Tensor) -> int | None:
-        """Returns how many labels the masker makes at most, where that saves a GPU the wait for their number.
-
-        Labels of somebody else's, as in `predict`, are counted.
-        """
-        if not (waits(labels_BT.device) and model.training):
-            return None
-        most = self.masker.most_masked(labels_BT.shape[1], self.moment())
-        return None if most is None else len(labels_BT) * most
-
     def _tap_embedding(self) -> EmbeddingTap:
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             raise InputError(
@@ -260,37 +248,28 @@ def check_runs_eager(score: Any, args: TrainingArguments) -> None:
         )
 
 
-class TakeCompiled(TrainerCallback):
-    """Calls `trainer.take_compiled()` when the model has been made ready for training."""
+class TellScore(TrainerCallback):
+    """Tells the score, on every rank, where the run is: `start_epoch` and `end_step` where it has them.
+
+    Epochs start where a run is resumed, too; a step ends before anything is saved.
+    """
 
     def __init__(self, trainer: MaskingTrainer) -> None:
-        self.trainer = trainer
+        self.trainer, self.score = trainer, trainer.masker.score
 
     def on_train_begin(self, args, state, control, **kwargs):
-        """Tells the trainer."""
+        """Hands the compiled model on."""
         self.trainer.take_compiled()
-
-
-class StartEpochs(TrainerCallback):
-    """Calls `score.start_epoch(trainer)` on every rank at the start of each epoch, and where a run is resumed."""
-
-    def __init__(self, trainer: MaskingTrainer) -> None:
-        self.trainer = trainer
 
     def on_epoch_begin(self, args, state, control, **kwargs):
         """Hands the trainer to the score."""
-        self.trainer.masker.score.start_epoch(self.trainer)
-
-
-class EndSteps(TrainerCallback):
-    """Calls `score.end_step(trainer)` on every rank after each optimizer step, before anything is saved."""
-
-    def __init__(self, trainer: MaskingTrainer) -> None:
-        self.trainer = trainer
+        if hasattr(self.score, "start_epoch"):
+            self.score.start_epoch(self.trainer)
 
     def on_step_end(self, args, state, control, **kwargs):
         """Hands the trainer to the score."""
-        self.trainer.masker.score.end_step(self.trainer)
+        if hasattr(self.score, "end_step"):
+            self.score.end_step(self.trainer)
 
 
 class IndexedRows(Dataset):
