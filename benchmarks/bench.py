@@ -93,7 +93,7 @@ def entropy_tables(shapes: Sequence[tuple[int, int, int]], repeats: int, device:
 
 def write(options: argparse.Namespace, suffix: str, text: str) -> None:
     """Writes a result; a part of the benchmark, or a toy run, has a name of its own."""
-    from maskwise.training.checkpoints import write_whole
+    from maskwise.files.atomic import write_whole
 
     parts = ["quick"] if options.quick else []
     parts += [*options.only, *options.model]
@@ -133,7 +133,7 @@ def main() -> None:
     import datasets
     import torch
 
-    from maskwise.models.quiet import only_errors
+    from maskwise.models.hf_logging import only_errors
 
     if options.threads:
         torch.set_num_threads(options.threads)

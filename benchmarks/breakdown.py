@@ -24,8 +24,8 @@ from grid import BERT_VOCABULARY, TOKENS
 from step import Bench
 from torch.profiler import profile, record_function
 
-from maskwise.training.allocator import kept_buffers
-from maskwise.training.flops import ForwardFlops, forward_flops
+from maskwise.models.flops import ForwardFlops, forward_flops
+from maskwise.training.cpu_allocator import kept_buffers
 
 LENGTH = 128
 WARM_UPS = 2

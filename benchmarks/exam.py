@@ -18,8 +18,8 @@ from transformers import (
     TrainingArguments,
 )
 
+from maskwise.evaluation.held_out import EXAM_BATCH, freeze_exam, grade_model
 from maskwise.masking.corrupt import IGNORE
-from maskwise.training.exam import EXAM_BATCH, freeze_exam, grade_model
 
 
 def stock_trainer(

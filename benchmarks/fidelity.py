@@ -32,22 +32,23 @@ from common import machine
 from torch import Tensor, nn
 from transformers import PrinterCallback, TrainingArguments
 
-from maskwise.config import load_recipe, resolve
-from maskwise.data.blocks import DataFolder, open_data
-from maskwise.data.prepare import PrepareSettings, prepare
-from maskwise.data.text import BUILT_IN
+from maskwise.lab.config import resolve
+from maskwise.lab.pretraining.annotate import annotate
+from maskwise.lab.pretraining.pretrain import pretrain
+from maskwise.lab.text.sources import BUILT_IN
+from maskwise.lab.tokens.blocks import DataFolder, open_data
+from maskwise.lab.tokens.prepare import PrepareSettings, prepare
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.entropy import RowStatistics, row_statistics
+from maskwise.masking.masker import Masker
+from maskwise.masking.padding import pad_batch
+from maskwise.models.loading import load_checkpoint
 from maskwise.models.presets import preset_config
 from maskwise.models.sparse import SparseHead, evaluating
 from maskwise.progress import hide_library_bars
-from maskwise.training.annotate import annotate
-from maskwise.training.load import load_checkpoint
-from maskwise.training.masker import Masker
-from maskwise.training.padding import pad_batch
-from maskwise.training.pretrain import pretrain
-from maskwise.training.scores import Entropy, uniform
-from maskwise.training.stored import Stored
+from maskwise.recipes import load_recipe
+from maskwise.scores.model import Entropy, uniform
+from maskwise.scores.stored import Stored
 from maskwise.training.trainer import MaskingTrainer
 
 Score = Callable[[Mapping[str, Any]], Tensor]

@@ -23,14 +23,14 @@ import torch
 from common import machine
 from transformers import AutoModelForSequenceClassification, PrinterCallback, Trainer, TrainingArguments
 
-from maskwise.data.task_files import Split, TaskData, load_task
-from maskwise.data.tasks import Task, find_task
-from maskwise.models.quiet import only_errors
-from maskwise.tuning.classify import answers
-from maskwise.tuning.fit import fit
-from maskwise.tuning.load import Loaded, encode, load_with_head
-from maskwise.tuning.metrics import selection_score
-from maskwise.tuning.settings import TuneSettings
+from maskwise.lab.tasks.classification import Split, TaskData, load_task
+from maskwise.lab.tasks.table import Task, find_task
+from maskwise.lab.tuning.classify import answers
+from maskwise.lab.tuning.fit import fit
+from maskwise.lab.tuning.load import Loaded, encode, load_with_head
+from maskwise.lab.tuning.metrics import selection_score
+from maskwise.lab.tuning.settings import TuneSettings
+from maskwise.models.hf_logging import only_errors
 
 LENGTH = 128
 

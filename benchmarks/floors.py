@@ -1,6 +1,6 @@
 """The least time that work can take on this machine: its products at the matrix rate, its bytes at the copy rate.
 
-Both rates are measured here, in the run that uses them. Matrix products are counted as in `maskwise.training.flops`.
+Both rates are measured here, in the run that uses them. Matrix products are counted as in `maskwise.models.flops`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from common import timed
 
-from maskwise.training.flops import forward_flops
+from maskwise.models.flops import forward_flops
 
 LABELLED = 0.15
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

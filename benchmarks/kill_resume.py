@@ -20,9 +20,9 @@ from pathlib import Path
 
 from common import machine
 
-from maskwise.data.prepare import PrepareSettings, prepare
-from maskwise.training.checkpoints import MARKER
-from maskwise.training.runs import DONE, METRICS, read_metrics
+from maskwise.files.checkpoint_folders import MARKER
+from maskwise.lab.records.run_folder import DONE, METRICS, read_metrics
+from maskwise.lab.tokens.prepare import PrepareSettings, prepare
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -34,7 +34,7 @@ def command(data: Path, out: Path, steps: int, recipe: list[str]) -> list[str]:
         "trainer.eval_steps": steps, "data.exam_blocks": 16,
     }  # fmt: skip
     assignments = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    start = [sys.executable, "-m", "maskwise.cli", "pretrain", "--data", str(data), "--model", "tiny"]
+    start = [sys.executable, "-m", "maskwise.lab.cli", "pretrain", "--data", str(data), "--model", "tiny"]
     return [*start, "--out", str(out), "--steps", str(steps), "--resume", *recipe, *assignments]
 
 

@@ -21,8 +21,8 @@ from pathlib import Path
 import tomli_w
 from common import machine
 
-from maskwise.data.prepare import PrepareSettings, prepare
-from maskwise.study.results import COST_COLUMNS, read_results
+from maskwise.lab.study.results import COST_COLUMNS, read_results
+from maskwise.lab.tokens.prepare import PrepareSettings, prepare
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 NOUNS = ("bird", "city", "day", "dog", "fish", "garden", "house", "man", "river", "song", "tree", "word")
@@ -101,7 +101,15 @@ def main() -> None:
         )
         write_task(folder / "tasks", chance)
         (folder / "study.toml").write_text(tomli_w.dumps(study_tables(folder / "data", folder / "tasks")))
-        start = [sys.executable, "-m", "maskwise.cli", "study", str(folder / "study.toml"), "--jobs", str(options.jobs)]
+        start = [
+            sys.executable,
+            "-m",
+            "maskwise.lab.cli",
+            "study",
+            str(folder / "study.toml"),
+            "--jobs",
+            str(options.jobs),
+        ]
         started_at = time.monotonic()
         subprocess.run([*start, "--out", str(folder / "unbroken")], **QUIET, check=True)
         seconds = time.monotonic() - started_at

@@ -30,10 +30,10 @@ import psutil
 import pyarrow as pa
 from common import machine
 
-from maskwise.data.blocks import MANIFEST, TOKEN_COUNTS, open_data
-from maskwise.data.prepare import PrepareSettings, prepare
-from maskwise.data.text import BUILT_IN, documents
-from maskwise.training.runs import METRICS, read_metrics
+from maskwise.lab.records.run_folder import METRICS, read_metrics
+from maskwise.lab.text.sources import BUILT_IN, documents
+from maskwise.lab.tokens.blocks import MANIFEST, TOKEN_COUNTS, open_data
+from maskwise.lab.tokens.prepare import PrepareSettings, prepare
 
 SAMPLE_SECONDS = 0.05
 LIMIT_BYTES = 2 << 30
@@ -57,7 +57,7 @@ class Cost:
 def watch(arguments: Sequence[str], happened: Callable[[], bool] | None = None) -> Cost:
     """Runs maskwise to its end; the seconds count up to when `happened()` turns true, the memory all the way."""
     cost, over = Cost(), False
-    command = [sys.executable, "-m", "maskwise.cli", *arguments]
+    command = [sys.executable, "-m", "maskwise.lab.cli", *arguments]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         tree = psutil.Process(process.pid)
         while process.poll() is None:

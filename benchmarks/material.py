@@ -9,9 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from maskwise.data.task_files import TaskData, load_task
-from maskwise.data.tasks import find_task
-from maskwise.data.text import documents
+from maskwise.lab.tasks.classification import TaskData, load_task
+from maskwise.lab.tasks.table import find_task
+from maskwise.lab.text.sources import documents
 
 CORPUS = "wiki_simple/train.txt.xz"
 DOCUMENTS = 20_000

@@ -32,7 +32,7 @@ BLOCK = 128
 
 
 def read_documents(path: Path) -> list[str]:
-    from maskwise.data.text import documents
+    from maskwise.lab.text.sources import documents
 
     return [document.text for document in documents([str(path)])]
 
@@ -47,12 +47,12 @@ def stock_blocks(corpus: Path, vocabulary: Path, out: Path, processes: int) -> t
     """Returns the data set of blocks, and the seconds until texts lay ready."""
     from datasets import Dataset
 
-    from maskwise.data.tokenizer import load_tokenizer
+    from maskwise.lab.tokens.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(str(vocabulary))
 
     def generate():
-        from maskwise.data.text import documents
+        from maskwise.lab.text.sources import documents
 
         yield from ({"text": document.text} for document in documents([str(corpus)]))
 
@@ -75,7 +75,7 @@ def stock_blocks(corpus: Path, vocabulary: Path, out: Path, processes: int) -> t
 
 def ours(corpus: Path, vocabulary: Path, out: Path, processes: int, *, times: int = 1) -> tuple[int, float]:
     """`maskwise prepare` of the corpus, `times` over with duplicates kept; returns the tokens of the blocks."""
-    from maskwise.data.prepare import PrepareSettings, prepare
+    from maskwise.lab.tokens.prepare import PrepareSettings, prepare
 
     settings = PrepareSettings(
         sources=(str(corpus),) * times, out=out / "data", tokenizer=str(vocabulary), block=BLOCK, valid_share=0.05,
@@ -142,8 +142,8 @@ def compare(corpus: Path, vocabulary: Path) -> str:
     """Returns what was compared, once it was found equal."""
     import numpy as np
 
-    from maskwise.data.prepare import PrepareSettings, prepare
-    from maskwise.data.tokenizer import load_tokenizer
+    from maskwise.lab.tokens.prepare import PrepareSettings, prepare
+    from maskwise.lab.tokens.tokenizer import load_tokenizer
 
     tokenizer, texts = load_tokenizer(str(vocabulary)), read_documents(corpus)
     with tempfile.TemporaryDirectory() as folder:

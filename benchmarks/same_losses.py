@@ -21,9 +21,9 @@ import torch
 from common import bert_tokenizer
 from transformers import PrinterCallback, TrainingArguments
 
+from maskwise.masking.masker import Masker
 from maskwise.models.presets import build_model
-from maskwise.training.masker import Masker
-from maskwise.training.scores import Entropy, uniform
+from maskwise.scores.model import Entropy, uniform
 from maskwise.training.trainer import MaskingTrainer
 
 RECORDED = Path(__file__).parent.parent / "tests" / "training" / "same_losses.json"

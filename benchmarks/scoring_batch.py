@@ -21,8 +21,8 @@ from transformers import PreTrainedModel
 
 from maskwise.models.presets import build_model
 from maskwise.models.sparse import SparseHead
-from maskwise.training.allocator import kept_buffers
-from maskwise.training.scores import score_with
+from maskwise.scores.model import score_with
+from maskwise.training.cpu_allocator import kept_buffers
 
 BATCHES = {"bertlet": 16, "tiny": 32, "mini": 32, "bert": 8}
 LENGTH = 128

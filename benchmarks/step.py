@@ -33,13 +33,13 @@ from transformers import BertForMaskedLM, DataCollatorForLanguageModeling
 
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.linear_loss import linear_mlm_loss
-from maskwise.models.dropout import use_bit_dropout
+from maskwise.masking.masker import Masker, Moment
 from maskwise.models.presets import preset_config
 from maskwise.models.sparse import SparseHead
-from maskwise.training.allocator import kept_buffers
+from maskwise.scores.model import Entropy, uniform
+from maskwise.training.cpu_allocator import kept_buffers
+from maskwise.training.cpu_dropout import use_bit_dropout
 from maskwise.training.distill import Distillation
-from maskwise.training.masker import Masker, Moment
-from maskwise.training.scores import Entropy, uniform
 
 OURS = ("random", "stored", "self", "distilled")
 STOCK = ("stock fp32", "stock bf16")

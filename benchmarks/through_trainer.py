@@ -20,11 +20,11 @@ from transformers import (
     TrainingArguments,
 )
 
+from maskwise.masking.masker import Masker
 from maskwise.models.device import on_one_device
-from maskwise.models.dropout import use_bit_dropout
 from maskwise.models.presets import preset_config
-from maskwise.training.masker import Masker
-from maskwise.training.scores import uniform
+from maskwise.scores.model import uniform
+from maskwise.training.cpu_dropout import use_bit_dropout
 from maskwise.training.trainer import MaskingTrainer
 
 OURS, STOCK = "ours", "stock bf16"

@@ -21,12 +21,13 @@ from material import Material
 from memory import Peak
 from transformers import BertForMaskedLM
 
-from maskwise.config import load_recipe, resolve
-from maskwise.data.tasks import find_task
-from maskwise.data.tokenizer import load_tokenizer
+from maskwise.lab.config import resolve
+from maskwise.lab.pretraining.pretrain import pretrain
+from maskwise.lab.tasks.table import find_task
+from maskwise.lab.tokens.tokenizer import load_tokenizer
+from maskwise.lab.tuning.settings import TuneSettings
 from maskwise.models.presets import preset_config
-from maskwise.training.pretrain import pretrain
-from maskwise.tuning.settings import TuneSettings
+from maskwise.recipes import load_recipe
 
 RECIPE = "entropy-self-cold"
 VALID_SHARE = 0.05

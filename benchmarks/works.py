@@ -21,13 +21,13 @@ from material import Material
 from memory import Peak, tensor_bytes
 from rows import Row, Setting, make_row
 
-from maskwise.data.tasks import find_task
-from maskwise.data.tokenizer import load_tokenizer
+from maskwise.lab.tasks.table import find_task
+from maskwise.lab.tokens.tokenizer import load_tokenizer
+from maskwise.lab.tuning.settings import TuneSettings
 from maskwise.models.presets import build_model
 from maskwise.models.sparse import evaluating
-from maskwise.training.allocator import kept_buffers
-from maskwise.training.scores import score_with
-from maskwise.tuning.settings import TuneSettings
+from maskwise.scores.model import score_with
+from maskwise.training.cpu_allocator import kept_buffers
 
 
 class Place(NamedTuple):

@@ -29,6 +29,7 @@ from hypothesis import settings
 settings.register_profile("house", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("house")
 
+pytest_plugins = ("fixtures.corpora", "fixtures.runs", "fixtures.studies", "fixtures.tuned")
 Run = Callable[..., subprocess.CompletedProcess[str]]
 FIRST_TOKENS = "[PAD] [UNK] [CLS] [SEP] [MASK] . ,"
 TINY_PIECES = "un play walk work quick friend teach ##able ##ed ##er ##est ##ing ##ly ##ness ##s"
@@ -93,7 +94,7 @@ def tiny_model(tiny_tokenizer):
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder of the Python language reference: a 600-token vocabulary, blocks of 32. Do not write into it."""
-    from maskwise.data.prepare import PrepareSettings, prepare
+    from maskwise.lab.tokens.prepare import PrepareSettings, prepare
 
     folder = tmp_path_factory.mktemp("data")
     text = folder / "topics.txt"
@@ -121,10 +122,10 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def run_maskwise(environment: dict[str, str]) -> Run:
-    """Runs the command line in a process of its own; `launcher` comes before `-m maskwise.cli`."""
+    """Runs the command line in a process of its own; `launcher` comes before `-m maskwise.lab.cli`."""
 
     def run(arguments: Sequence[str], *, fails: bool = False, launcher: Sequence[str] = (sys.executable,)):
-        command = [*launcher, "-m", "maskwise.cli", *arguments]
+        command = [*launcher, "-m", "maskwise.lab.cli", *arguments]
         result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
         assert fails or result.returncode == 0, result.stderr
         return result
@@ -138,7 +139,7 @@ def killed_when(environment: dict[str, str]) -> Callable[[Sequence[str], Callabl
 
     def run(arguments: Sequence[str], condition: Callable[[], bool]) -> None:
         process = subprocess.Popen(
-            [sys.executable, "-m", "maskwise.cli", *arguments],
+            [sys.executable, "-m", "maskwise.lab.cli", *arguments],
             env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         while not condition():
@@ -171,7 +172,7 @@ def two_processes() -> Callable[..., list[str]]:
 @pytest.fixture(scope="session")
 def exit_code() -> Callable[[Sequence[object]], int | str | None]:
     """Runs the command line in this process and returns its exit code: nothing has to be imported again."""
-    from maskwise.cli import main
+    from maskwise.lab.cli import main
 
     def run(arguments: Sequence[object]) -> int | str | None:
         with pytest.MonkeyPatch.context() as patch:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import tomli_w
 
-from maskwise.config import merge
-from maskwise.study.bootstrap import METRICS, f1, matthews_correlation
-from maskwise.study.cells import Place, places, tasks_of
-from maskwise.study.results import RESULTS, SCHEMA, write_results
-from maskwise.study.study import STUDY_FILE
-from maskwise.study.study_file import Study, check_study
-from maskwise.tuning.results import PREDICTIONS, write_predictions
+from maskwise.lab.config import merge
+from maskwise.lab.stats.bootstrap import METRICS, f1, matthews_correlation
+from maskwise.lab.study.jobs_of_a_study import Place, places, tasks_of
+from maskwise.lab.study.results import RESULTS, SCHEMA, write_results
+from maskwise.lab.study.runner import STUDY_FILE
+from maskwise.lab.study.study_file import Study, check_study
+from maskwise.lab.tuning.results import PREDICTIONS, write_predictions
 
 GAINS = {"random": 0.0, "high": 0.12, "self-cold": -0.004}  # in the share of right answers
 COSTS = {"random": 1.0, "high": 1.6, "self-cold": 1.5}

@@ -12,9 +12,9 @@ from pathlib import Path
 from unittest import mock
 
 from maskwise.errors import InputError
-from maskwise.study import study as job
-from maskwise.study.cells import Cell
-from maskwise.study.study_file import load_study
+from maskwise.lab.study import runner as job
+from maskwise.lab.study.jobs_of_a_study import Cell
+from maskwise.lab.study.study_file import load_study
 
 
 class Finished:
@@ -30,7 +30,7 @@ class Finished:
 
 
 def run_cell(cell: Cell, jobs: int, lock: object) -> Finished:
-    from maskwise.cli import make_app
+    from maskwise.lab.cli import make_app
 
     cell.folder.parent.mkdir(parents=True, exist_ok=True)
     if cell.prepare is not None:

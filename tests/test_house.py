@@ -13,7 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 
 import maskwise
-from maskwise.config import load_recipe, recipe_names
+import maskwise.lab
+from maskwise.recipes import load_recipe, recipe_names
 
 SRC = Path(maskwise.__file__).parent
 REPOSITORY = SRC.parent.parent
@@ -43,29 +44,33 @@ def test_there_are_sources_to_measure():
     assert len(SOURCES) > 20
 
 
-@pytest.mark.parametrize("name", maskwise.__all__)
-def test_every_public_name_is_there_with_a_docstring(name):
-    assert getattr(maskwise, name).__doc__
+@pytest.mark.parametrize("front", [maskwise, maskwise.lab], ids=lambda front: front.__name__)
+def test_every_public_name_is_there_with_a_docstring(front):
+    assert front.__all__
+    assert not [name for name in front.__all__ if not getattr(front, name).__doc__]
 
 
-def test_public_names_agree_with_what_type_checkers_see():
+@pytest.mark.parametrize("front", [maskwise, maskwise.lab], ids=lambda front: front.__name__)
+def test_public_names_agree_with_what_type_checkers_see(front):
     """The table, __all__ and the imports for type checkers say the same thing three times."""
-    tree = ast.parse((SRC / "__init__.py").read_text(encoding="utf-8"))
+    tree = ast.parse(Path(front.__file__).read_text(encoding="utf-8"))
     block = next(node for node in tree.body if isinstance(node, ast.If))
-    for_types = {alias.name: f"maskwise.{maskwise._MODULES[alias.name]}" for node in block.body for alias in node.names}
-    assert for_types == {alias.name: node.module for node in block.body for alias in node.names}
-    assert sorted(for_types) == sorted(maskwise.__all__) == sorted(maskwise._MODULES)
-    assert set(maskwise.__all__) <= set(dir(maskwise))
+    for_types = {alias.name: node.module for node in block.body for alias in node.names}
+    assert for_types == front._MODULES
+    assert sorted(for_types) == front.__all__
+    assert set(front.__all__) <= set(dir(front))
 
 
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="'entrpy'"):
         maskwise.entrpy
+    with pytest.raises(AttributeError, match=r"it is maskwise\.lab\.pretrain"):
+        maskwise.pretrain
 
 
 def test_help_imports_neither_torch_nor_transformers():
     code = (
-        "import sys; from maskwise.cli import main; sys.argv = ['maskwise', '--help']\n"
+        "import sys; from maskwise.lab.cli import main; sys.argv = ['maskwise', '--help']\n"
         "try: main()\n"
         "except SystemExit as stop: assert not stop.code, stop.code\n"
         "print(sorted({'torch', 'transformers', 'datasets', 'numpy'} & set(sys.modules)), file=sys.stderr)"
@@ -128,7 +133,7 @@ def test_a_built_wheel_has_every_packaged_file_and_imports(tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     packaged = {str(p.relative_to(SRC.parent)) for p in SRC.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
     recipes = {f"maskwise/recipes/{name}.toml" for name in recipe_names()}
-    assert recipes | {"maskwise/py.typed", "maskwise/training/preview.html"} <= packaged
+    assert recipes | {"maskwise/py.typed", "maskwise/lab/previews/preview.html"} <= packaged
     assert packaged <= set(names), f"left out: {sorted(packaged - set(names))}"
     assert not [name for name in names if name.startswith("tests")]
     code = "import maskwise; print(maskwise.__file__); print(maskwise.load_recipe('random'))"

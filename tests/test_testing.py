@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from maskwise.scores.model import uniform
 from maskwise.testing import SIDES, check_score, check_score_on, edge_batches, make_batch, random_batches
-from maskwise.training.scores import uniform
 
 
 class ModelScore(nn.Module):

@@ -1,29 +1,28 @@
 """maskwise: choose which tokens to mask when a masked language model is trained, and measure whether it helped.
 
-The public names, each imported when first used: `import maskwise` costs nothing, and what needs no transformers loads
-none.
+The public names of the library, each imported when first used: `import maskwise` costs nothing. What reads folders and
+settings is `maskwise.lab`.
 """
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
+from maskwise.lazy import lazy_names
+
 if TYPE_CHECKING:
-    from maskwise.config import load_recipe
+    from maskwise.evaluation.held_out import freeze_exam
+    from maskwise.masking.collator import MaskingCollator
     from maskwise.masking.corrupt import corrupt
     from maskwise.masking.entropy import token_entropy
     from maskwise.masking.losses import distillation_loss, mlm_loss
+    from maskwise.masking.masker import Masker
     from maskwise.masking.pick import pick
-    from maskwise.training.collator import MaskingCollator
-    from maskwise.training.exam import freeze_exam
-    from maskwise.training.masker import Masker
-    from maskwise.training.pretrain import pretrain
-    from maskwise.training.scores import Entropy, Surprisal, uniform
-    from maskwise.training.stored import Stored
+    from maskwise.recipes import load_recipe
+    from maskwise.scores.model import Entropy, Surprisal, uniform
+    from maskwise.scores.stored import Stored
+    from maskwise.scores.typhoon import Typhoon
     from maskwise.training.trainer import MaskingTrainer
-    from maskwise.training.typhoon import Typhoon
-    from maskwise.tuning.finetune import finetune
 
 __all__ = [
     "Entropy",
@@ -35,42 +34,30 @@ __all__ = [
     "Typhoon",
     "corrupt",
     "distillation_loss",
-    "finetune",
     "freeze_exam",
     "load_recipe",
     "mlm_loss",
     "pick",
-    "pretrain",
     "token_entropy",
     "uniform",
 ]
 
 _MODULES = {
-    "Entropy": "training.scores",
-    "Masker": "training.masker",
-    "MaskingCollator": "training.collator",
-    "MaskingTrainer": "training.trainer",
-    "Stored": "training.stored",
-    "Surprisal": "training.scores",
-    "Typhoon": "training.typhoon",
-    "corrupt": "masking.corrupt",
-    "distillation_loss": "masking.losses",
-    "finetune": "tuning.finetune",
-    "freeze_exam": "training.exam",
-    "load_recipe": "config",
-    "mlm_loss": "masking.losses",
-    "pick": "masking.pick",
-    "pretrain": "training.pretrain",
-    "token_entropy": "masking.entropy",
-    "uniform": "training.scores",
+    "Entropy": "maskwise.scores.model",
+    "Masker": "maskwise.masking.masker",
+    "MaskingCollator": "maskwise.masking.collator",
+    "MaskingTrainer": "maskwise.training.trainer",
+    "Stored": "maskwise.scores.stored",
+    "Surprisal": "maskwise.scores.model",
+    "Typhoon": "maskwise.scores.typhoon",
+    "corrupt": "maskwise.masking.corrupt",
+    "distillation_loss": "maskwise.masking.losses",
+    "freeze_exam": "maskwise.evaluation.held_out",
+    "load_recipe": "maskwise.recipes",
+    "mlm_loss": "maskwise.masking.losses",
+    "pick": "maskwise.masking.pick",
+    "token_entropy": "maskwise.masking.entropy",
+    "uniform": "maskwise.scores.model",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'maskwise' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"maskwise.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_names(__name__, _MODULES, elsewhere="maskwise.lab")

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from maskwise.masking.corrupt import IGNORE
+from maskwise.masking.masker import UNITS, Masker, Moment, Score
 from maskwise.masking.pick import STRATEGIES
-from maskwise.training.masker import UNITS, Masker, Moment, Score
-from maskwise.training.vocabulary import padding_id
+from maskwise.masking.vocabulary import padding_id
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -1,8 +1,8 @@
 from transformers import TrainingArguments
 
-from maskwise.config import resolve
+from maskwise.lab.config import resolve
+from maskwise.lab.pretraining.build import training_arguments
 from maskwise.models.device import on_one_device
-from maskwise.training.build import training_arguments
 
 
 def test_a_machine_with_several_gpus_trains_on_one_with_the_batch_that_was_asked_for(tmp_path):

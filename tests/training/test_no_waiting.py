@@ -11,12 +11,12 @@ from transformers import BertConfig, BertForMaskedLM
 
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.linear_loss import linear_mlm_loss
-from maskwise.models.rows import Rows
+from maskwise.masking.masker import Masker, Moment
+from maskwise.masking.rows import Rows
 from maskwise.models.sparse import SparseHead
+from maskwise.scores.model import Entropy, uniform
 from maskwise.training.distill import Distillation
-from maskwise.training.masker import Masker, Moment
 from maskwise.training.rate_meter import RateMeter
-from maskwise.training.scores import Entropy, uniform
 
 B, T = 4, 16
 

@@ -5,9 +5,9 @@ import torch
 from torch._dynamo.utils import counters
 from transformers import TrainerCallback, TrainingArguments
 
+from maskwise.masking.masker import Masker
 from maskwise.models.presets import build_model
-from maskwise.training.masker import Masker
-from maskwise.training.scores import Entropy
+from maskwise.scores.model import Entropy
 from maskwise.training.trainer import MaskingTrainer
 
 NUM_ROWS, BATCH = 21, 4  # the last batch of an epoch is one row alone

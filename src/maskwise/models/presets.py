@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, BertConfig, PreTraine
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from maskwise.errors import InputError, first_line, nearest
-from maskwise.models.start import start_near
+from maskwise.models.initialization import start_near
 
 
 class Shape(NamedTuple):

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from maskwise.errors import InputError
-from maskwise.models.rows import Rows
+from maskwise.masking.rows import Rows
 
 NUM_CHECKED_ROWS = 4
 

@@ -7,14 +7,15 @@ marker is written last, older checkpoints are deleted only after the marker, and
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-MARKER = "complete.json"
+from maskwise.files.atomic import write_whole
+from maskwise.files.checkpoint_folders import MARKER, complete_checkpoints, step_of
+
 SCORE_STATE = "score_state.pt"
 
 
@@ -79,35 +80,3 @@ class Checkpoints:
                 trainer.accelerator.wait_for_everyone()
 
         return FinishCheckpoints()
-
-
-def complete_checkpoints(run_folder: Path) -> list[Path]:
-    """Returns the marked checkpoints of a run folder, oldest first."""
-    return sorted((path for path in _all(run_folder) if (path / MARKER).exists()), key=step_of)
-
-
-def delete_incomplete(run_folder: Path) -> list[Path]:
-    """Deletes the checkpoints a kill left without a marker; returns them."""
-    broken = [path for path in _all(run_folder) if not (path / MARKER).exists()]
-    for path in broken:
-        shutil.rmtree(path)
-    return broken
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file so that a reader finds the old text or the new one, never a part."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _all(run_folder: Path) -> list[Path]:
-    return [path for path in run_folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
-
-
-def step_of(path: Path) -> int:
-    """Returns the optimizer step a checkpoint folder is named after."""
-    return int(path.name.rpartition("-")[2])

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from maskwise.errors import InputError
 from maskwise.masking.losses import distillation_loss, mlm_loss
-from maskwise.models.rows import Rows
+from maskwise.masking.masker import Moment
+from maskwise.masking.rows import Rows
 from maskwise.models.sparse import SparseHead
-from maskwise.training.masker import Moment
 
 
 class Distillation:

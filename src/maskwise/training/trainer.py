@@ -17,18 +17,18 @@ from torch.utils.data import Dataset, RandomSampler, Sampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from maskwise.errors import InputError
+from maskwise.evaluation.held_out import Exam, ExamResult, freeze_exam, grade_model, sum_over_ranks
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.linear_loss import linear_mlm_loss
 from maskwise.masking.losses import mlm_loss
+from maskwise.masking.masker import Masker, Moment
+from maskwise.masking.padding import pad_batch
+from maskwise.masking.rows import Rows
 from maskwise.models.embedding import EmbeddingTap
-from maskwise.models.rows import Rows
 from maskwise.models.sparse import DecoderInputs, SparseHead
-from maskwise.training.allocator import kept_buffers
 from maskwise.training.checkpoints import Checkpoints
+from maskwise.training.cpu_allocator import kept_buffers
 from maskwise.training.distill import Distillation
-from maskwise.training.exam import Exam, ExamResult, freeze_exam, grade_model, sum_over_ranks
-from maskwise.training.masker import Masker, Moment
-from maskwise.training.padding import pad_batch
 from maskwise.training.rate_meter import RateMeter
 from maskwise.training.shuffle import ShuffledRows
 

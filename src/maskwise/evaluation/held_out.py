@@ -1,0 +1,219 @@
+"""The frozen exam: one fixed random mask of held-out text, the same for every arm, machine and run.
+
+Shapes: B sequences, T positions, R graded rows, V vocabulary. Losses are in nats.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from maskwise.errors import InputError
+from maskwise.masking.corrupt import IGNORE
+from maskwise.masking.masker import Masker
+from maskwise.masking.padding import pad_batch
+from maskwise.models.sparse import SparseHead
+from maskwise.scores.model import score_with, uniform
+
+EXAM_SEED = 20_240_229
+EXAM_BATCH = 32
+NUM_QUINTILES = 5
+GRADES = ("loss", "top1", "top5")
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Held-out blocks and the fixed masker that turns them into questions.
+
+    `quintile_V`: each type's quintile by its frequency in the training text, 0 the most frequent.
+    """
+
+    rows: Any
+    indices: Sequence[int]
+    masker: Masker
+    quintile_V: Tensor
+    counts_V: Tensor
+
+    def batches(self, batch_size: int = EXAM_BATCH, share: tuple[int, int] = (0, 1)) -> Iterator[dict[str, Tensor]]:
+        """Yields masked batches; `share` = (i, n) yields every n-th batch from the i-th, for rank i of n."""
+        starts = range(share[0] * batch_size, len(self.indices), share[1] * batch_size)
+        for start in starts:
+            chosen = self.indices[start : start + batch_size]
+            rows = [dict(self.rows[int(i)]) | {"example_id": int(i)} for i in chosen]
+            yield self.masker(pad_batch(rows, self.masker.vocabulary.pad_token_id))
+
+
+@dataclass(frozen=True)
+class ExamResult:
+    """Sums over graded tokens, so that results of several ranks add up.
+
+    `sums` holds, per quintile (of token frequency, where nothing else is said), the token count and the summed loss,
+    top-1 and top-5 hits.
+    """
+
+    sums: Tensor = field(default_factory=lambda: torch.zeros(NUM_QUINTILES, 1 + len(GRADES), dtype=torch.float64))
+
+    @property
+    def num_tokens(self) -> int:
+        """How many tokens were graded."""
+        return int(self.sums[:, 0].sum())
+
+    def grade(self, name: str, quintile: int | None = None) -> float:
+        """Returns the mean of `loss` (nats), `top1` or `top5` over all tokens, or over one quintile (nan if empty)."""
+        column = 1 + GRADES.index(name)
+        rows = self.sums if quintile is None else self.sums[quintile : quintile + 1]
+        return (rows[:, column].sum() / rows[:, 0].sum()).item()
+
+    @property
+    def perplexity(self) -> float:
+        """exp(loss)."""
+        return math.exp(min(self.grade("loss"), 700.0))
+
+    def as_dict(self) -> dict[str, float]:
+        """Returns every figure under a flat name: loss, perplexity, top1, top5, and loss_q1 ... top5_q5."""
+        figures = {name: self.grade(name) for name in GRADES} | {"perplexity": self.perplexity}
+        for quintile in range(NUM_QUINTILES):
+            figures |= {f"{name}_q{quintile + 1}": self.grade(name, quintile) for name in GRADES}
+        return figures | {"tokens": self.num_tokens}
+
+
+def freeze_exam(
+    rows: Any, tokenizer: Any, token_counts: np.ndarray | Tensor | None = None, *, blocks: int = 1024
+) -> Exam:
+    """Returns the exam over at most `blocks` rows of `rows`, evenly spaced: 15% of each at random, 100% [MASK].
+
+    `rows[i]` has `input_ids`. `token_counts` [V] are the training text's; without them the rows' own are counted.
+    The mask of row i depends on i alone. Raises InputError where there is no row.
+    """
+    if len(rows) == 0:
+        raise InputError("There is no held-out text to make an exam of. Prepare the data with a larger --valid-share.")
+    masker = Masker(uniform, tokenizer, rate=0.15, seed=EXAM_SEED)
+    indices = np.unique(np.linspace(0, len(rows) - 1, min(blocks, len(rows))).round().astype(np.int64))
+    counts_V = torch.zeros(len(masker.vocabulary.eligible_V), dtype=torch.int64)
+    if token_counts is None:
+        for i in indices:
+            counts_V += torch.from_numpy(np.bincount(np.asarray(rows[int(i)]["input_ids"]), minlength=len(counts_V)))
+    else:
+        counts_V[: len(token_counts)] = torch.as_tensor(np.asarray(token_counts, dtype=np.int64))
+    counts_V = counts_V * masker.vocabulary.eligible_V
+    return Exam(rows, indices.tolist(), masker, frequency_quintiles(counts_V), counts_V)
+
+
+def frequency_quintiles(counts_V: Tensor) -> Tensor:
+    """Returns each type's quintile [V]: types sorted by count, cut so that each fifth holds a fifth of the tokens.
+
+    >>> frequency_quintiles(torch.tensor([0, 60, 20, 10, 10])).tolist()
+    [4, 0, 3, 4, 4]
+    """
+    order = counts_V.argsort(descending=True, stable=True)
+    sorted_counts = counts_V[order]
+    before = sorted_counts.cumsum(0) - sorted_counts
+    quintile = (before * NUM_QUINTILES // sorted_counts.sum().clamp_min(1)).clamp_max(NUM_QUINTILES - 1)
+    return torch.empty_like(quintile).scatter(0, order, quintile)
+
+
+@torch.no_grad()
+def grade_model(
+    model: Any,
+    exam: Exam,
+    *,
+    head: SparseHead | None = None,
+    share: tuple[int, int] = (0, 1),
+    quintiles: Sequence[Tensor] | None = None,
+) -> ExamResult:
+    """Returns the model's grades, in eval mode and with its mode restored; `share` as in `Exam.batches`.
+
+    `quintiles` are those of the graded rows, batch by batch (`entropy_quintiles`), in place of the frequency's.
+    """
+    head = head or SparseHead(model)
+    device = next(model.parameters()).device
+    result, was_training = ExamResult(), model.training
+    model.eval()
+    try:
+        for number, batch in enumerate(exam.batches(share=share)):
+            batch = {key: value.to(device) for key, value in batch.items()}
+            labels_BT = batch.pop("labels")
+            rows_BT = labels_BT != IGNORE
+            targets_R = labels_BT[rows_BT]
+            quintile_R = exam.quintile_V[targets_R.cpu()] if quintiles is None else quintiles[number]
+            result = add_rows(result, head.logits(batch, rows_BT).float(), targets_R, quintile_R)
+    finally:
+        model.train(was_training)
+    return result
+
+
+def grade_unigram(exam: Exam, *, quintiles: Sequence[Tensor] | None = None) -> ExamResult:
+    """Returns the grades of the unigram model of the training text, add-one smoothed: the floor to be below."""
+    smoothed_V = torch.where(exam.masker.vocabulary.eligible_V.cpu(), exam.counts_V + 1.0, 0.0)
+    logits_V = (smoothed_V / smoothed_V.sum()).log().float()
+    result = ExamResult()
+    for number, batch in enumerate(exam.batches()):
+        targets_R = batch["labels"][batch["labels"] != IGNORE]
+        quintile_R = exam.quintile_V[targets_R] if quintiles is None else quintiles[number]
+        for part_R, part_quintile_R in zip(targets_R.split(256), quintile_R.split(256), strict=True):
+            result = add_rows(result, logits_V.expand(len(part_R), -1), part_R, part_quintile_R)
+    return result
+
+
+@torch.no_grad()
+def entropy_quintiles(teacher: Any, exam: Exam) -> list[Tensor]:
+    """Returns, batch by batch, the quintile [R] of each graded token by a teacher's entropy there, 0 the lowest.
+
+    The teacher reads the text unmasked, as it does when it chooses what to mask; each fifth holds a fifth of them.
+    """
+    head, device = SparseHead(teacher), next(teacher.parameters()).device
+    entropies = []
+    for batch in exam.batches():
+        labels_BT = batch.pop("labels")
+        asked_BT = labels_BT != IGNORE
+        text = batch | {"input_ids": torch.where(asked_BT, labels_BT, batch["input_ids"]), "eligible": asked_BT}
+        text = {key: value.to(device) for key, value in text.items()}
+        entropies.append(score_with(head, text, "entropy_R")[text["eligible"]].cpu())
+    everything = torch.cat(entropies)
+    rank = torch.empty_like(everything, dtype=torch.int64)
+    rank[everything.argsort(stable=True)] = torch.arange(len(everything))
+    return list((rank * NUM_QUINTILES // len(everything)).split([len(part) for part in entropies]))
+
+
+def add_rows(result: ExamResult, logits_RV: Tensor, targets_R: Tensor, quintile_R: Tensor) -> ExamResult:
+    """Returns `result` with R graded rows added."""
+    gold_R1 = logits_RV.gather(-1, targets_R[:, None])
+    rank_R = (logits_RV > gold_R1).sum(dim=-1)
+    loss_R = F.cross_entropy(logits_RV, targets_R, reduction="none")
+    grades_RG = torch.stack([torch.ones_like(loss_R), loss_R, rank_R < 1, rank_R < 5], dim=-1).double().cpu()
+    return ExamResult(result.sums.index_add(0, quintile_R, grades_RG))
+
+
+def sum_over_ranks(result: ExamResult) -> ExamResult:
+    """Returns the result added up over all processes of a distributed run; as it is in a run of one."""
+    import torch.distributed as dist
+
+    if not (dist.is_available() and dist.is_initialized()):
+        return result
+    device = torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
+    sums = result.sums.to(device)
+    dist.all_reduce(sums)
+    return ExamResult(sums.cpu())
+
+
+def exam_table(results: Mapping[str, ExamResult]) -> str:
+    """Returns the figures of several models side by side as plain text, one row a model."""
+    header = ["model", "loss (nats)", "perplexity", "top-1", "top-5"]
+    header += [f"loss q{q + 1}" for q in range(NUM_QUINTILES)]
+    lines = [header]
+    for name, result in results.items():
+        cells = [f"{result.grade('loss'):.4f}", f"{result.perplexity:.1f}"]
+        cells += [f"{result.grade(g):.2%}" for g in ("top1", "top5")]
+        lines.append([name, *cells, *(f"{result.grade('loss', q):.3f}" for q in range(NUM_QUINTILES))])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    return "\n".join(
+        "  ".join([name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))])
+        for name, *cells in lines
+    )

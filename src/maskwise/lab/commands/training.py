@@ -1,0 +1,156 @@
+"""The verbs that train by masking and look at what was learnt: pretrain, annotate, exam, preview, recipes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Argument, Option
+
+from maskwise.errors import InputError
+from maskwise.progress import hide_library_bars
+
+Assignments = Annotated[
+    list[str] | None, Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. trainer.learning_rate=1e-4.")
+]
+WordSources = Annotated[
+    list[str] | None,
+    Option(metavar="SOURCE", help="Instead: whole words of this text, in nats a character; any tokenizers."),
+]
+GeneralData = Annotated[
+    Path | None, Option(metavar="DIR", help="Follow this folder's exam too; stop when adaptation costs too much of it.")
+]
+TeacherForQuintiles = Annotated[
+    str | None, Option(metavar="CKPT", help="Grade by fifths of this teacher's entropy, not of token frequency.")
+]
+Folds = Annotated[int | None, Option(help="Score each token masked, in this many passes. [default: unmasked]")]
+PageFile = Annotated[Path | None, Option(metavar="FILE", help="Write a page to look at, in place of the terminal.")]
+
+
+def pretrain(
+    out: Annotated[Path, Option(help="The run folder to make, or to resume.")],
+    data: Annotated[Path | None, Option(help="A data folder made by `maskwise prepare`.")] = None,
+    general_data: GeneralData = None,
+    model: Annotated[str | None, Option(help="tiny, mini, bertlet, bert, or a config.json: from scratch.")] = None,
+    from_: Annotated[str | None, Option("--from", metavar="CKPT", help="Go on from this checkpoint instead.")] = None,
+    recipe: Annotated[str | None, Option(help="What to mask; `maskwise recipes` lists them. [default: random]")] = None,
+    teacher: Annotated[str | None, Option(metavar="CKPT", help="Whose entropy decides, or who is distilled.")] = None,
+    epochs: Annotated[float | None, Option(help="Passes over the data.")] = None,
+    steps: Annotated[int | None, Option(min=1, help="Optimizer steps, instead of --epochs.")] = None,
+    seed: Annotated[int | None, Option(help="Initial weights, order of the data, masks.")] = None,
+    config: Annotated[Path | None, Option(help="A TOML file of settings.")] = None,
+    set_: Assignments = None,
+    resume: Annotated[bool, Option("--resume", help="Go on from the newest complete checkpoint in --out.")] = False,
+) -> None:
+    """Train a masked language model."""
+    from maskwise.lab.config import merge, parse_assignments, resolve
+    from maskwise.recipes import load_recipe, read_toml
+
+    flags = _without_none(
+        {
+            "seed": seed,
+            "teacher": teacher,
+            "data": _without_none(
+                {"path": str(data) if data else None, "general": str(general_data) if general_data else None}
+            ),
+            "model": _without_none({"preset": model, "checkpoint": from_}),
+            "trainer": _without_none({"num_train_epochs": epochs, "max_steps": steps}),
+        }
+    )
+    file = read_toml(config) if config else {}
+    if model is not None or from_ is not None:
+        file = {key: value for key, value in file.items() if key != "model"}
+    chosen = recipe or file.get("recipe", "random")
+    base = load_recipe(chosen) if recipe or "masking" not in file else {}
+    layers = [file, base] if recipe else [base, file]
+    overrides = merge(parse_assignments(set_ or []), flags)
+    from maskwise.lab.records import run_folder
+
+    bare = resume and config is None and not any((recipe, set_, *flags.values()))
+    settings = run_folder.stored_settings(out) if bare else resolve(*layers, {"recipe": chosen}, overrides)
+    hide_library_bars()
+    from maskwise.lab.pretraining.pretrain import pretrain
+
+    result = pretrain(settings, out, resume=resume)
+    if os.environ.get("RANK", "0") == "0":
+        print(result.table())
+        if result.stopping:
+            print(result.stopping)
+        print(f"The model is in {out}.")
+
+
+def annotate(
+    data: Annotated[Path, Option(help="A data folder made by `maskwise prepare`.")],
+    teacher: Annotated[str, Option(metavar="CKPT", help="The frozen model that scores; it shares the tokenizer.")],
+    score: Annotated[str, Option(help="entropy or surprisal.")] = "entropy",
+    batch_size: Annotated[int, Option(help="Blocks scored at a time.")] = 32,
+    jobs: Annotated[int, Option(help="Processes; the processor's threads are split among them.")] = 1,
+) -> None:
+    """Store a teacher's score of every training token beside the tokens, once; a stopped one goes on."""
+    hide_library_bars()
+    from maskwise.lab.pretraining.annotate import annotate
+
+    folder = annotate(data, teacher, statistic=score, batch_size=batch_size, jobs=jobs)
+    print(f"The scores are in {folder}. To train from them: --teacher {teacher} --set masking.stored=true")
+
+
+def exam(
+    checkpoints: Annotated[list[str], Argument(metavar="CKPT...", help="Run folders or checkpoints.")],
+    data: Annotated[Path | None, Option(help="The data folder whose held-out part is the exam.")] = None,
+    words: WordSources = None,
+    blocks: Annotated[int, Option(min=1, help="How many held-out blocks (or windows of text) the exam takes.")] = 1024,
+    by_entropy_of: TeacherForQuintiles = None,
+    json_: Annotated[bool, Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Grade checkpoints on the frozen exam, side by side."""
+    if (data is None) == (not words):
+        raise InputError("Give the exam's text: --data DIR (one tokenizer), or --words SOURCE (any tokenizers).")
+    hide_library_bars()
+    from maskwise.lab.evaluation.side_by_side import examine, examine_words
+
+    if data is not None:
+        report = examine(checkpoints, data, blocks=blocks, by_entropy_of=by_entropy_of)
+    else:
+        report = examine_words(checkpoints, words or [], windows=blocks)
+    print(report.as_json() if json_ else report.table())
+
+
+def preview(
+    text: Annotated[str, Argument(metavar="TEXT", help="The text, or - to read it from stdin.")],
+    model: Annotated[str, Option(metavar="CKPT", help="The masked language model that scores it.")],
+    rate: Annotated[float, Option(help="The share of tokens to mask.")] = 0.15,
+    folds: Folds = None,
+    window: Annotated[int | None, Option(help="Tokens scored together, special ones included. [default: 128]")] = None,
+    html: PageFile = None,
+) -> None:
+    """Show each token's entropy, and what each strategy would mask."""
+    hide_library_bars()
+    from maskwise.lab.previews.example import preview, read_text
+    from maskwise.lab.previews.page import write_page
+    from maskwise.lab.previews.terminal import print_preview
+
+    shown = preview(read_text(text), model, rate=rate, folds=folds, window=window)
+    if html:
+        write_page(shown, html)
+        print(f"The page is in {html}.")
+    else:
+        print_preview(shown)
+
+
+def recipes(name: Annotated[str | None, Argument(help="Show this recipe's settings.")] = None) -> None:
+    """List the recipes, or show one."""
+    import tomli_w
+
+    from maskwise.recipes import load_recipe, recipe_names
+
+    if name:
+        print(tomli_w.dumps(load_recipe(name)), end="")
+        return
+    width = max(map(len, recipe_names()))
+    for known in recipe_names():
+        print(f"{known.ljust(width)}  {load_recipe(known)['description']}")
+
+
+def _without_none(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value not in (None, {})}

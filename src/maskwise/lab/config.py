@@ -1,0 +1,305 @@
+"""Typed, checked settings of a pretraining run: TOML in and out.
+
+A run's settings are its preset's defaults, then the config file (on top of the recipe it names), then `--recipe`, then
+`--set` and the flags; later ones win. The resolved settings are written to the run folder and run the job again.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, get_args
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from maskwise.errors import InputError, nearest
+
+Tree = dict[str, Any]
+MODEL_SCORES = ("entropy", "surprisal")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RateSettings(_Section):
+    """A masking rate that changes over the run."""
+
+    schedule: Literal["linear", "cosine"]
+    start: float = Field(gt=0, lt=1)
+    end: float = Field(gt=0, lt=1)
+
+
+class TyphoonSettings(_Section):
+    """How the saliency of token types becomes rates of masking; see `training.typhoon.SaliencyTable`."""
+
+    loss: Literal["mlm", "task"] = Field(default="mlm", description="whose gradient: the training's, or a classifier's")
+    task_data: str | None = Field(default=None, description="task: a data folder with labels; default: the run's own")
+    task_learning_rate: float = Field(default=5e-5, gt=0, description="task: of the classifier's one epoch")
+    task_batch_size: int = Field(default=32, ge=1, description="task: labelled texts of a batch")
+    refresh_steps: int = Field(default=50, ge=1, description="task: optimizer steps from one look to the next")
+    refresh_batches: int = Field(default=8, ge=1, description="task: labelled batches of a look")
+    aggregate: Literal["abs", "signed-2023"] = "abs"
+    ema: float = Field(default=0.1, gt=0, le=1, description="the weight of the newest step; 0.8 in 2023")
+    ema_start: Literal["first-visit", "zero"] = "first-visit"
+    unseen: Literal["mean", "max"] = "mean"
+    calibration: Literal["water-filling", "affine-2023"] = "water-filling"
+    cap: float = Field(default=0.5, gt=0, le=1, description="the highest rate of a type")
+    temperature: float = Field(default=1.0, gt=0, description="water-filling: rates follow saliency^(1/temperature)")
+    spread: float = Field(default=0.4, ge=0, lt=1, description="affine-2023: lowest / highest rate is 1 - spread")
+    count_special_tokens: bool = Field(default=False, description="[CLS] and [SEP] take a share of the budget")
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> TyphoonSettings:
+        if self.aggregate == "signed-2023" and self.calibration == "water-filling":
+            raise ValueError("signed-2023 gives negative scores too: it needs calibration = 'affine-2023'")
+        if self.loss != "task" and self.task_data is not None:
+            raise ValueError("task_data (a data folder with labels) is for loss = 'task'")
+        return self
+
+
+class MaskingSettings(_Section):
+    """Which tokens are masked, and by what they are replaced."""
+
+    score: str = Field(
+        default="uniform", description="uniform, entropy, surprisal, typhoon, or package.module:function"
+    )
+    source: Literal["self", "teacher", "teacher-then-self"] = Field(
+        default="self", description="whose entropy or surprisal"
+    )
+    teacher_epochs: int | None = Field(
+        default=None, ge=1, description="teacher-then-self: the teacher scores this long,"
+    )
+    teacher_steps: int | None = Field(default=None, ge=1, description="or this many optimizer steps,")
+    teacher_share: float | None = Field(default=None, gt=0, lt=1, description="or this share of the run")
+    stored: bool = Field(default=False, description="read the teacher's scores that `maskwise annotate` stored")
+    refresh_epochs: int | None = Field(
+        default=None, ge=1, description="score by the model as it was up to this many epochs ago"
+    )
+    folds: int | None = Field(default=None, ge=2, description="score tokens masked, in this many passes")
+    unit: Literal["token", "word", "span"] = "token"
+    pick: Literal["sample", "high", "low", "mid", "marginal", "alternating"] = "sample"
+    rate: float | str | RateSettings = Field(default=0.15, description="a share, 'one', or a schedule table")
+    spend: Literal["exact", "bernoulli", "as-scored"] = "exact"
+    corruption: tuple[float, float, float] = Field(default=(1.0, 0.0, 0.0), description="[MASK] / random / unchanged")
+    sharpness: float = Field(default=1.0, ge=0)
+    mask_special_tokens: bool = Field(default=False, description="[CLS] and [SEP] too: Typhoon's baseline of 2023")
+    typhoon: TyphoonSettings | None = Field(default=None, description="of score = 'typhoon'")
+
+    @field_validator("rate", mode="wrap")
+    @classmethod
+    def _rate_is_a_share(cls, rate: Any, check: Any) -> Any:
+        if isinstance(rate, Mapping):
+            return RateSettings.model_validate(rate)
+        if rate == "one" or isinstance(rate, RateSettings) or (isinstance(rate, int | float) and 0 < rate < 1):
+            return rate
+        raise ValueError("a masking rate is a share between 0 and 1 (15% is 0.15), 'one', or a schedule")
+
+    @field_validator("corruption")
+    @classmethod
+    def _shares_add_to_one(cls, shares: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+            raise ValueError(f"the three shares must be at least 0 and add to 1; they add to {sum(shares):g}")
+        return shares
+
+    @model_validator(mode="after")
+    def _typhoon_can_spend_the_rate(self) -> MaskingSettings:
+        if self.score != "typhoon":
+            if self.typhoon is not None:
+                raise ValueError("[masking.typhoon] belongs to score = 'typhoon'")
+            return self
+        typhoon = self.typhoon or TyphoonSettings()
+        room = typhoon.cap * (1 - typhoon.spread if typhoon.calibration == "affine-2023" else 1)
+        rates = [self.rate.start, self.rate.end] if isinstance(self.rate, RateSettings) else [self.rate]
+        if any(isinstance(rate, str) or rate > room + 1e-12 for rate in rates):
+            raise ValueError(
+                f"masking.rate is {self.rate}, and masking.typhoon leaves room for {room:g}: see cap, spread"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _kept_scores_have_a_source(self) -> MaskingSettings:
+        by_model = self.score in MODEL_SCORES
+        if self.stored and (not by_model or self.source == "self" or self.folds is not None):
+            raise ValueError(
+                "stored = true reads a teacher's entropy or surprisal of one unmasked pass: "
+                "set such a score and source = 'teacher' or 'teacher-then-self', and leave out folds"
+            )
+        if self.refresh_epochs is not None and (not by_model or self.source != "self"):
+            raise ValueError("refresh_epochs needs the model's own score: entropy or surprisal, and source = 'self'")
+        return self
+
+
+class DataSettings(_Section):
+    """What is read, and how much of the held-out part the exam takes."""
+
+    path: str = Field(description="a data folder made by `maskwise prepare`")
+    general: str | None = Field(default=None, description="another, whose exam tells what adaptation to `path` costs")
+    exam_blocks: int = Field(default=1024, ge=1)
+
+
+class ModelSettings(_Section):
+    """What is trained: a preset or a config.json from scratch, or a checkpoint continued."""
+
+    preset: str | None = Field(default=None, description="tiny, mini, bertlet, bert, or the path of a config.json")
+    checkpoint: str | None = Field(default=None, description="a folder or hub name to continue from")
+    start: Literal["near", "plain"] = Field(
+        default="near",
+        description="from scratch; near: at the unigram frequencies, a preset's heads looking beside them; "
+        "plain: as transformers draws the weights",
+    )
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> ModelSettings:
+        if (self.preset is None) == (self.checkpoint is None):
+            raise ValueError(
+                "give either a preset (--model) or a checkpoint to continue from (--from), not both or none"
+            )
+        return self
+
+
+class DistillationSettings(_Section):
+    """How much of the loss comes from the teacher's predictions: (1 - weight) gold + weight T^2 KL."""
+
+    weight: float = Field(default=0.0, ge=0, le=1)
+    temperature: float = Field(default=1.0, gt=0)
+    start_epochs: int | None = Field(default=None, ge=1, description="distil only after this many epochs,")
+    start_share: float | None = Field(default=None, gt=0, lt=1, description="or after this share of the run")
+
+
+class StoppingSettings(_Section):
+    """When a run ends before its last step, and keeps its best model; with `data.general`, after 3 and at 0.1."""
+
+    by: Literal["exam", "own-masks"] = Field(
+        default="exam", description="the loss that decides: on the exam's fixed random masks, or on the run's own"
+    )
+
+    patience: int | None = Field(default=None, ge=1, description="evaluations without a better exam")
+    tolerance: float | None = Field(default=None, ge=0, description="nats the general exam may get worse")
+    trained_only: bool = Field(default=False, description="never keep the model as it was before training")
+
+
+class PretrainSettings(_Section):
+    """Everything a pretraining run depends on. `trainer` goes to `transformers.TrainingArguments` as it is."""
+
+    description: str = ""
+    recipe: str = "random"
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    data: DataSettings
+    model: ModelSettings
+    teacher: str | None = Field(default=None, description="a folder or hub name, for scores and distillation")
+    masking: MaskingSettings = MaskingSettings()
+    distillation: DistillationSettings = DistillationSettings()
+    stopping: StoppingSettings = StoppingSettings()
+    trainer: Tree = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _tolerance_has_an_exam(self) -> PretrainSettings:
+        if self.stopping.tolerance is not None and self.data.general is None:
+            raise ValueError("stopping.tolerance is held against the general exam: give --general-data DIR")
+        return self
+
+    @model_validator(mode="after")
+    def _own_masks_can_be_drawn(self) -> PretrainSettings:
+        if self.stopping.by == "own-masks" and (self.masking.stored or self.masking.refresh_epochs is not None):
+            raise ValueError(
+                "scores that are kept (masking.stored, masking.refresh_epochs) are of the training text alone, and "
+                "stopping.by = 'own-masks' scores held-out text"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _teacher_where_needed(self) -> PretrainSettings:
+        scored = self.masking.score in MODEL_SCORES and self.masking.source != "self"
+        if self.teacher is None and (scored or self.distillation.weight > 0):
+            raise ValueError(f"the recipe {self.recipe!r} needs a teacher: give --teacher CKPT")
+        return self
+
+
+def resolve(*layers: Mapping[str, Any]) -> PretrainSettings:
+    """Returns checked settings from layers, later ones winning; raises InputError that names the key at fault.
+
+    >>> resolve({"data": {"path": "d"}, "model": {"preset": "tiny"}}, {"masking": {"unit": "word"}}).masking.unit
+    'word'
+    """
+    tree: Tree = {}
+    for layer in layers:
+        tree = merge(tree, layer)
+    try:
+        return PretrainSettings.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(_explain(error)) from None
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Tree:
+    """Returns `base` with `changes` laid over it, table by table.
+
+    >>> merge({"a": {"x": 1, "y": 2}}, {"a": {"y": 3}})
+    {'a': {'x': 1, 'y': 3}}
+    """
+    merged = dict(base)
+    for key, value in changes.items():
+        both_tables = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both_tables else value
+    return merged
+
+
+def to_toml(settings: BaseModel) -> str:
+    """Returns settings as TOML; what is off (None) is left out."""
+    return tomli_w.dumps(settings.model_dump(mode="json", exclude_none=True))
+
+
+def parse_assignments(assignments: Iterable[str]) -> Tree:
+    """Returns the tables that `--set a.b=value` means; a value is TOML, and text where it is not.
+
+    >>> parse_assignments(["trainer.learning_rate=1e-4", "masking.pick=high"])
+    {'trainer': {'learning_rate': 0.0001}, 'masking': {'pick': 'high'}}
+    """
+    tree: Tree = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key:
+            raise InputError(f"--set takes KEY=VALUE, such as trainer.learning_rate=1e-4; found {assignment!r}.")
+        change: Any = _toml_value(text)
+        for part in reversed(key.strip().split(".")):
+            change = {part: change}
+        tree = merge(tree, change)
+    return tree
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _explain(error: ValidationError) -> str:
+    """One line per fault; an unknown key is answered with the nearest known one."""
+    lines = []
+    for fault in error.errors():
+        where = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            known = _fields_at(fault["loc"][:-1])
+            lines.append(
+                f"Unknown setting {where!r}.{nearest(str(fault['loc'][-1]), known)} Known: {', '.join(known)}."
+            )
+        elif fault["type"] == "missing":
+            lines.append(f"The setting {where!r} is missing.")
+        else:
+            text = fault["msg"].removeprefix("Value error, ")
+            if not where or isinstance(fault["input"], Mapping):
+                lines.append(f"{text[0].upper()}{text[1:]}.")
+                continue
+            lines.append(f"Setting {where!r}: {text}; found {fault['input']!r}.")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _fields_at(location: tuple[Any, ...]) -> list[str]:
+    section: Any = PretrainSettings
+    for part in location:
+        inner = section.model_fields[part].annotation
+        kinds = [kind for kind in (inner, *get_args(inner)) if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        section = kinds[0]
+    return list(section.model_fields)

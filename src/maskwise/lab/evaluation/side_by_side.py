@@ -1,0 +1,237 @@
+"""Several checkpoints side by side on one exam.
+
+Checkpoints with one tokenizer are graded token by token. Across tokenizers a loss per token means nothing, since the
+tokens differ; there whole words of the text are masked and graded in nats per character.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from maskwise.errors import InputError
+from maskwise.evaluation.held_out import (
+    EXAM_SEED,
+    ExamResult,
+    entropy_quintiles,
+    exam_table,
+    freeze_exam,
+    grade_model,
+    grade_unigram,
+)
+from maskwise.lab.text.sources import documents
+from maskwise.lab.tokens.blocks import open_data
+from maskwise.masking.noise import Stream, mix_int
+from maskwise.models.device import nth_device
+from maskwise.models.loading import check_positions, check_same_tokenizer, load_checkpoint, load_tokenizer
+from maskwise.models.model_limits import longest_window
+from maskwise.models.sparse import SparseHead
+from maskwise.progress import Progress
+
+WINDOW_WORDS = 48
+WORD_RATE = 0.15
+
+
+@dataclass(frozen=True)
+class ExamReport:
+    """The grades of several checkpoints on one exam, the unigram floor first; `quintiles` says of what they are."""
+
+    results: dict[str, ExamResult]
+    quintiles: str = "token frequency, q1 the most frequent"
+
+    def table(self) -> str:
+        """Returns the grades as plain text."""
+        return f"{exam_table(self.results)}\nq1 to q5: fifths of the graded tokens by {self.quintiles}."
+
+    def as_json(self) -> str:
+        """Returns the grades as JSON."""
+        return json.dumps({name: result.as_dict() for name, result in self.results.items()}, indent=2)
+
+
+class WordGrade(NamedTuple):
+    """Sums over the graded words: `loss` in nats, their `characters`, `hits` (every piece right), `words`."""
+
+    loss: float = 0.0
+    characters: int = 0
+    hits: int = 0
+    words: int = 0
+
+    def plus(self, other: WordGrade) -> WordGrade:
+        """Returns the sums over both."""
+        return WordGrade(
+            self.loss + other.loss,
+            self.characters + other.characters,
+            self.hits + other.hits,
+            self.words + other.words,
+        )
+
+
+@dataclass(frozen=True)
+class WordReport:
+    """Whole-word grades of several checkpoints; `skipped` words could not be asked of at least one of them."""
+
+    results: dict[str, WordGrade]
+    skipped: int
+
+    def table(self) -> str:
+        """Returns the grades as plain text."""
+        width = max(map(len, self.results))
+        lines = [f"{'model'.ljust(width)}  nats/character  whole words right"]
+        for name, grade in self.results.items():
+            loss, hits = grade.loss / max(grade.characters, 1), grade.hits / max(grade.words, 1)
+            lines.append(f"{name.ljust(width)}  {loss:14.4f}  {hits:17.2%}")
+        words = next(iter(self.results.values())).words
+        return "\n".join([*lines, f"{words:,} words graded; {self.skipped:,} that a model cannot spell were left out."])
+
+    def as_json(self) -> str:
+        """Returns the sums as JSON."""
+        return json.dumps({"skipped": self.skipped} | {n: g._asdict() for n, g in self.results.items()}, indent=2)
+
+
+def examine(
+    checkpoints: Sequence[str],
+    data_folder: Path,
+    *,
+    blocks: int = 1024,
+    by_entropy_of: str | None = None,
+    show: bool = True,
+) -> ExamReport:
+    """Returns the token-level grades of checkpoints that share the data folder's tokenizer.
+
+    With `by_entropy_of`, a checkpoint too, the quintiles are those of its entropy. Raises InputError for a checkpoint
+    made with another tokenizer, or with weights that are not finite.
+    """
+    data = open_data(data_folder)
+    for name in [*checkpoints, *([by_entropy_of] if by_entropy_of else [])]:
+        check_same_tokenizer(name, data.tokenizer, data_folder)
+    exam = freeze_exam(data.valid, data.tokenizer, data.token_counts, blocks=blocks)
+
+    def load(name: str) -> Any:
+        model = _load_finite(name, data.tokenizer)
+        check_positions(name, model, data.manifest["block"], data.path)
+        return model
+
+    quintiles = entropy_quintiles(load(by_entropy_of), exam) if by_entropy_of else None
+    results = {"unigram floor": grade_unigram(exam, quintiles=quintiles)}
+    for name in checkpoints:
+        with Progress(f"exam {name}", None, "models", show=show) as progress:
+            results[name] = grade_model(load(name), exam, quintiles=quintiles)
+            _check_finite(name, [results[name].sums])
+            progress.advance()
+    return (
+        ExamReport(results, f"the entropy of {by_entropy_of}, q1 the lowest") if by_entropy_of else ExamReport(results)
+    )
+
+
+def examine_words(
+    checkpoints: Sequence[str], sources: Sequence[str], *, windows: int = 1024, show: bool = True
+) -> WordReport:
+    """Returns whole-word grades of checkpoints with any tokenizers, over the first `windows` windows of the text.
+
+    15% of the words of each window are masked, all pieces of each at once, the same words for every checkpoint. A
+    word is left out where a tokenizer does not know it or a model has too few positions for its window. Raises
+    InputError where no word is left, and for a checkpoint with weights that are not finite.
+    """
+    models = {name: _load_examinee(name) for name in checkpoints}
+    results, skipped = dict.fromkeys(checkpoints, WordGrade()), 0
+    with Progress("exam", windows, "windows", show=show) as progress:
+        for number, words in enumerate(islice(_windows(sources), windows)):
+            questions = {i for i in range(len(words)) if _is_asked(number, i)}
+            fits = all(model.has_room_for(words) for model in models.values())
+            known = {i for i in questions if fits and all(model.knows(words[i]) for model in models.values())}
+            skipped += len(questions) - len(known)
+            for name, model in models.items():
+                results[name] = results[name].plus(_grade_window(model, words, sorted(known)))
+            progress.advance()
+    for name, grade in results.items():
+        _check_finite(name, [torch.tensor(grade.loss)])
+    if not any(grade.words for grade in results.values()):
+        raise InputError(
+            f"There is no word to grade in {', '.join(sources)}: the exam is over windows of {WINDOW_WORDS} words of "
+            f"one document, and {skipped:,} words were left out that a model cannot spell. Give longer documents in a "
+            "language that all models know."
+        )
+    return WordReport(results, skipped)
+
+
+class Examinee(NamedTuple):
+    """A checkpoint on the whole-word exam: its head, its tokenizer, and how many positions it has."""
+
+    head: SparseHead
+    tokenizer: Any
+    longest: int
+
+    def knows(self, word: str) -> bool:
+        """Returns True where the word is made of ordinary tokens: neither unknown, special, nor none at all."""
+        tokens = self.tokenizer(word, add_special_tokens=False)["input_ids"]
+        return bool(tokens) and not set(tokens) & set(self.tokenizer.all_special_ids)
+
+    def has_room_for(self, words: Sequence[str]) -> bool:
+        """Returns True where the window is not longer than the model's positions."""
+        return len(self.tokenizer(" ".join(words))["input_ids"]) <= self.longest
+
+
+def _load_examinee(name: str) -> Examinee:
+    tokenizer = load_tokenizer(name)
+    model = _load_finite(name, tokenizer)
+    return Examinee(SparseHead(model), tokenizer, longest_window(model, tokenizer))
+
+
+def _load_finite(name: str, tokenizer: Any) -> Any:
+    model = load_checkpoint(name, tokenizer)
+    _check_finite(name, model.parameters())
+    return model.to(nth_device())
+
+
+def _check_finite(name: str, tensors: Iterable[Tensor]) -> None:
+    """A run that went wrong can leave weights, or losses, that are no numbers: no grade, and no order of entropies."""
+    if not all(tensor.isfinite().all() for tensor in tensors):
+        raise InputError(
+            f"The checkpoint {name!r} has weights or losses that are not finite (nan or infinity), so it cannot be "
+            "graded.\nTake an earlier checkpoint of its run, or train again with a lower learning rate."
+        )
+
+
+def _windows(sources: Sequence[str]) -> Iterator[list[str]]:
+    for document in documents(sources):
+        words = document.text.split()
+        yield from (words[i : i + WINDOW_WORDS] for i in range(0, len(words) - WINDOW_WORDS + 1, WINDOW_WORDS))
+
+
+def _is_asked(window: int, word: int) -> bool:
+    bits = mix_int(mix_int(mix_int(EXAM_SEED) + int(Stream.EXAM)) + window * WINDOW_WORDS + word)
+    return bits / 2**64 < WORD_RATE
+
+
+@torch.no_grad()
+def _grade_window(model: Examinee, words: list[str], asked: list[int]) -> WordGrade:
+    """Masks every piece that touches an asked word, and sums the losses of those pieces."""
+    if not asked:
+        return WordGrade()
+    input_ids_T, owner_T = _encode(model.tokenizer, words, asked)
+    rows_T = owner_T >= 0
+    masked_1T = torch.where(rows_T, model.tokenizer.mask_token_id, input_ids_T)[None]
+    device = nth_device()
+    logits_RV = model.head.logits({"input_ids": masked_1T.to(device)}, rows_T[None].to(device)).float().cpu()
+    targets_R = input_ids_T[rows_T]
+    wrong = set(owner_T[rows_T][logits_RV.argmax(-1) != targets_R].tolist())
+    loss = F.cross_entropy(logits_RV, targets_R, reduction="sum").item()
+    return WordGrade(loss, sum(len(words[i]) for i in asked), len(asked) - len(wrong), len(asked))
+
+
+def _encode(tokenizer: Any, words: list[str], asked: list[int]) -> tuple[Tensor, Tensor]:
+    """Returns the window's token ids and, per token, the asked word it belongs to (-1 for none)."""
+    encoding = tokenizer(" ".join(words), return_offsets_mapping=True)
+    owner_of_character: list[int] = []
+    for i, word in enumerate(words):
+        owner_of_character += [i if i in asked else -1] * len(word) + [-1]
+    owners = [max(owner_of_character[start:end], default=-1) for start, end in encoding["offset_mapping"]]
+    return torch.tensor(encoding["input_ids"]), torch.tensor(owners)

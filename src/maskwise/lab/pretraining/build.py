@@ -1,0 +1,283 @@
+"""From settings to the objects a run is made of: arguments, model, masker, score.
+
+Nothing here trains.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from maskwise.errors import InputError, nearest
+from maskwise.lab.config import (
+    MODEL_SCORES,
+    DistillationSettings,
+    MaskingSettings,
+    PretrainSettings,
+    RateSettings,
+    StoppingSettings,
+    TyphoonSettings,
+    merge,
+)
+from maskwise.lab.pretraining.build_typhoon import build_typhoon
+from maskwise.lab.pretraining.early_stopping import StoppingRule
+from maskwise.lab.pretraining.stored_scores import open_stored
+from maskwise.lab.tokens.blocks import TOKENIZER, DataFolder, open_data
+from maskwise.lab.tokens.extend_tokenizer import extends, pieces_of_new_tokens
+from maskwise.masking import rates
+from maskwise.masking.masker import Masker, Score
+from maskwise.masking.vocabulary import padding_id
+from maskwise.models.device import on_one_device
+from maskwise.models.initialization import start_at_unigram
+from maskwise.models.loading import (
+    check_positions,
+    check_same_tokenizer,
+    check_size,
+    load_checkpoint,
+    load_masked_lm,
+    load_tokenizer,
+)
+from maskwise.models.new_tokens import grow_vocabulary
+from maskwise.models.presets import build_model
+from maskwise.scores import model as scores
+from maskwise.scores.refreshed import Stale
+from maskwise.scores.stored import Stored
+from maskwise.training.distill import Distillation
+
+PAPER_DEFAULTS = {"per_device_train_batch_size": 256, "learning_rate": 1e-4, "num_train_epochs": 25}
+SMALL_DEFAULTS = {"per_device_train_batch_size": 64, "learning_rate": 1e-3, "num_train_epochs": 1}
+# Batches are padded by other processes and copied while the step before runs; a CPU has no cores to spare for that.
+GPU_LOADING = {"dataloader_num_workers": 2, "accelerator_config": {"non_blocking": True}}
+ADAPTATION_PATIENCE, ADAPTATION_TOLERANCE = 3, 0.1  # 0.1 nats are a tenth more perplexity
+COMMON_DEFAULTS = {
+    "optim": "adamw_torch_fused",
+    "adam_epsilon": 1e-6,
+    "weight_decay": 0.01,
+    "max_grad_norm": 1.0,
+    "warmup_steps": 0.06,
+    "lr_scheduler_type": "linear",
+    "logging_steps": 20,
+    "eval_strategy": "steps",
+    "eval_steps": 0.1,
+    "save_strategy": "steps",
+    "save_steps": 0.1,
+    "save_total_limit": 2,
+    "report_to": ["tensorboard"],
+}
+
+# -1 steps are the Trainer's word for "by epochs".
+AT_LEAST = {"max_steps": 1, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1, "learning_rate": 0.0}
+
+
+def trainer_defaults(preset: str | None) -> dict[str, Any]:
+    """Returns the training options where the settings say nothing: the paper's, or lighter ones for tiny and mini."""
+    small = preset in ("tiny", "mini")
+    sizes = SMALL_DEFAULTS if small else PAPER_DEFAULTS
+    loading = GPU_LOADING if torch.cuda.is_available() else {}
+    return COMMON_DEFAULTS | sizes | loading | {"bf16": bf16_is_fast()}
+
+
+def with_defaults(settings: PretrainSettings) -> PretrainSettings:
+    """Returns the settings with training options and stopping rules filled in where they say nothing."""
+    trainer = merge(trainer_defaults(settings.model.preset), settings.trainer)
+    stopping = settings.stopping
+    if settings.data.general is not None:
+        defaults = {"patience": ADAPTATION_PATIENCE, "tolerance": ADAPTATION_TOLERANCE}
+        stopping = StoppingSettings(**(defaults | stopping.model_dump(exclude_none=True)))
+    return settings.model_copy(update={"trainer": trainer, "stopping": stopping})
+
+
+def build_rule(settings: StoppingSettings) -> StoppingRule | None:
+    """Returns the rule that settings describe, or None where nothing but the last step ends a run."""
+    return None if settings == StoppingSettings() else StoppingRule(**settings.model_dump())
+
+
+def bf16_is_fast() -> bool:
+    """Returns True where the processor multiplies bf16 matrices in hardware."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def training_arguments(settings: PretrainSettings, out: Path) -> TrainingArguments:
+    """Returns the Trainer's arguments; raises InputError for an option it does not know or accept.
+
+    A process keeps to one GPU, as under torchrun: the Trainer alone would multiply the batch by their number.
+    """
+    own = {"output_dir": str(out), "seed": settings.seed, "data_seed": settings.seed, "disable_tqdm": True}
+    taken = sorted(own.keys() & settings.trainer.keys())
+    if taken:
+        raise InputError(f"The setting trainer.{taken[0]} is set by maskwise. Use --out and --seed.")
+    known = TrainingArguments.__dataclass_fields__
+    unknown = sorted(settings.trainer.keys() - known.keys())
+    if unknown:
+        raise InputError(f"TrainingArguments has no option {unknown[0]!r}.{nearest(unknown[0], known)}")
+    _check_numbers(settings.trainer)
+    values: dict[str, Any] = {"use_cpu": not torch.accelerator.is_available()} | settings.trainer | own
+    try:
+        return on_one_device(TrainingArguments(**values))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"The [trainer] settings do not work: {error}") from None
+
+
+def _check_numbers(trainer: Mapping[str, Any]) -> None:
+    """The Trainer takes what is no number, or none it can use, and fails somewhere inside, or trains for no step."""
+    fields = TrainingArguments.__dataclass_fields__
+    for name, value in trainer.items():
+        default = fields[name].default
+        if type(default) in (int, float) and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise InputError(f"The setting trainer.{name} is a number, such as {default:g}; found {value!r}.")
+    for name, least in AT_LEAST.items():
+        if trainer.get(name, least) < least and (name, trainer[name]) != ("max_steps", -1):
+            raise InputError(f"trainer.{name} is {trainer[name]}; give at least {least:g}.")
+    if trainer.get("num_train_epochs", 1) <= 0:
+        raise InputError(f"trainer.num_train_epochs is {trainer['num_train_epochs']}; give more than 0.")
+
+
+def load_model(settings: PretrainSettings, data: DataFolder) -> Any:
+    """Returns the model to train: a preset or config.json from scratch, or a checkpoint.
+
+    Where the data's tokenizer has all that the checkpoint's has, and more, each new token starts as the mean of its
+    pieces.
+    """
+    name, tokenizer = settings.model.checkpoint, data.tokenizer
+    if name is None:
+        assert settings.model.preset is not None
+        near, preset = settings.model.start == "near", settings.model.preset
+        model = build_model(preset, len(tokenizer), settings.seed, padding_id(tokenizer), near=near)
+        check_positions(preset, model, data.manifest["block"], data.path)
+        if near:
+            start_at_unigram(model, torch.from_numpy(data.token_counts), tokenizer.all_special_ids)
+        return model
+    model = load_masked_lm(name)
+    check_positions(name, model, data.manifest["block"], data.path)
+    own = load_tokenizer(name)
+    check_size(name, model, own)
+    if extends(own, tokenizer):
+        grow_vocabulary(model, pieces_of_new_tokens(own, tokenizer))
+    else:
+        check_same_tokenizer(name, tokenizer, data.path)
+    return model
+
+
+def load_general(settings: PretrainSettings, data: DataFolder) -> DataFolder | None:
+    """Returns the folder of general text, or None where the settings name none.
+
+    Raises InputError where its tokenizer is not the one of `data`: the losses of two tokenizers are no one scale.
+    """
+    if settings.data.general is None:
+        return None
+    general = open_data(settings.data.general)
+    if general.manifest["tokenizer_sha256"] != data.manifest["tokenizer_sha256"]:
+        counts = f"{general.manifest['vocabulary']:,} and {data.manifest['vocabulary']:,} tokens"
+        raise InputError(
+            f"{general.path} and {data.path} were prepared with different tokenizers ({counts}), and one model cannot "
+            "sit both exams.\nPrepare the general text again with the domain's, extended or not: "
+            f"maskwise prepare SOURCE... --tokenizer {data.path / TOKENIZER} --out DIR"
+        )
+    return general
+
+
+def build_masker(settings: MaskingSettings, data: DataFolder, *, seed: int, teacher: Any = None) -> Masker:
+    """Returns the masker that settings describe, for a data folder; `teacher` is a model, or its `Stored` scores."""
+    is_typhoon = settings.score == "typhoon"
+    return Masker(
+        build_typhoon(settings.typhoon or TyphoonSettings(), data) if is_typhoon else build_score(settings, teacher),
+        data.tokenizer,
+        unit=settings.unit,
+        pick=settings.pick,
+        rate=build_rate(settings.rate),
+        spend=settings.spend,
+        corruption=settings.corruption,
+        sharpness=settings.sharpness,
+        mask_special_tokens=settings.mask_special_tokens,
+        seed=seed,
+    )
+
+
+def load_teacher(settings: PretrainSettings, data: DataFolder) -> Any:
+    """Returns the frozen teacher, or None where the settings need none.
+
+    Raises InputError where it does not load, has no masked-LM head, or has another vocabulary than the data.
+    """
+    masking = settings.masking
+    scores_live = masking.score in MODEL_SCORES and masking.source != "self" and not masking.stored
+    if settings.teacher is None or not (scores_live or settings.distillation.weight > 0):
+        return None
+    teacher = load_checkpoint(settings.teacher, data.tokenizer)
+    check_same_tokenizer(settings.teacher, data.tokenizer, data.path)
+    check_positions(settings.teacher, teacher, data.manifest["block"], data.path)
+    return teacher
+
+
+def load_stored(settings: PretrainSettings, data: DataFolder) -> Stored | None:
+    """Returns the teacher's stored scores where the settings ask for them, else None.
+
+    Raises InputError with the command that stores them where there are none.
+    """
+    if not settings.masking.stored:
+        return None
+    assert settings.teacher is not None
+    return open_stored(data, settings.teacher, settings.masking.score)
+
+
+def planned_run(args: TrainingArguments, num_rows: int) -> tuple[int, float]:
+    """Returns how many optimizer steps and epochs a run over `num_rows` examples will have, as the Trainer counts."""
+    batches = math.ceil(num_rows / (args.train_batch_size * args.world_size))
+    steps_an_epoch = max(math.ceil(batches / args.gradient_accumulation_steps), 1)
+    if args.max_steps > 0:
+        return args.max_steps, args.max_steps / steps_an_epoch
+    return math.ceil(args.num_train_epochs * steps_an_epoch), args.num_train_epochs
+
+
+def build_distillation(settings: DistillationSettings, teacher: Any) -> Distillation | None:
+    """Returns the distillation that settings describe, or None where its weight is 0."""
+    if settings.weight == 0:
+        return None
+    return Distillation(
+        teacher,
+        weight=settings.weight,
+        temperature=settings.temperature,
+        start_epochs=settings.start_epochs,
+        start_share=settings.start_share,
+    )
+
+
+def build_rate(rate: float | str | RateSettings) -> rates.RateSchedule:
+    """Returns the schedule that a rate setting means."""
+    if isinstance(rate, RateSettings):
+        return {"linear": rates.linear, "cosine": rates.cosine}[rate.schedule](rate.start, rate.end)
+    return rates.one_token() if rate == "one" else rates.constant(float(rate))
+
+
+def build_score(settings: MaskingSettings, teacher: Any = None) -> Score:
+    """Returns a score by its name, or your own by `package.module:function`."""
+    if settings.score == "uniform":
+        return scores.uniform
+    if settings.score in MODEL_SCORES:
+        return _model_score(settings, teacher)
+    module_name, colon, function_name = settings.score.partition(":")
+    if not colon:
+        known = ", ".join(("uniform", *MODEL_SCORES, "typhoon"))
+        raise InputError(f"No score {settings.score!r}. Known: {known}; your own is written package.module:function.")
+    try:
+        return getattr(import_module(module_name), function_name)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"The score {settings.score!r} cannot be imported: {error}.") from None
+
+
+def _model_score(settings: MaskingSettings, teacher: Any) -> Score:
+    kind = scores.MODEL_SCORES[settings.score]
+    if settings.source == "self":
+        live = kind(folds=settings.folds)
+        return live if settings.refresh_epochs is None else Stale(live, settings.refresh_epochs)
+    if settings.source == "teacher":
+        return kind(teacher, folds=settings.folds)
+    switch = {"epochs": settings.teacher_epochs, "steps": settings.teacher_steps, "share": settings.teacher_share}
+    return kind(teacher, folds=settings.folds, **switch)

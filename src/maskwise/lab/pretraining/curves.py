@@ -1,0 +1,69 @@
+"""Pictures of what was measured along training runs, by step."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from maskwise.files.atomic import write_whole
+
+PANEL_WIDTH, PANEL_HEIGHT = 7.0, 2.6  # inches
+
+
+class Curve(NamedTuple):
+    """A figure at each of the steps where it was taken."""
+
+    steps: list[int]
+    values: list[float]
+
+
+class Panel(NamedTuple):
+    """Curves by name that share an axis, one a run for instance; `limit` is a value not to be exceeded."""
+
+    title: str
+    curves: Mapping[str, Curve]
+    limit: float | None = None
+
+
+def read_curve(records: Iterable[Mapping[str, Any]], name: str) -> Curve:
+    """Returns the figure `name` of the records of a `metrics.jsonl` (`runs.read_metrics`).
+
+    >>> read_curve([{"step": 0, "loss": 5.0}, {"step": 4, "epoch": 1}, {"step": 9, "loss": 3.0}], "loss")
+    Curve(steps=[0, 9], values=[5.0, 3.0])
+    """
+    points = [(record["step"], record[name]) for record in records if name in record]
+    return Curve([step for step, _ in points], [value for _, value in points])
+
+
+def draw_curves(panels: Sequence[Panel], path: Path, *, marked_step: int | None = None) -> None:
+    """Writes an SVG of the panels under one another, over the same steps; the same bytes for the same curves.
+
+    `marked_step` is the step of the model that is kept.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"svg.hashsalt": "maskwise", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(PANEL_WIDTH, PANEL_HEIGHT * len(panels)), layout="constrained")
+        axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+        for ax, panel in zip(axes, panels, strict=True):
+            _draw_panel(ax, panel, marked_step)
+        axes[-1].set_xlabel("step")
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    write_whole(path, text.getvalue())
+
+
+def _draw_panel(ax: Any, panel: Panel, marked_step: int | None) -> None:
+    for name, curve in panel.curves.items():
+        ax.plot(curve.steps, curve.values, marker="o", markersize=3, label=name)
+    if panel.limit is not None:
+        ax.axhline(panel.limit, color="firebrick", linestyle="--", linewidth=1, label="tolerance")
+    if marked_step is not None:
+        ax.axvline(marked_step, color="gray", linestyle=":", linewidth=1, label=f"kept: step {marked_step:,}")
+    ax.set_title(panel.title, loc="left", fontsize=10)
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))  # never over the curves

@@ -1,0 +1,62 @@
+"""The model card of a run: what was trained, on what, how well, and how to use it and to make it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from maskwise.evaluation.held_out import ExamResult, exam_table
+from maskwise.lab.config import PretrainSettings, to_toml
+
+
+def model_card(
+    settings: PretrainSettings, manifest: Mapping[str, Any], exam: Mapping[str, ExamResult], stopping: str = ""
+) -> str:
+    """Returns the card as Markdown with the metadata header the Hugging Face hub reads.
+
+    `stopping` says why the run ended and which model was kept, in a run that was followed by `stopping.StopByExams`.
+    """
+    start = settings.model.checkpoint or f"{settings.model.preset}, from scratch"
+    return f"""---
+library_name: transformers
+pipeline_tag: fill-mask
+tags: [masked-lm, maskwise]
+---
+
+# Masked language model, recipe `{settings.recipe}`
+
+{settings.description}
+
+- Start: {start}
+- Text: {", ".join(f"`{source['name']}`" for source in manifest["sources"])}
+- Blocks of {manifest["block"]} tokens, mode `{manifest["mode"]}`, seed {settings.seed}
+
+## Frozen exam
+
+15% of each held-out block masked at random, all as the mask token; losses in nats a token. Quintile q1 holds the most
+frequent types. The exam follows training; it is the training objective of the recipe `random`, so it does not decide
+between masking strategies.
+
+```
+{exam_table(exam)}
+```
+{_stopping_section(stopping)}
+## Use
+
+```python
+from transformers import pipeline
+
+fill = pipeline("fill-mask", model="path/to/this/folder")
+```
+
+## Settings
+
+`maskwise pretrain --config config.toml --out DIR` runs this again:
+
+```toml
+{to_toml(settings)}```
+"""
+
+
+def _stopping_section(stopping: str) -> str:
+    return f"\n## Stopping\n\n{stopping}\n\n![Exams by step](curves.svg)\n" if stopping else ""

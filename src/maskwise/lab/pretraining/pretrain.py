@@ -1,0 +1,218 @@
+"""The pretraining job: a data folder and settings in, a run folder with a model out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PrinterCallback, TrainerCallback
+
+from maskwise.evaluation.held_out import Exam, ExamResult, exam_table, freeze_exam, grade_unigram
+from maskwise.files.atomic import write_whole
+from maskwise.lab.config import PretrainSettings
+from maskwise.lab.pretraining.build import (
+    build_distillation,
+    build_masker,
+    build_rule,
+    load_general,
+    load_masked_lm,
+    load_model,
+    load_stored,
+    load_teacher,
+    planned_run,
+    training_arguments,
+    with_defaults,
+)
+from maskwise.lab.pretraining.early_stopping import (
+    GENERAL_LOSS,
+    StopByExams,
+    StoppingRule,
+    Verdict,
+    draw_exams,
+    had_ended,
+)
+from maskwise.lab.pretraining.mask_probe import LogMasks, MaskProbe
+from maskwise.lab.pretraining.model_card import model_card
+from maskwise.lab.pretraining.typhoon_picture import KeepRates, draw_rates
+from maskwise.lab.records import run_folder
+from maskwise.lab.tokens.blocks import DataFolder, open_data
+from maskwise.models.hf_logging import silent_on_tied_weights
+from maskwise.progress import Progress, printer
+from maskwise.scores.refreshed import delete_banks
+from maskwise.scores.typhoon import SaliencyTable
+from maskwise.training.cpu_dropout import use_bit_dropout
+from maskwise.training.trainer import MaskingTrainer, check_runs_eager
+
+CURVES = "curves.svg"
+RATES, RATES_PICTURE = "type-rates", "type-rates.svg"
+GENERAL_ROW = "on the general exam"
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """`exam` holds the final grades beside the floor's: `{"unigram floor": ..., "model": ...}`.
+
+    Where a general exam was followed, its grades are a third row. `stopping` says why the run ended and which model
+    was kept; it is empty where the exams had no say.
+    """
+
+    folder: Path
+    exam: Mapping[str, ExamResult]
+    stopping: str = ""
+
+    def table(self) -> str:
+        """Returns the exam as plain text."""
+        return exam_table(self.exam)
+
+
+def pretrain(settings: PretrainSettings, out: str | Path, *, resume: bool = False, show: bool = True) -> PretrainResult:
+    """Trains a masked language model and returns its final exam; everything is kept in `out` (see `runs`).
+
+    With `resume`, goes on from the newest complete checkpoint to the same bytes an unbroken run would have given
+    (CPU, same number of threads). With `[stopping]` or a general exam the run may end early, and the best model is
+    kept (see `stopping`). Raises InputError for settings, data or a folder that cannot work.
+    """
+    out, settings = Path(out), with_defaults(settings)
+    data = open_data(settings.data.path)
+    general = load_general(settings, data)
+    args = training_arguments(settings, out)
+    first = args.process_index == 0
+    model = load_model(settings, data)
+    teacher = load_teacher(settings, data)
+    scorer = load_stored(settings, data) or teacher
+    masker = build_masker(settings.masking, data, seed=settings.seed, teacher=scorer)
+    check_runs_eager(masker.score, args)
+    if hasattr(masker.score, "check_run"):
+        masker.score.check_run(*planned_run(args, len(data.train)))
+    exam = _exam(data, settings)
+    general_exam = _exam(general, settings) if general else None
+    if first:
+        run_folder.open_run(out, settings, resume=resume)
+    if args.device.type == "cpu":
+        use_bit_dropout(model)
+    trainer = MaskingTrainer(
+        model,
+        args,
+        masker=masker,
+        distillation=build_distillation(settings.distillation, teacher),
+        train_dataset=data.train,
+        eval_dataset=exam,
+        processing_class=data.tokenizer,
+    )
+    trainer.remove_callback(PrinterCallback)
+    if first:
+        trainer.add_callback(RunLog(out, data.manifest["block"], show=show))
+        trainer.add_callback(LogMasks(MaskProbe(masker, data.train, exam.quintile_V), trainer))
+        if isinstance(masker.score, SaliencyTable):
+            trainer.add_callback(KeepRates(out / RATES, masker))
+    stopper = None
+    if (rule := build_rule(settings.stopping)) is not None:
+        stopper = StopByExams(trainer, rule, general_exam, printer(show and first))
+        trainer.add_callback(stopper)
+    with run_folder.kept_when_full(out):
+        train(trainer, rule, newest_checkpoint(trainer, out) if resume else None)
+        return finish(trainer, stopper, settings, data, out)
+
+
+def _exam(data: DataFolder, settings: PretrainSettings) -> Exam:
+    return freeze_exam(data.valid, data.tokenizer, data.token_counts, blocks=settings.data.exam_blocks)
+
+
+def newest_checkpoint(trainer: MaskingTrainer, out: Path) -> Path | None:
+    """Returns the checkpoint every rank resumes from, its score state loaded."""
+    trainer.accelerator.wait_for_everyone()
+    checkpoint = trainer.checkpoints.newest(out)
+    if checkpoint is not None:
+        trainer.checkpoints.restore(checkpoint)
+    return checkpoint
+
+
+def train(trainer: MaskingTrainer, rule: StoppingRule | None, checkpoint: Path | None) -> None:
+    """Trains on from a checkpoint, or from the start; takes the checkpoint as it is where no step was left."""
+    ended = had_ended(checkpoint, rule) if checkpoint else None
+    if ended is None:
+        with silent_on_tied_weights(trainer.model):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        return
+    trainer.state = ended
+    copy_weights(trainer.model, load_masked_lm(str(checkpoint)))
+
+
+def keep_best(
+    trainer: MaskingTrainer, verdict: Verdict, settings: PretrainSettings, data: DataFolder, out: Path
+) -> None:
+    """Gives the trainer's model the weights of the best evaluation, if these are not the last ones."""
+    step = verdict.best.step
+    if step != trainer.state.global_step:
+        checkpoint = out / f"checkpoint-{step}"
+        copy_weights(trainer.model, load_masked_lm(str(checkpoint)) if step else load_model(settings, data))
+
+
+def copy_weights(model: Any, other: Any) -> None:
+    """Overwrites a model's weights by another's of the same shape."""
+    model.load_state_dict(other.state_dict())
+
+
+def finish(
+    trainer: MaskingTrainer, stopper: StopByExams | None, settings: PretrainSettings, data: DataFolder, out: Path
+) -> PretrainResult:
+    """Grades the trained model (where there is a `stopper`, the best one), saves it, and marks the run as done."""
+    trainer.raise_if_not_finite()
+    exam, verdict = trainer.eval_dataset, stopper.verdict() if stopper else None
+    if verdict is not None:
+        keep_best(trainer, verdict, settings, data, out)
+    grades = {"unigram floor": grade_unigram(exam), settings.recipe: trainer.grade(exam)}
+    if stopper is not None and stopper.general is not None:
+        grades[GENERAL_ROW] = trainer.grade(stopper.general)
+    result = PretrainResult(out, grades, verdict.describe(trainer.state.max_steps) if verdict else "")
+    if trainer.is_world_process_zero():
+        trainer.save_model(str(out))
+        if verdict is not None:
+            draw_exams(out / run_folder.METRICS, verdict, out / CURVES)
+        if (out / RATES).exists():
+            draw_rates(out / RATES, data, out / RATES_PICTURE)
+        write_whole(out / "README.md", model_card(settings, data.manifest, result.exam, result.stopping))
+        write_whole(out / run_folder.DONE, json.dumps(_done(trainer, result, verdict), indent=2) + "\n")
+        delete_banks(out)
+    trainer.accelerator.wait_for_everyone()
+    return result
+
+
+def _done(trainer: MaskingTrainer, result: PretrainResult, verdict: Verdict | None) -> dict[str, Any]:
+    figures = {name: grade.as_dict() for name, grade in result.exam.items()}
+    done = {"steps": trainer.state.global_step, "exam": figures}
+    return done | ({"stopping": verdict.as_dict()} if verdict else {})
+
+
+class RunLog(TrainerCallback):
+    """Writes `metrics.jsonl` and shows progress, with tokens per second and the time left."""
+
+    def __init__(self, out: Path, block: int, *, show: bool) -> None:
+        self.metrics = run_folder.Metrics(out / run_folder.METRICS)
+        self.block, self.show = block, show
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        """Opens the progress display at the step the run (re)starts from."""
+        tokens_per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size * self.block
+        self.tokens_per_step = tokens_per_step
+        left = (state.max_steps - state.global_step) * tokens_per_step
+        self.progress = Progress("pretrain", left, "tokens", show=self.show).__enter__()
+
+    def on_step_end(self, args, state, control, **kwargs):
+        """Counts the step's tokens."""
+        self.progress.advance(self.tokens_per_step)
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        """Appends a line to `metrics.jsonl`."""
+        logs = logs or {}
+        self.metrics.write(state.global_step, {"epoch": state.epoch, **logs})
+        for key, label in (("loss", "loss"), ("eval_loss", "exam"), (GENERAL_LOSS, "general exam")):
+            if key in logs:
+                self.progress.note = f"step {state.global_step}, {label} {float(logs[key]):.3f}"
+
+    def on_train_end(self, args, state, control, **kwargs):
+        """Closes the progress display."""
+        self.progress.__exit__(None, None, None)

@@ -1,0 +1,212 @@
+"""A text as a masked language model sees it: each token's entropy, and what every strategy would mask.
+
+Shapes: 1 sequence, T positions with the two special tokens, N tokens of the text. Entropy and surprisal are in nats.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from maskwise.errors import InputError
+from maskwise.lab.tokens.blocks import split_lengths
+from maskwise.lab.tokens.tokenizer import block_borders, plain_backend
+from maskwise.masking.masker import Masker
+from maskwise.masking.noise import Stream, text_positions, uniform_noise
+from maskwise.models.loading import load_checkpoint, load_tokenizer
+from maskwise.models.model_limits import longest_window
+from maskwise.progress import Progress
+from maskwise.scores.model import Entropy, Surprisal, uniform
+
+STRATEGIES = ("high", "low", "mid", "marginal", "random")
+WINDOW = 128
+SHOWN_FROM_WINDOWS = 8
+
+
+class Piece(NamedTuple):
+    """A token in the source text: `before` is what lies between the token in front and this one, white space mostly.
+
+    `continues`: not the first token of its word. `name`: how the vocabulary writes it.
+    """
+
+    token_id: int
+    before: str
+    text: str
+    continues: bool
+    name: str
+
+
+class Window(NamedTuple):
+    """One sequence as it would be masked: its tokens, what is known of each, and the tokens each strategy picks.
+
+    `noise_N` is what random masking goes by, and what breaks ties. `may_mask_N` is False at special tokens.
+    """
+
+    pieces: tuple[Piece, ...]
+    may_mask_N: Tensor
+    entropy_N: Tensor
+    surprisal_N: Tensor
+    noise_N: Tensor
+    picks: dict[str, Tensor]
+
+
+class Scale(NamedTuple):
+    """The colour scale: the lowest and highest entropy of a text, rounded outwards to 0.1 nats."""
+
+    low: float
+    high: float
+
+    def at(self, entropy: float) -> float:
+        """Returns where an entropy lies on the scale, from 0 to 1.
+
+        >>> Scale(1.0, 5.0).at(2.0)
+        0.25
+        """
+        return min(max((entropy - self.low) / (self.high - self.low), 0.0), 1.0)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A text cut into windows; the budget of `rate` is spent in each. `after`: what lies behind the last token."""
+
+    checkpoint: str
+    rate: float
+    folds: int | None
+    windows: tuple[Window, ...]
+    after: str
+
+    @property
+    def num_tokens(self) -> int:
+        return sum(len(window.pieces) for window in self.windows)
+
+    def scale(self) -> Scale:
+        """Returns the scale that all windows share."""
+        entropies = torch.cat([window.entropy_N[window.may_mask_N] for window in self.windows])
+        low, high = math.floor(float(entropies.min()) * 10) / 10, math.ceil(float(entropies.max()) * 10) / 10
+        return Scale(low, max(high, low + 0.1))
+
+
+def preview(
+    text: str, checkpoint: str, *, rate: float = 0.15, folds: int | None = None, window: int | None = None
+) -> Preview:
+    """Returns each token's entropy and surprisal under a checkpoint, and what each strategy would mask of it.
+
+    A text longer than `window` tokens (special tokens included; by default 128, the block of `maskwise prepare`) is cut
+    into windows, and each is scored and masked on its own, as in training. A longer window gives more context, where
+    the model was trained on such blocks. `folds`: None scores the text unmasked, K scores each token masked, in K
+    passes. The picks are those of `Masker` at seed 0 and epoch 0, token by token.
+
+    Raises InputError for a text without a maskable token, a rate outside (0, 1), fewer than 2 folds, a window that the
+    model does not have, and a checkpoint without tokenizer, mask token or masked-LM head.
+    """
+    if not text.strip():
+        raise InputError("There is no text to preview: it is empty. Give some words, or - to read them from stdin.")
+    tokenizer = load_tokenizer(checkpoint)
+    examiner = _Examiner(tokenizer, rate, folds)
+    pieces, after = pieces_of(text, tokenizer)
+    if not any(examiner.may_mask(piece) for piece in pieces):
+        raise InputError(f"The text has no token that may be masked: {checkpoint} reads nothing in it.")
+    model = load_checkpoint(checkpoint, tokenizer)
+    size = _checked_window(window, longest_window(model, tokenizer))
+    examiner.bind(model)
+    return Preview(checkpoint, rate, folds, tuple(_windows(pieces, examiner, size)), after)
+
+
+def read_text(text: str) -> str:
+    """Returns the text itself, or what comes from stdin for "-"; raises InputError where that is not UTF-8."""
+    if text != "-":
+        return text
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"The text on stdin is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}."
+        ) from None
+
+
+def pieces_of(text: str, tokenizer: Any) -> tuple[list[Piece], str]:
+    """Returns the tokens of a text and the text behind the last one; "[MASK]" in a text is read as text.
+
+    Put together, `before` and `text` of all of them give the source text, whatever the tokenizer's normalisation.
+    """
+    encoding = plain_backend(tokenizer).encode(text, add_special_tokens=False)
+    pieces, end, word_in_front = [], 0, None
+    for token_id, name, word, (start, stop) in zip(
+        encoding.ids, encoding.tokens, encoding.word_ids, encoding.offsets, strict=True
+    ):
+        start = max(start, end)
+        covered = text[start:stop]
+        if covered.strip():  # byte-level tokens carry the space in front of their word
+            start += len(covered) - len(covered.lstrip())
+        stop = max(start, stop)
+        continues = word is not None and word == word_in_front and start == end
+        pieces.append(Piece(token_id, text[end:start], text[start:stop], continues, name))
+        end, word_in_front = stop, word
+    return pieces, text[end:]
+
+
+def _checked_window(window: int | None, longest: int) -> int:
+    if window is None:
+        return min(WINDOW, longest)
+    if not 3 <= window <= longest:
+        raise InputError(
+            f"A window of this model has 3 to {longest:,} tokens, special tokens included; found {window:,}."
+        )
+    return window
+
+
+def _windows(pieces: Sequence[Piece], examiner: _Examiner, size: int) -> Iterator[Window]:
+    lengths = split_lengths(np.array([len(pieces)]), size - 2).tolist()
+    start = 0
+    with Progress("preview", len(lengths), "windows", show=len(lengths) >= SHOWN_FROM_WINDOWS) as progress:
+        for length in lengths:
+            yield examiner.window(tuple(pieces[start : start + length]))
+            start += length
+            progress.advance()
+
+
+class _Examiner:
+    """One masker a strategy, all with the same entropy; what can be refused is refused before a model is loaded."""
+
+    def __init__(self, tokenizer: Any, rate: float, folds: int | None) -> None:
+        # A text is short, and compiling takes longer than its sums.
+        self.entropy, self.surprisal = Entropy(folds=folds, compiled=False), Surprisal(folds=folds, compiled=False)
+        by_entropy = [strategy for strategy in STRATEGIES if strategy != "random"]
+        self.maskers = {pick: Masker(self.entropy, tokenizer, pick=pick, rate=rate) for pick in by_entropy}
+        self.random = Masker(uniform, tokenizer, rate=rate)
+        self.borders = block_borders(tokenizer)
+
+    def bind(self, model: nn.Module) -> None:
+        self.entropy.bind(model)
+        self.surprisal.bind(model)
+
+    def may_mask(self, piece: Piece) -> bool:
+        return bool(self.random.vocabulary.eligible_V[piece.token_id])
+
+    def window(self, pieces: tuple[Piece, ...]) -> Window:
+        first, last = self.borders
+        batch = self.random.prepare({"input_ids": torch.tensor([[first, *(piece.token_id for piece in pieces), last]])})
+        entropy_1T = self.maskers["high"].scores(batch)
+        noise_1T = uniform_noise(self.random.seed, 0, batch["example_id"], text_positions(batch), Stream.PICK)
+        picks = {strategy: masker.choose(batch, entropy_1T)[0] for strategy, masker in self.maskers.items()}
+        picks["random"] = self.random.choose(batch, uniform(batch))[0]
+        return Window(
+            pieces,
+            may_mask_N=_of_text(batch["eligible"]),
+            entropy_N=_of_text(entropy_1T),
+            surprisal_N=_of_text(self.surprisal(batch)),
+            noise_N=_of_text(noise_1T),
+            picks={strategy: _of_text(picked_1T) for strategy, picked_1T in picks.items()},
+        )
+
+
+def _of_text(values_1T: Tensor) -> Tensor:
+    """Leaves the two special tokens out."""
+    return values_1T[0, 1:-1]

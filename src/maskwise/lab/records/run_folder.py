@@ -1,0 +1,138 @@
+"""What a run folder holds, and in which order it gets it.
+
+`config.toml` and `environment.json` before the first step, `metrics.jsonl` and `checkpoint-*` along the way, then the
+model, its card, and `done.json` last: a folder without it is an unfinished run.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from maskwise.errors import InputError
+from maskwise.files.atomic import write_whole
+from maskwise.files.checkpoint_folders import complete_checkpoints, delete_incomplete, step_of
+from maskwise.files.disk_full import is_disk_full
+from maskwise.lab.config import PretrainSettings, merge, resolve, to_toml
+from maskwise.recipes import read_toml
+
+CONFIG, ENVIRONMENT, METRICS, DONE = "config.toml", "environment.json", "metrics.jsonl", "done.json"
+
+
+def open_run(out: Path, settings: PretrainSettings, *, resume: bool) -> Path | None:
+    """Makes or reopens a run folder; returns the checkpoint to resume from, or None for a start from scratch.
+
+    Raises InputError where `out` holds something and `resume` is off, where the run is finished, or where it was
+    started with other settings.
+    """
+    if (out / DONE).exists():
+        raise InputError(f"The run in {out} is finished. Choose another --out, or delete the folder to run it again.")
+    if out.exists() and any(out.iterdir()) and not resume:
+        hint = "Add --resume to go on with it" if (out / CONFIG).exists() else "It is not a run"
+        raise InputError(f"{out} is not empty. {hint}, or choose another --out.")
+    if (out / CONFIG).exists():
+        _check_same(out, settings)
+        delete_incomplete(out)
+    checkpoints = complete_checkpoints(out)
+    with kept_when_full(out):
+        out.mkdir(parents=True, exist_ok=True)
+        write_whole(out / CONFIG, to_toml(settings))
+        write_whole(out / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
+        cut_metrics(out / METRICS, step_of(checkpoints[-1]) if checkpoints else -1)
+    return checkpoints[-1] if checkpoints else None
+
+
+@contextmanager
+def kept_when_full(out: Path) -> Iterator[None]:
+    """Turns a full disk into an InputError; what was whole in the run folder stays, and the rest is deleted."""
+    try:
+        yield
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        delete_incomplete(out)
+        if out.is_dir() and not any(out.iterdir()):
+            out.rmdir()
+        whole = [path.name for path in complete_checkpoints(out)]
+        kept = f"{whole[-1]} is whole" if whole else "There was no checkpoint yet"
+        raise InputError(
+            f"The disk is full: it has no room for the run in {out}. {kept}.\n"
+            "Free some space and go on with the same command and --resume."
+        ) from error
+
+
+def stored_settings(out: Path) -> PretrainSettings:
+    """Returns the settings a run was started with; raises InputError where `out` is no run folder."""
+    if not (out / CONFIG).exists():
+        raise InputError(f"{out} holds no run to resume: there is no {CONFIG}.")
+    return resolve(read_toml(out / CONFIG))
+
+
+def environment() -> dict[str, Any]:
+    """Returns the versions and the machine that decide whether a run can be repeated bit by bit."""
+    import torch
+
+    names = ("maskwise", "torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy")
+    return {
+        "versions": {name: metadata.version(name) for name in names},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }
+
+
+class Metrics:
+    """Appends one JSON line per record to `metrics.jsonl`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._started_at = time.monotonic()
+
+    def write(self, step: int, record: dict[str, Any]) -> None:
+        """Appends `record` with its step and the seconds since this process began."""
+        line = {"step": step, "seconds": round(time.monotonic() - self._started_at, 3), **record}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Returns the records of a `metrics.jsonl`; a last line cut off by a kill is passed over."""
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records
+
+
+def cut_metrics(path: Path, last_step: int) -> None:
+    """Drops the records after `last_step`: a resumed run writes them again."""
+    if path.exists():
+        kept = [record for record in read_metrics(path) if record["step"] <= last_step]
+        write_whole(path, "".join(json.dumps(record) + "\n" for record in kept))
+
+
+def _check_same(out: Path, settings: PretrainSettings) -> None:
+    before, now = (s.model_dump(mode="json", exclude_none=True) for s in (stored_settings(out), settings))
+    changed = sorted(_flat(before).items() ^ _flat(now).items())
+    if changed:
+        keys = ", ".join(dict.fromkeys(key for key, _ in changed))
+        raise InputError(
+            f"The run in {out} was started with other settings ({keys}). Resume it with those, or choose another --out."
+        )
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in merge({}, tree).items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": json.dumps(value)}
+    return flat

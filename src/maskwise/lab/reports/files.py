@@ -1,0 +1,82 @@
+"""A report as plain files: Markdown, JSON, and a CSV a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from maskwise.errors import InputError
+from maskwise.files.atomic import write_whole
+from maskwise.lab.reports.assemble import Report
+from maskwise.lab.reports.page import page
+
+
+def write_report(report: Report, path: Path) -> list[Path]:
+    """Writes the page to `path`, and beside it the same as .md, .json and a folder of .csv; returns what was written.
+
+    Raises InputError where that cannot be written, or `path` does not end in .html.
+    """
+    if path.suffix != ".html":
+        raise InputError(f"--out is the report's page, such as report.html; found {str(path)!r}.")
+    folder = path.with_name(f"{path.stem}-tables")
+    markdown, data = path.with_suffix(".md"), path.with_suffix(".json")
+    texts = {path: page(report), markdown: as_markdown(report), data: as_json(report)}
+    texts |= {folder / f"{name}.csv": table.csv() for name, table in report.tables.items() if table.rows}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
+        for file, text in texts.items():
+            write_whole(file, text)
+    except OSError as error:
+        raise InputError(f"The report cannot be written to {path}: {error.strerror}. Give another --out.") from None
+    return [path, markdown, data, folder]
+
+
+def as_markdown(report: Report) -> str:
+    """Returns the report in Markdown, without its pictures and without every single value."""
+    return "\n".join(_lines(report)).rstrip() + "\n"
+
+
+def as_json(report: Report) -> str:
+    """Returns the report as JSON: its sentences, every table in full precision, and the exams over training."""
+    said = {
+        "question": report.study.question,
+        "against": report.against,
+        "cells": {"done": report.num_done, "all": report.num_cells},
+        "facts": dict(report.facts),
+        "statement": report.statement,
+        "findings": [
+            {"verdict": found.verdict, "sentence": found.sentence, "differences": found.comparison.differences}
+            for found in report.findings
+        ],
+        "tables": {name: table.plain_rows() for name, table in report.tables.items()},
+        "exams": [vars(curve) for curve in report.curves],
+        "study": report.study.model_dump(mode="json", exclude_none=True),
+    }
+    return json.dumps(said, indent=1) + "\n"
+
+
+def summary(report: Report) -> str:
+    """Returns what was found, in a few lines for a terminal."""
+    lines = [] if report.is_finished else [f"Not finished: {report.num_done} of {report.num_cells} cells are done."]
+    lines += [f"{finding.verdict}: {finding.sentence}" for finding in report.findings]
+    return "\n".join(lines)
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield from (f"# {report.title}", "")
+    if not report.is_finished:
+        yield from (
+            f"**Not finished: {report.num_done} of {report.num_cells} cells are done.** Verdicts may change.",
+            "",
+        )
+    yield from (f"- {name}: {value}" for name, value in report.facts)
+    yield from ("", "## What was found", "")
+    yield from (f"- **{found.verdict}**: {found.sentence}" for found in report.findings)
+    yield from ("", "## What this study could find", "")
+    yield from (f"- {sentence}" for sentence in report.statement)
+    for name, table in report.tables.items():
+        if table.rows and name != "values":
+            yield from ("", f"## {table.title}", "", table.markdown(), "", table.note)
+    yield from ("", "## The study file", "", "```toml", report.settings.rstrip(), "```")

@@ -1,0 +1,68 @@
+"""Guesses at what a study costs, from words and the speed of one matrix product; what is counted is in `budget`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from maskwise.lab.pretraining.build import bf16_is_fast
+from maskwise.lab.study.budget import Corpus, corpus_of
+from maskwise.lab.study.jobs_of_a_study import Place, data_folder
+from maskwise.lab.study.study_file import Backbone, Study
+from maskwise.lab.tasks.classification import TaskData
+from maskwise.lab.tokens.blocks import MANIFEST
+from maskwise.lab.tuning.settings import resolve_tuning
+from maskwise.models.flops import forward_flops
+from maskwise.models.loading import load_tokenizer
+
+START_SECONDS = 10.0  # a cell's process: Python, torch, the data, the last exam
+SHARE_OF_PEAK = 0.35  # what training reaches of the speed of a plain matrix product
+TOKENS_A_WORD = 1.4
+LIKELY_EPOCHS = 12  # of fine-tuning with early stopping
+LIKELY_LENGTH = 64
+
+
+def seconds_for(flops: float, num_cells: int, jobs: int, speed: float | None = None) -> float:
+    """Returns about how long this many operations in this many cells take; `speed` is `flops_per_second` by default."""
+    return flops / (SHARE_OF_PEAK * (speed or flops_per_second())) + START_SECONDS * num_cells / jobs
+
+
+def flops_per_second(size: int = 768, seconds: float = 0.2) -> float:
+    """Returns the speed of a matrix product on the device that training would use."""
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+    matrix = torch.ones(size, size, device=device, dtype=torch.bfloat16 if bf16_is_fast() else torch.float32)
+    started_at, count = time.perf_counter(), 0
+    while count < 2 or time.perf_counter() - started_at < seconds:
+        matrix = (matrix @ matrix).clamp_(max=1)
+        count += 1
+    matrix.sum().item()
+    return 2 * size**3 * count / (time.perf_counter() - started_at)
+
+
+def expected_corpus(study: Study, place: Place, out: Path, tasks: dict[str, TaskData]) -> Corpus:
+    """Returns the figures of a task's blocks: those on disk, or else a guess from its words."""
+    assert place.task is not None
+    folder = data_folder(out, place.backbone, place.task)
+    if (folder / MANIFEST).exists():
+        return corpus_of(str(folder))
+    data = tasks[place.task]
+    words = sum(len(text.split()) for texts in data.train.texts for text in texts)
+    length = min(study.adapt_block, 2 + TOKENS_A_WORD * words / len(data.train))
+    vocabulary = len(load_tokenizer(place.backbone.model))
+    return Corpus(round(0.95 * len(data.train)), study.adapt_block, length, vocabulary)
+
+
+def tuning_flops(study: Study, backbone: Backbone, data: Any, pretraining_data: str) -> float:
+    """Returns a guess for a classification, else 0: tuning ends by its own rule, and texts are counted in words."""
+    if not isinstance(data, TaskData):
+        return 0.0
+    settings = resolve_tuning(study.tune)
+    words = sum(len(text.split()) for texts in data.train.texts for text in texts)
+    tokens = min(TOKENS_A_WORD * words, settings.max_length * len(data.train))
+    epochs = min(settings.max_epochs, LIKELY_EPOCHS)
+    vocabulary = 2 if study.adapt else corpus_of(pretraining_data).vocabulary
+    body = forward_flops(backbone.model, LIKELY_LENGTH, vocabulary).body
+    return (1 if settings.freeze else 3) * body * tokens * epochs * len(study.tuning_seeds)

@@ -1,0 +1,46 @@
+"""How long a step of an arm takes on this machine, from a short run of it: what "equal seconds" means.
+
+The short run is a cell like any other, so it trains beside the same other jobs and with the same threads. What comes on
+top of steps (exams, checkpoints, compiling) is not in it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from maskwise.lab.config import PretrainSettings, StoppingSettings, merge
+from maskwise.lab.pretraining.flops import Budget, distillation_start, teacher_share
+from maskwise.lab.records.run_folder import METRICS, read_metrics
+
+WARM_STEPS, STEPS, LOGGED = 16, 48, 8
+TIMED = {
+    "max_steps": STEPS, "logging_steps": LOGGED, "eval_strategy": "no", "save_strategy": "no", "report_to": [],
+}  # fmt: skip
+MOST = 0.99  # of a run: a share below 1
+
+
+def short_run(settings: PretrainSettings, run: Budget) -> PretrainSettings:
+    """Returns the settings of the short run; what changes after epochs or steps changes after the same share of it."""
+    masking, distillation = settings.masking, settings.distillation
+    if masking.source == "teacher-then-self":
+        share = min(teacher_share(masking, run), MOST)
+        changes = {"teacher_epochs": None, "teacher_steps": None, "teacher_share": share}
+        masking = masking.model_copy(update=changes)
+    if distillation.start_epochs is not None:
+        share = min(distillation_start(settings, run), MOST)
+        distillation = distillation.model_copy(update={"start_epochs": None, "start_share": share})
+    return settings.model_copy(
+        update={
+            "masking": masking,
+            "distillation": distillation,
+            "stopping": StoppingSettings(),
+            "data": settings.data.model_copy(update={"exam_blocks": 1}),
+            "trainer": merge(settings.trainer, TIMED),
+        }
+    )
+
+
+def seconds_a_step(folder: Path) -> float | None:
+    """Returns the mean time of a step after the first few, or None where the short run has not ended."""
+    at = {record["step"]: record["seconds"] for record in read_metrics(folder / METRICS) if "loss" in record}
+    return (at[STEPS] - at[WARM_STEPS]) / (STEPS - WARM_STEPS) if {WARM_STEPS, STEPS} <= at.keys() else None

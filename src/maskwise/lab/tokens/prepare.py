@@ -1,0 +1,247 @@
+"""The job `prepare`: text sources in, a data folder of token blocks out."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import pickle
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import chain, compress
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+
+from maskwise.errors import InputError
+from maskwise.files.atomic_folder import whole_folder
+from maskwise.lab.text.corpus import Batch, Corpus
+from maskwise.lab.text.sources import BUILT_IN, Source, find_sources
+from maskwise.lab.tokens.blocks import MANIFEST, TOKEN_COUNTS, TOKENIZER, BlockWriter, DataFolder, Mode, open_data
+from maskwise.lab.tokens.extend_tokenizer import Extension, WordCounter, extend
+from maskwise.lab.tokens.parallel import encode_batches
+from maskwise.lab.tokens.tokenizer import (
+    TokenizerKind,
+    block_borders,
+    load_tokenizer,
+    plain_backend,
+    tokenizer_hash,
+    train_tokenizer,
+)
+from maskwise.progress import Progress
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+MAX_BLOCK = np.iinfo(np.int16).max
+LONG_WORD_PIECES = 16
+SPLITS = ("train", "valid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareSettings:
+    """What `prepare` does; a field is the flag of the command line with underscores."""
+
+    sources: tuple[str, ...]  # as `maskwise.lab.text.sources.documents` takes them
+    out: Path  # the data folder to make
+    tokenizer: str | None = None  # a hub name, a folder, or a BERT vocabulary file (.txt)
+    train_tokenizer: int | None = None  # instead: the size of a vocabulary to train on the training documents
+    tokenizer_kind: TokenizerKind = "wordpiece"  # what is trained
+    extend_tokenizer: str | None = None  # instead: a tokenizer, named as above, that gets whole words of the text
+    new_words: int | None = None  # how many
+    block: int = 128  # tokens of a block, [CLS] and [SEP] included
+    mode: Mode = "concat"  # or "document": no block crosses a document
+    label_column: str | None = None  # document: the column with the class of each text, kept as `label`
+    valid: tuple[str, ...] | None = None  # sources of held-out text, instead of a share of the documents
+    valid_share: float = 0.05
+    min_words: int = 5  # shorter documents are dropped
+    keep_duplicates: bool = False
+    seed: int = 0  # of the held-out split
+    workers: int | None = None  # processes that tokenize; None: one a core
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise InputError("no source was given: name at least one file, folder, or python-docs.")
+        if sum(choice is not None for choice in (self.tokenizer, self.train_tokenizer, self.extend_tokenizer)) != 1:
+            raise InputError(
+                "give one of --tokenizer NAME, --train-tokenizer SIZE (for instance 30522) and --extend-tokenizer BASE."
+            )
+        if (self.extend_tokenizer is None) != (self.new_words is None):
+            raise InputError("--extend-tokenizer BASE and --new-words N (for instance 1000) go together.")
+        if self.new_words is not None and self.new_words < 1:
+            raise InputError(f"--new-words is {self.new_words}; give at least 1.")
+        if not 8 <= self.block <= MAX_BLOCK:
+            raise InputError(f"--block is {self.block}; it must lie between 8 and {MAX_BLOCK}.")
+        if not 0 <= self.valid_share < 1:
+            raise InputError(f"--valid-share is {self.valid_share}; it is a share, from 0 to below 1.")
+        if self.label_column is not None and self.mode != "document":
+            raise InputError(
+                "--label-column labels documents, and a block of several has no one label: --mode document."
+            )
+        if self.workers is not None and self.workers < 1:
+            raise InputError(f"--workers is {self.workers}; give at least 1.")
+        for name, value, choices in (("mode", self.mode, Mode), ("tokenizer-kind", self.tokenizer_kind, TokenizerKind)):
+            if value not in get_args(choices):
+                raise InputError(f"--{name} is {value!r}; choose from {', '.join(get_args(choices))}.")
+
+
+def prepare(settings: PrepareSettings, show: bool = True) -> DataFolder:
+    """Returns the data folder made from the sources; `maskwise.lab.tokens.blocks` describes what is in it.
+
+    Documents are cleaned (NFC, no control characters), short ones and exact duplicates dropped and counted, then
+    tokenized and cut into blocks; no token is dropped. The folder is the same whatever the number of workers, and
+    memory does not grow with the corpus but for 16 bytes a document (`keep_duplicates`: not even those).
+    Raises InputError for anything wrong with the settings or the sources; nothing is left behind then.
+    """
+    sources = find_sources(settings.sources, settings.label_column)
+    valid_sources = None if settings.valid is None else find_sources(settings.valid, settings.label_column)
+    corpus = Corpus(
+        sources, valid_sources, valid_share=settings.valid_share, min_words=settings.min_words,
+        keep_duplicates=settings.keep_duplicates, seed=settings.seed,
+    )  # fmt: skip
+    given = load_tokenizer(settings.tokenizer) if settings.tokenizer is not None else None
+    base = load_tokenizer(settings.extend_tokenizer) if settings.extend_tokenizer is not None else None
+    with whole_folder(settings.out) as folder:
+        batches: Iterable[Batch] = corpus if given else _spooled(corpus, folder, show)
+        extension = _extension(base, folder, settings) if base else None
+        tokenizer = given or (extension.tokenizer if extension else _trained(folder, settings))
+        with Progress("tokenize", None, "words", show=show) as progress:
+            written = _write_blocks(batches, tokenizer, settings, folder, progress)
+        _require_blocks(written, corpus, settings)
+        tokenizer.save_pretrained(folder / TOKENIZER)
+        _spool(folder).unlink(missing_ok=True)
+        manifest = _manifest(settings, sources, valid_sources or [], corpus, tokenizer, written)
+        _write_manifest(folder, manifest | ({"extended_tokenizer": extension.record} if extension else {}))
+    return open_data(settings.out)
+
+
+def _spool(folder: Path) -> Path:
+    return folder / "kept.pickle"
+
+
+def _spooled(corpus: Corpus, folder: Path, show: bool) -> Iterator[Batch]:
+    """Puts the kept documents down on disk, since training a tokenizer takes two more passes; returns them again."""
+    with Progress("read", None, "words", show=show) as progress, _spool(folder).open("wb") as file:
+        for batch in corpus:
+            pickle.dump(batch, file)
+            progress.advance(corpus.counts["words"] - progress.done)
+    return _read_spool(folder)
+
+
+def _read_spool(folder: Path) -> Iterator[Batch]:
+    with _spool(folder).open("rb") as file:
+        while file.peek(1):
+            yield pickle.load(file)
+
+
+def _extension(base: PreTrainedTokenizerFast, folder: Path, settings: PrepareSettings) -> Extension:
+    counters = {split: WordCounter(base.backend_tokenizer) for split in SPLITS}
+    for batch in _read_spool(folder):
+        for split, here in (("train", ~batch.held_out), ("valid", batch.held_out)):
+            counters[split].add(compress(batch.texts, here))
+    assert settings.extend_tokenizer is not None and settings.new_words is not None
+    counts = {split: counter.counts for split, counter in counters.items()}
+    return extend(settings.extend_tokenizer, base, counts, settings.new_words)
+
+
+def _trained(folder: Path, settings: PrepareSettings) -> PreTrainedTokenizerFast:
+    def training_texts() -> Iterator[str]:
+        for batch in _read_spool(folder):
+            yield from (text for text, held_out in zip(batch.texts, batch.held_out, strict=True) if not held_out)
+
+    if next(training_texts(), None) is None:
+        raise InputError(f"nothing to train a tokenizer on: no document is left of {', '.join(settings.sources)}.")
+    assert settings.train_tokenizer is not None
+    return train_tokenizer(training_texts, settings.train_tokenizer, settings.tokenizer_kind)
+
+
+def _write_blocks(
+    batches: Iterable[Batch],
+    tokenizer: PreTrainedTokenizerFast,
+    settings: PrepareSettings,
+    folder: Path,
+    progress: Progress,
+) -> dict:
+    """Writes both splits and the token counts; returns the counts of the manifest by name."""
+    writers = {
+        split: BlockWriter(
+            folder / f"{split}.arrow", mode=settings.mode, block=settings.block, borders=block_borders(tokenizer),
+            vocabulary_size=len(tokenizer),
+            labelled=_is_labelled(settings),
+        )
+        for split in SPLITS
+    }  # fmt: skip
+    counts = {"documents": dict.fromkeys(SPLITS, 0), "tokens": dict.fromkeys(SPLITS, 0), "long_words": 0}
+    for batch, pieces in encode_batches(plain_backend(tokenizer), batches, settings.workers):
+        counts["long_words"] += int((pieces.word_lengths() > LONG_WORD_PIECES).sum())
+        for split, here in (("train", ~batch.held_out), ("valid", batch.held_out)):
+            if here.any():
+                part = pieces.select(here)
+                writers[split].add(part, [label for label, keep in zip(batch.labels, here, strict=True) if keep])
+                counts["documents"][split] += len(part.lengths_N)
+                counts["tokens"][split] += len(part.ids_P)
+        progress.advance(sum(text.count(" ") + 1 for text in batch.texts))
+    for writer in writers.values():
+        writer.close()
+    np.save(folder / TOKEN_COUNTS, writers["train"].token_counts)
+    return counts | {"blocks": {split: writer.num_blocks for split, writer in writers.items()}}
+
+
+def _is_labelled(settings: PrepareSettings) -> bool:
+    built_in = BUILT_IN in chain(settings.sources, settings.valid or ())
+    return settings.label_column is not None or (settings.mode == "document" and built_in)
+
+
+def _require_blocks(written: dict, corpus: Corpus, settings: PrepareSettings) -> None:
+    counts = corpus.counts
+    if not written["blocks"]["train"]:
+        raise InputError(
+            f"no training block: of {counts['read']:,} documents {counts['too_short']:,} have fewer than "
+            f"{settings.min_words} words, {counts['duplicates']:,} are duplicates, and "
+            f"{written['documents']['valid']:,} are held out.\nGive more text, or lower --min-words or --valid-share."
+        )
+    if not written["blocks"]["valid"] and (settings.valid is not None or settings.valid_share > 0):
+        raise InputError(
+            f"no held-out block: none of {counts['kept']:,} documents fell into the share of {settings.valid_share}, "
+            "or --valid holds none.\nGive more text, raise --valid-share, or set it to 0 to hold out nothing."
+        )
+
+
+def _manifest(
+    settings: PrepareSettings,
+    sources: list[Source],
+    valid_sources: list[Source],
+    corpus: Corpus,
+    tokenizer: PreTrainedTokenizerFast,
+    written: dict,
+) -> dict:
+    counts = corpus.counts
+    return {
+        "version": importlib.metadata.version("maskwise"),
+        "sources": [
+            {"name": source.name, "split": split, "sha256": source.sha256, "bytes": source.size,
+             "documents": source.num_documents}
+            for split, group in zip(SPLITS, (sources, valid_sources), strict=True) for source in group
+        ],
+        "tokenizer_sha256": tokenizer_hash(tokenizer),
+        "vocabulary": len(tokenizer),
+        "block": settings.block,
+        "mode": settings.mode,
+        "counts": {
+            "documents": {name: counts[name] for name in ("read", "too_short", "duplicates", "kept")}
+            | written["documents"],
+            "words": counts["words"],
+            "tokens": written["tokens"],
+            "blocks": written["blocks"],
+            "long_words": written["long_words"],
+        },
+        "settings": asdict(settings) | {"out": str(settings.out)},
+    }  # fmt: skip
+
+
+def _write_manifest(folder: Path, manifest: dict) -> None:
+    with (folder / MANIFEST).open("w", encoding="utf-8") as file:
+        json.dump(manifest, file, indent=2, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,56 @@
+"""What one tuned seed leaves in its folder: the model, its predictions, and `result.json` last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskwise.files.atomic import write_whole
+from maskwise.lab.tuning.fit import Fitted, delete_checkpoints
+from maskwise.models.hf_logging import only_errors
+
+RESULT, PREDICTIONS = "result.json", "predictions.parquet"
+
+
+def write_result(
+    out: Path, fitted: Fitted, tokenizer: Any, metrics: Mapping[str, float], *, one_class: bool, **more: Any
+) -> dict[str, Any]:
+    """Saves the model with its tokenizer, deletes the checkpoints, writes `result.json`, and returns what it says."""
+    with only_errors():
+        fitted.model.save_pretrained(out)
+        tokenizer.save_pretrained(out)
+    delete_checkpoints(out)
+    result = {
+        "metrics": dict(metrics),
+        "one_class": one_class,
+        "epoch": fitted.epoch,
+        "epochs": len(fitted.history),
+        "seconds": fitted.seconds,
+        "tokens": fitted.tokens,
+        "flops": fitted.flops,
+        **more,
+        "history": fitted.history,
+    }
+    write_whole(out / RESULT, json.dumps(result, indent=2) + "\n")
+    return result
+
+
+def read_result(out: Path) -> dict[str, Any] | None:
+    """Returns the result of a finished seed, or None."""
+    return json.loads((out / RESULT).read_text(encoding="utf-8")) if (out / RESULT).exists() else None
+
+
+def write_predictions(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Writes one row an example; `scores` are lists of the class scores."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({name: _plain(values) for name, values in columns.items()}), path)
+
+
+def _plain(values: Sequence[Any]) -> list[Any]:
+    return [value.tolist() if isinstance(value, np.ndarray | np.generic) else value for value in values]

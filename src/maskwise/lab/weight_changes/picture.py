@@ -1,0 +1,76 @@
+"""The drift of tuned checkpoints as a heat map: layers by parts, one row of panels a checkpoint."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskwise.errors import InputError
+from maskwise.lab.weight_changes.report import MEASURES, DriftReport, parts_in
+
+FORMATS = (".svg", ".png")
+CELL_WIDTH, CELL_HEIGHT, MARGIN = 0.55, 0.32, 1.9  # inches
+DARK_BELOW = 0.6  # of viridis
+
+
+def check_picture(path: Path) -> None:
+    """Raises InputError for a picture that is neither SVG nor PNG."""
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(f"--picture writes {' or '.join(FORMATS)}; found {path.name!r}.")
+
+
+def draw_drift(report: DriftReport, path: Path) -> None:
+    """Writes the heat maps of both measures as SVG or PNG; the same bytes for the same report.
+
+    The colour of a measure means the same in every panel, on a logarithmic scale.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    check_picture(path)
+    height, width = max(len(drift.layers) for drift in report.drifts), max(len(parts_in(d)) for d in report.drifts)
+    size = (2 * (CELL_WIDTH * width + MARGIN), len(report.drifts) * (CELL_HEIGHT * height + MARGIN))
+    with matplotlib.rc_context({"svg.hashsalt": "maskwise", "svg.fonttype": "none"}):
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(len(report.drifts), len(MEASURES), squeeze=False)
+        for column, measure in enumerate(MEASURES):
+            _draw_measure(figure, axes[:, column], report, measure)
+        data = io.BytesIO()
+        metadata = {"Date": None} if path.suffix.lower() == ".svg" else {}
+        figure.savefig(data, format=path.suffix[1:].lower(), metadata=metadata)
+    path.write_bytes(data.getvalue())
+
+
+def _draw_measure(figure: Any, axes: Any, report: DriftReport, measure: str) -> None:
+    from matplotlib.colors import LogNorm
+
+    grids = [_grid(drift, measure) for drift in report.drifts]
+    seen = np.concatenate([grid[grid > 0] for grid in grids])
+    norm = LogNorm(seen.min(), max(seen.max(), seen.min() * 1.01)) if seen.size else None
+    for ax, drift, grid in zip(axes, report.drifts, grids, strict=True):
+        ax.set_facecolor("lightgray")
+        image = ax.imshow(np.ma.masked_where(~(grid > 0), grid), norm=norm, cmap="viridis", aspect="auto")
+        ax.set_xticks(range(len(parts_in(drift))), parts_in(drift), rotation=45, ha="right", fontsize=8)
+        ax.set_yticks(range(len(drift.layers)), drift.layers, fontsize=8)
+        ax.set_ylabel("layer", fontsize=8)
+        ax.invert_yaxis()
+        ax.set_title(f"{drift.tuned}\n{measure}, %", fontsize=9, loc="left")
+        _write_values(ax, grid, image)
+        figure.colorbar(image, ax=ax)
+
+
+def _grid(drift: Any, measure: str) -> np.ndarray:
+    changes = [[drift.change(layer, part) for part in parts_in(drift)] for layer in drift.layers]
+    values = [[MEASURES[measure](change) if change else None for change in row] for row in changes]
+    return np.array(values, dtype=float)
+
+
+def _write_values(ax: Any, grid: np.ndarray, image: Any) -> None:
+    for (row, column), value in np.ndenumerate(grid):
+        if not np.isnan(value):
+            text = f"{value:.0f}" if value >= 100 else f"{value:.2g}"
+            is_light = value > 0 and image.norm(value) > DARK_BELOW
+            ax.text(column, row, text, ha="center", va="center", fontsize=6, color="black" if is_light else "white")

@@ -1,0 +1,216 @@
+"""One masked batch: score, unit, pick, rate and corruption put together.
+
+Shapes: B sequences, T positions, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from maskwise.errors import InputError, nearest
+from maskwise.masking import noise
+from maskwise.masking.corrupt import IGNORE, Corrupted, Corruption, corrupt
+from maskwise.masking.noise import Stream
+from maskwise.masking.pick import check_strategy, pick, pick_independently, proportional_probabilities
+from maskwise.masking.rates import ONE_TOKEN_RATE, RateSchedule, budget, constant, rate_at
+from maskwise.masking.rows import Rows, waits
+from maskwise.masking.units import Units, span_units, token_units, word_units
+from maskwise.masking.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Score = Callable[[Mapping[str, Any]], Tensor]
+UNITS = ("token", "word", "span")
+SPENDS = ("exact", "bernoulli", "as-scored")
+NOT_FOR_THE_MODEL = frozenset(
+    {"word_ids", "example_id", "eligible", "moment", "rate", "mask_token_id", "special_tokens_mask", "offset_mapping"}
+)
+
+
+class Moment(NamedTuple):
+    """Where in a run a batch is masked: the epoch, the optimizer step, and the share of the run that is over."""
+
+    epoch: int = 0
+    step: int = 0
+    progress: float = 0.0
+
+
+class Masker:
+    """Masks batches: any score x unit x pick x rate x corruption.
+
+    `score(batch) -> [B, T]` says how much each token is worth masking; it sees the batch with more keys: `eligible`
+    [B, T], `moment` (a `Moment`), `rate`, `example_id` [B] and `mask_token_id`. `unit`: token, word or span.
+    `pick`: see `maskwise.pick`, or `alternating` (a fair coin per step between high and low). `rate`: a share, or a
+    schedule from `maskwise.masking.rates`. `spend`: `exact` (k tokens a sequence), `bernoulli` (each unit on its
+    own) or `as-scored` (the score is the probability of being masked, and meets the rate by itself). The mask of an
+    example depends on (`seed`, epoch, example id) and on the scores. `mask_special_tokens` masks [CLS] and [SEP] too,
+    as Typhoon's code of 2023 did in its random baseline: easy targets, which nobody else should want.
+
+    Raises InputError for a tokenizer without mask token, an unknown name, a rate outside (0, 1), one token a sequence
+    spent otherwise than exactly, shares that do not add to 1, and for scores that are not finite, with the row.
+    """
+
+    def __init__(
+        self,
+        score: Score,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        unit: str = "token",
+        pick: str = "sample",
+        rate: float | RateSchedule = 0.15,
+        spend: str = "exact",
+        corruption: tuple[float, float, float] = (1.0, 0.0, 0.0),
+        sharpness: float = 1.0,
+        mask_special_tokens: bool = False,
+        seed: int = 0,
+    ) -> None:
+        _check_name("unit", unit, UNITS)
+        _check_name("spend", spend, SPENDS)
+        if pick != "alternating":
+            check_strategy(pick)
+        if spend != "exact" and pick != "sample":
+            raise InputError(f"spend={spend!r} draws each unit on its own, so it needs pick='sample'; found {pick!r}.")
+        self.score, self.unit, self.pick, self.spend, self.sharpness = score, unit, pick, spend, sharpness
+        self.rate: RateSchedule = rate if callable(rate) else constant(rate)
+        self.rate_at(0.0)
+        self.corruption = Corruption(*corruption).check()
+        self.seed = seed
+        self.tokenizer = tokenizer
+        vocabulary = Vocabulary.of(tokenizer)
+        self.vocabulary = vocabulary.with_special_tokens() if mask_special_tokens else vocabulary
+
+    def __call__(self, batch: Mapping[str, Any], moment: Moment = Moment()) -> dict[str, Tensor]:
+        """Returns the model's inputs with `input_ids` corrupted and `labels` made; `batch` stays as it is."""
+        batch = self.prepare(batch, moment)
+        picked_BT, units = self.choose(batch, self.scores(batch))
+        corrupted = self._corrupt(batch, picked_BT, units)
+        inputs = {key: value for key, value in batch.items() if key not in NOT_FOR_THE_MODEL}
+        return inputs | {"input_ids": corrupted.input_ids_BT, "labels": corrupted.labels_BT}
+
+    def prepare(self, batch: Mapping[str, Any], moment: Moment = Moment()) -> dict[str, Any]:
+        """Returns the batch as a score sees it: with `eligible`, `moment`, `rate` and an `example_id`."""
+        input_ids_BT, eligible_BT = batch["input_ids"], self.eligible(batch)
+        example_ids_B = batch.get("example_id")
+        if example_ids_B is None:
+            is_text_BT = batch.get("attention_mask", torch.ones_like(input_ids_BT)).bool()
+            example_ids_B = noise.content_ids(input_ids_BT, noise.text_positions(batch), is_text_BT)
+        added = {"eligible": eligible_BT, "moment": moment, "example_id": example_ids_B}
+        added |= {"rate": self.rate_at(moment.progress), "mask_token_id": self.vocabulary.mask_token_id}
+        return dict(batch) | added
+
+    def eligible(self, batch: Mapping[str, Any]) -> Tensor:
+        """Returns True [B, T] where a token may be masked."""
+        input_ids_BT = batch["input_ids"]
+        if self.vocabulary.eligible_V.device != input_ids_BT.device:
+            self.vocabulary = self.vocabulary.to(input_ids_BT.device)
+        eligible_BT = self.vocabulary.eligible_V[input_ids_BT]
+        return eligible_BT & batch["attention_mask"].bool() if "attention_mask" in batch else eligible_BT
+
+    def scores(self, batch: Mapping[str, Any]) -> Tensor:
+        """Returns the checked scores [B, T] of a prepared batch; raises InputError naming a row that is not finite."""
+        scores_BT = self.score(batch)
+        eligible_BT = batch["eligible"]
+        if scores_BT.shape != eligible_BT.shape:
+            raise InputError(
+                f"A score returns one number a token, shape {tuple(eligible_BT.shape)}; "
+                f"{_name(self.score)} returned shape {tuple(scores_BT.shape)}."
+            )
+        _check_finite(scores_BT, eligible_BT, batch["example_id"], self.score)
+        return scores_BT.float()
+
+    def choose(self, batch: Mapping[str, Any], scores_BT: Tensor) -> tuple[Tensor, Units]:
+        """Returns True [B, T] at the tokens to mask, and the units they were chosen by."""
+        moment: Moment = batch["moment"]
+        units = self._units(batch)
+        noise_BT = self._noise(batch, Stream.PICK)
+        rate = self.rate_at(moment.progress)
+        if self.spend == "as-scored":
+            return pick_independently(scores_BT, units, noise_BT), units
+        if self.spend == "bernoulli":
+            probabilities_BT = proportional_probabilities(scores_BT, units, rate, self.sharpness)
+            return pick_independently(probabilities_BT, units, noise_BT), units
+        strategy = self.pick
+        if strategy == "alternating":
+            strategy = "high" if noise.coin(self.seed, moment.step) else "low"
+        budget_B = budget((units.atoms_BT >= 0).sum(dim=-1), rate)
+        return pick(scores_BT, units, budget_B, noise_BT, strategy, self.sharpness), units
+
+    def most_masked(self, length: int, moment: Moment) -> int | None:
+        """Returns how many tokens of a sequence of this length are masked at most; None where chance decides."""
+        if self.spend != "exact" or self.unit != "token":
+            return None
+        return int(budget(torch.tensor(length), self.rate_at(moment.progress)))
+
+    def rows(self, labels_BT: Tensor, moment: Moment) -> Rows:
+        """Returns the rows that it labelled: where known, as many as there can be, which saves a GPU a wait."""
+        most = self.most_masked(labels_BT.shape[1], moment) if waits(labels_BT.device) else None
+        return Rows.of(labels_BT != IGNORE, None if most is None else len(labels_BT) * most)
+
+    def rate_at(self, progress: float) -> float:
+        """Returns the budget as a share of the eligible tokens, after a share of the run (0 is one token a row)."""
+        rate = rate_at(self.rate, progress)
+        if rate == ONE_TOKEN_RATE and self.spend != "exact":
+            raise InputError(
+                f"One token a sequence is an exact budget, and spend={self.spend!r} draws each unit on its own: at "
+                "rate 0 nothing would be masked. Use spend='exact', or a rate above 0."
+            )
+        return rate
+
+    def _units(self, batch: Mapping[str, Any]) -> Units:
+        if self.unit == "token":
+            return token_units(batch["eligible"])
+        if "word_ids" not in batch:
+            raise InputError(
+                f"unit={self.unit!r} needs a `word_ids` column (-1 at special tokens); found {', '.join(batch)}. "
+                "`maskwise prepare` stores it; in your own script take it from the tokenizer's encoding.word_ids()."
+            )
+        words = word_units(batch["word_ids"].to(torch.int64), batch["eligible"])
+        if self.unit == "word":
+            return words
+        span_numbers_BT = torch.arange(words.atoms_BT.shape[1], device=words.atoms_BT.device).expand_as(words.atoms_BT)
+        return span_units(words, self._noise(batch, Stream.SPAN_LENGTH, span_numbers_BT))
+
+    def _corrupt(self, batch: Mapping[str, Any], picked_BT: Tensor, units: Units) -> Corrupted:
+        if self.corruption.mask >= 1:
+            return corrupt(batch["input_ids"], picked_BT, mask_token_id=self.vocabulary.mask_token_id)
+        action_noise_BT = self._noise(batch, Stream.ACTION).gather(-1, units.groups_BT.clamp_min(0))
+        return corrupt(
+            batch["input_ids"],
+            picked_BT,
+            mask_token_id=self.vocabulary.mask_token_id,
+            shares=self.corruption,
+            ordinary_ids_N=self.vocabulary.ordinary_ids_N,
+            action_noise_BT=action_noise_BT,
+            replacement_noise_BT=self._noise(batch, Stream.REPLACEMENT),
+        )
+
+    def _noise(self, batch: Mapping[str, Any], stream: Stream, positions_BT: Tensor | None = None) -> Tensor:
+        positions_BT = noise.text_positions(batch) if positions_BT is None else positions_BT
+        return noise.uniform_noise(self.seed, batch["moment"].epoch, batch["example_id"], positions_BT, stream)
+
+
+def _check_finite(scores_BT: Tensor, eligible_BT: Tensor, example_ids_B: Tensor, score: Score) -> None:
+    bad_B = (~torch.isfinite(scores_BT) & eligible_BT).any(dim=-1)
+    if waits(bad_B.device) and bad_B.device.type != "mps":  # which has no check that the host need not wait for
+        torch._assert_async(~bad_B.any(), "a score is not finite")
+    elif bad_B.any():
+        row = int(bad_B.nonzero()[0])
+        bad = scores_BT[row][~torch.isfinite(scores_BT[row]) & eligible_BT[row]][0].item()
+        raise InputError(
+            f"{_name(score)} gave {bad} in row {row} of the batch (example {int(example_ids_B[row])}). "
+            "Scores must be finite at every token that may be masked."
+        )
+
+
+def _check_name(what: str, name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise InputError(f"No {what} {name!r}; there are {', '.join(known)}.{nearest(name, known)}")
+
+
+def _name(score: Score) -> str:
+    return f"The score {getattr(score, '__name__', type(score).__name__)!r}"

@@ -1,0 +1,98 @@
+"""Checkpoints and their tokenizers, loaded, or refused in words where they do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors import SafetensorError
+
+from maskwise.errors import InputError, first_line
+from maskwise.models.hf_logging import only_errors
+from maskwise.models.model_limits import position_tables, vocabulary_size
+
+
+def load_checkpoint(name: str, tokenizer: Any) -> Any:
+    """Returns a checkpoint's masked language model in fp32.
+
+    Raises InputError where it does not load, has no masked-LM head, or has fewer embeddings than `tokenizer` tokens.
+    """
+    model = load_masked_lm(name)
+    check_size(name, model, tokenizer)
+    return model
+
+
+def load_masked_lm(name: str) -> Any:
+    """Returns a checkpoint's masked language model in fp32, whatever its tokenizer.
+
+    Raises InputError where it does not load or has no masked-LM head.
+    """
+    with loading(name, as_what=" as a masked language model"):
+        model, report = transformers.AutoModelForMaskedLM.from_pretrained(
+            name, dtype=torch.float32, output_loading_info=True
+        )
+    if report["missing_keys"]:
+        missing = ", ".join(sorted(report["missing_keys"])[:3])
+        raise InputError(
+            f"The checkpoint {name!r} has no masked-LM head: it lacks {missing}. "
+            "Use one trained by masked language modelling."
+        )
+    return model
+
+
+@contextmanager
+def loading(checkpoint: str, as_what: str = "") -> Iterator[None]:
+    """Keeps transformers quiet while a checkpoint's weights are read, and turns what fails there into an InputError."""
+    try:
+        with only_errors():
+            yield
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise InputError(f"The checkpoint {checkpoint!r} does not load{as_what}: {first_line(error)}") from None
+
+
+def check_size(name: str, model: Any, tokenizer: Any) -> None:
+    """Raises InputError where a checkpoint's model has fewer embeddings than a tokenizer has tokens."""
+    size, needed = vocabulary_size(model), len(tokenizer)
+    if size < needed:
+        raise InputError(
+            f"The checkpoint {name!r} has {size:,} embeddings, the data's tokenizer {needed:,} tokens. "
+            "Prepare the data with the checkpoint's own tokenizer: maskwise prepare --tokenizer."
+        )
+
+
+def check_positions(name: str, model: Any, block: int, data_folder: Path) -> None:
+    """Raises InputError if a model's table of positions is shorter than the blocks of a data folder."""
+    positions = min(position_tables(model), default=block)
+    if positions < block:
+        raise InputError(
+            f"The model {name!r} has {positions:,} positions, the blocks of {data_folder} up to {block:,} tokens.\n"
+            f"Prepare the text again with --block {positions}, or take another model."
+        )
+
+
+def check_same_tokenizer(checkpoint: str, tokenizer: Any, data_folder: Path) -> None:
+    """Raises InputError where a checkpoint carries a tokenizer with another vocabulary."""
+    own = load_tokenizer(checkpoint)
+    if own.get_vocab() != tokenizer.get_vocab():
+        raise InputError(
+            f"{checkpoint} and {data_folder} have different vocabularies ({len(own):,} and {len(tokenizer):,} tokens), "
+            "so their predictions cannot be compared token by token. `maskwise exam --words SOURCE` grades whole "
+            "words, in nats a character; a teacher must share its student's tokenizer (maskwise prepare --tokenizer)."
+        )
+
+
+def load_tokenizer(checkpoint: str) -> Any:
+    """Returns a checkpoint's fast tokenizer; raises InputError where there is none."""
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"The checkpoint {checkpoint!r} has no tokenizer: {first_line(error)}") from None
+    if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):  # transformers makes up an empty one
+        raise InputError(f"The checkpoint {checkpoint!r} has no tokenizer: save it beside the model.")
+    if not tokenizer.is_fast:
+        raise InputError(f"The tokenizer of {checkpoint!r} is not a fast one, which word boundaries need.")
+    return tokenizer

@@ -1,0 +1,220 @@
+"""How much each token is worth masking: the scores that come with the package.
+
+Shapes: B sequences, T positions, R rows. A score is any callable `score(batch) -> [B, T]`; nothing is registered. It
+may also have `bind(model)`, `check_run(max_steps, num_epochs)`, and `state_dict` / `load_state_dict`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from maskwise.errors import InputError
+from maskwise.masking.entropy import RowStatistics, logit_statistics, row_statistics
+from maskwise.masking.noise import Stream, text_positions, uniform_noise
+from maskwise.masking.rows import Rows, waits
+from maskwise.models.model_limits import vocabulary_size
+from maskwise.models.sparse import SparseHead, evaluating
+from maskwise.scores.stored import Stored
+
+DENSE_POSITIONS = 512
+
+
+def uniform(batch: Mapping[str, Any]) -> Tensor:
+    """Returns 1 for every token: random masking."""
+    return torch.ones(batch["input_ids"].shape, device=batch["input_ids"].device)
+
+
+class ModelScore:
+    """A score that a language model gives: of a frozen teacher, of the model in training, or one after the other.
+
+    `teacher`: a model, or its `Stored` scores; without one the model in training scores, once `bind` has named it
+    (MaskingTrainer does).
+    With a teacher and one of `epochs`, `steps` or `share` (of the run), the teacher scores until then and the model in
+    training afterwards. `folds`: None scores the unmasked text in one pass, as the paper does; K masks each K-th of
+    the eligible tokens in turn and scores them masked, in K passes.
+
+    Scoring is in eval mode and without gradient; the model's mode and the random state are as before afterwards.
+    Raises InputError for two switches at once, a switch without a teacher, or fewer than 2 folds.
+    """
+
+    statistic: ClassVar[str]
+
+    def __init__(
+        self,
+        teacher: nn.Module | Stored | None = None,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        share: float | None = None,
+        folds: int | None = None,
+        compiled: bool = True,
+    ) -> None:
+        switches = [switch for switch in (epochs, steps, share) if switch is not None]
+        if len(switches) > 1:
+            raise InputError("Give the teacher's phase once: epochs, steps or share of the run.")
+        if switches and teacher is None:
+            raise InputError("A teacher's phase (epochs, steps or share) needs a teacher.")
+        if folds is not None and folds < 2:
+            raise InputError(f"folds is the number of passes, at least 2; found {folds}. Leave it out for one pass.")
+        self.epochs, self.steps, self.share, self.folds, self.compiled = epochs, steps, share, folds, compiled
+        if isinstance(teacher, Stored):
+            self._check_stored(teacher)
+        is_live = isinstance(teacher, nn.Module)
+        self.teacher = SparseHead(teacher.eval().requires_grad_(False)) if is_live else teacher
+        self.student: SparseHead | None = None
+
+    def bind(self, model: nn.Module) -> None:
+        """Names the model in training; raises InputError where a teacher has another vocabulary size."""
+        self.student = SparseHead(model)
+        if isinstance(self.teacher, SparseHead):
+            check_same_vocabulary(self.teacher.model, model)
+
+    def check_run(self, max_steps: int, num_epochs: float) -> None:
+        """Raises InputError where the run would end before the switch to the model in training."""
+        ends_before = (self.epochs or 0) >= num_epochs or (self.steps or 0) >= max_steps or (self.share or 0) >= 1
+        if ends_before:
+            raise InputError(
+                f"The run of {max_steps:,} steps ({num_epochs:g} epochs) would end before the teacher's phase does "
+                f"({self._switch_text()}). Train longer, shorten the phase, or leave it out to keep the teacher."
+            )
+
+    def source(self, moment: Any) -> str:
+        """Returns who scores at a moment of the run: `teacher` or `self`."""
+        if self.teacher is None:
+            return "self"
+        switches = (
+            self.epochs is not None and moment.epoch >= self.epochs,
+            self.steps is not None and moment.step >= self.steps,
+            self.share is not None and moment.progress >= self.share,
+        )
+        return "self" if any(switches) else "teacher"
+
+    def __call__(self, batch: Mapping[str, Any]) -> Tensor:
+        """Returns the score [B, T] in nats; 0 where a token may not be masked."""
+        head = self.teacher if self.source(batch["moment"]) == "teacher" else self.student
+        if isinstance(head, Stored):
+            return head(batch)
+        if head is None:
+            raise InputError(f"{type(self).__name__}() scores with the model in training: call bind(model) first.")
+        return score_with(head, batch, self.statistic, folds=self.folds, compiled=self.compiled)
+
+    def _check_stored(self, stored: Stored) -> None:
+        wanted = self.statistic.removesuffix("_R")
+        if stored.statistic != wanted or self.folds is not None:
+            raise InputError(
+                f"{type(self).__name__} reads stored {wanted} of one unmasked pass; found {stored.statistic} in "
+                f"{stored.folder}, and folds = {self.folds}. Store {wanted} by maskwise annotate, and leave out folds."
+            )
+
+    def _switch_text(self) -> str:
+        named = (("epochs", self.epochs), ("steps", self.steps), ("share", self.share))
+        return ", ".join(f"{name} = {value:g}" for name, value in named if value is not None)
+
+
+class Entropy(ModelScore):
+    """The entropy of the model's prediction at each token, in nats (entropy paper 2.1-2.2).
+
+    >>> Entropy().source(None)
+    'self'
+    """
+
+    statistic = "entropy_R"
+
+
+class Surprisal(ModelScore):
+    """-log p of the token that is there, in nats: the sibling of `Entropy` that knows the answer."""
+
+    statistic = "surprisal_R"
+
+
+MODEL_SCORES: dict[str, type[ModelScore]] = {"entropy": Entropy, "surprisal": Surprisal}
+
+
+def check_same_vocabulary(teacher: nn.Module, student: nn.Module) -> None:
+    """Raises InputError where the two models' output vocabularies have different sizes."""
+    sizes = [vocabulary_size(model) for model in (teacher, student)]
+    if sizes[0] != sizes[1]:
+        raise InputError(
+            f"Teacher and student must share the vocabulary; the teacher has {sizes[0]:,} tokens, the student "
+            f"{sizes[1]:,}. Train the student with the teacher's tokenizer (maskwise prepare --tokenizer)."
+        )
+
+
+@torch.no_grad()
+def score_with(
+    head: SparseHead, batch: Mapping[str, Any], statistic: str, *, folds: int | None = None, compiled: bool = True
+) -> Tensor:
+    """Returns one of `RowStatistics` at every eligible token, [B, T] fp32, 0 elsewhere.
+
+    The model's mode and the random state are as before afterwards. Models whose logits are no plain product with a
+    decoder's weight (MobileBERT, Perceiver) are scored on dense logits of at most 512 positions at a time, though never
+    of less than a sequence.
+    """
+    with evaluating(head.model):
+        if folds is None:
+            most = batch["eligible"].numel()
+            return _score_rows(head, batch, batch["input_ids"], batch["eligible"], most, statistic, compiled)
+        return _score_folds(head, batch, statistic, folds, compiled)
+
+
+def _score_folds(head: SparseHead, batch: Mapping[str, Any], statistic: str, folds: int, compiled: bool) -> Tensor:
+    """Every eligible token is masked in exactly one of the passes, drawn anew in each epoch."""
+    eligible_BT = batch["eligible"]
+    noise_BT = uniform_noise(0, batch["moment"].epoch, batch["example_id"], text_positions(batch), Stream.FOLD)
+    rank_BT = torch.where(eligible_BT, noise_BT, 2.0).argsort(dim=-1).argsort(dim=-1)
+    most = len(rank_BT) * -(-rank_BT.shape[1] // folds)
+    scores_BT = torch.zeros(eligible_BT.shape, device=eligible_BT.device)
+    for fold in range(folds):
+        asked_BT = eligible_BT & (rank_BT % folds == fold)
+        masked_BT = torch.where(asked_BT, batch["mask_token_id"], batch["input_ids"])
+        scores_BT = scores_BT + _score_rows(head, batch, masked_BT, asked_BT, most, statistic, compiled)
+    return scores_BT
+
+
+def _score_rows(
+    head: SparseHead,
+    batch: Mapping[str, Any],
+    seen_BT: Tensor,
+    rows_BT: Tensor,
+    most: int,
+    statistic: str,
+    compiled: bool,
+) -> Tensor:
+    inputs = {key: batch[key] for key in ("attention_mask", "token_type_ids") if key in batch} | {"input_ids": seen_BT}
+    if not head.is_linear(inputs):
+        rows = Rows.of(rows_BT)
+        statistics = _dense_statistics(head, inputs, rows_BT, rows.take(batch["input_ids"], 0))
+        return rows.put(getattr(statistics, statistic))
+    # Of padded batches half might be rows of nothing, which cost more than a wait for their number.
+    is_known = waits(rows_BT.device) and "attention_mask" not in batch
+    rows = Rows.of(rows_BT, most if is_known else None)
+    found = head.decoder_inputs(inputs, rows)
+    assert found is not None
+    statistics = _statistics(*found, rows.take(batch["input_ids"], 0), compiled)
+    return rows.put(getattr(statistics, statistic))
+
+
+def _statistics(
+    hidden_RD: Tensor, weight_VD: Tensor, bias_V: Tensor | None, targets_R: Tensor, compiled: bool
+) -> RowStatistics:
+    if torch.is_autocast_enabled(hidden_RD.device.type):
+        hidden_RD = hidden_RD.to(torch.get_autocast_dtype(hidden_RD.device.type))
+    return row_statistics(hidden_RD, weight_VD, bias_V, targets_R, compiled=compiled)
+
+
+def _dense_statistics(
+    head: SparseHead, inputs: Mapping[str, Tensor], rows_BT: Tensor, targets_R: Tensor
+) -> RowStatistics:
+    """Takes a few sequences at a time, so that [R, V] of the whole batch never exists."""
+    size = max(DENSE_POSITIONS // rows_BT.shape[1], 1)
+    parts, start = [], 0
+    for first in range(0, len(rows_BT), size):
+        chosen = slice(first, first + size)
+        logits_RV = head.logits({key: value[chosen] for key, value in inputs.items()}, rows_BT[chosen])
+        parts.append(logit_statistics(logits_RV, targets_R[start : start + len(logits_RV)]))
+        start += len(logits_RV)
+    return RowStatistics(*map(torch.cat, zip(*parts, strict=True)))

@@ -1,0 +1,197 @@
+"""Study files: what they mean, and what is refused before anything runs."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from maskwise.errors import InputError
+from maskwise.lab.config import merge
+from maskwise.lab.study.seeds import read_seeds
+from maskwise.lab.study.study_file import check_study, load_study, study_names
+
+READY = {"entropy-table1", "entropy-table2", "entropy-distillation", "entropy-corpus", "entropy-freezing",
+         "entropy-drift", "entropy-compute", "masking-rate", "typhoon"}  # fmt: skip
+TINY = {"name": "tiny", "preset": "tiny"}
+RANDOM, BERT = {"name": "random"}, {"name": "bert"}
+GOOD = {
+    "seeds": "0-4",
+    "tasks": ["cola"],
+    "pretrain": {"data": {"path": "d"}},
+    "backbones": [TINY],
+    "arms": [RANDOM, BERT],
+    "statistics": {"family": [["bert", "random"]], "margin": 0.01},
+}
+
+
+def without(tree, section, key):
+    return tree | {section: {name: value for name, value in tree[section].items() if name != key}}
+
+
+BAD = {
+    "unknown recipe": (GOOD | {"arms": [RANDOM, {"name": "bret"}]}, "No recipe 'bret'. Did you mean 'bert'?"),
+    "duplicate arm": (GOOD | {"arms": [RANDOM, BERT, RANDOM]}, "The arm 'random' is there twice."),
+    "same arm by two names": (
+        GOOD | {"arms": [RANDOM, BERT, {"name": "again", "recipe": "bert"}]},
+        "The arms 'bert' and 'again' are the same",
+    ),
+    "one arm": (GOOD | {"arms": [RANDOM]}, "a comparison takes at least 2"),
+    "seeds twice": (GOOD | {"seeds": [0, 1, 1]}, "the seed 1 is there twice"),
+    "seeds overlapping": (GOOD | {"seeds": "0-3,2"}, "the seed 2 is there twice"),
+    "seeds typed wrong": (GOOD | {"seeds": "0..4"}, "a range such as 0-4"),
+    "one seed": (GOOD | {"seeds": [3]}, "seeds has 1 seed."),
+    "no seed": (GOOD | {"seeds": []}, "there is no seed"),
+    "a seed below 0": (GOOD | {"seeds": [0, -1]}, "-1 is no seed"),
+    "a seed beyond numpy's": (GOOD | {"seeds": [0, 2**32]}, "4294967296 is no seed"),
+    "a seed that is no whole number": (GOOD | {"seeds": 2.5}, "2.5 is no seed"),
+    "no tuning seed": (GOOD | {"tuning_seeds": []}, "there is no seed"),
+    "no backbone": (GOOD | {"backbones": []}, "There is no backbone."),
+    "a backbone of nothing": (GOOD | {"backbones": [{"name": "x"}]}, "needs a preset or a checkpoint"),
+    "backbone twice": (GOOD | {"backbones": [TINY, TINY]}, "The backbone 'tiny' is there twice."),
+    "no margin": (without(GOOD, "statistics", "margin"), "statistics.margin is missing: say before anything runs"),
+    "no statistics": ({k: v for k, v in GOOD.items() if k != "statistics"}, "statistics.margin is missing"),
+    "margin of zero": (merge(GOOD, {"statistics": {"margin": 0}}), "statistics.margin"),
+    "family of a stranger": (
+        merge(GOOD, {"statistics": {"family": [["bert", "randm"]]}}),
+        "compares 'randm', which is no arm. Did you mean 'random'?",
+    ),
+    "family with itself": (merge(GOOD, {"statistics": {"family": [["bert", "bert"]]}}), "with itself"),
+    "family both ways": (
+        merge(GOOD, {"statistics": {"family": [["bert", "random"], ["random", "bert"]]}}), "is there twice",
+    ),
+    "empty family": (merge(GOOD, {"statistics": {"family": []}}), "statistics.family is empty"),
+    "unknown task": (GOOD | {"tasks": ["colla"]}, "No task 'colla'. Did you mean 'cola'?"),
+    "no task": (GOOD | {"tasks": []}, "tasks is empty"),
+    "unknown setting": (GOOD | {"bakcbones": []}, "Unknown setting 'bakcbones'. Did you mean 'backbones'?"),
+    "unknown setting of an arm": (
+        GOOD | {"arms": [RANDOM, {"name": "bert", "recipee": "bert"}]}, "Did you mean 'recipe'?",
+    ),
+    "unknown pretraining setting": (
+        merge(GOOD, {"pretrain": {"maskng": {}}}), "Arm 'random' on 'tiny': Unknown setting 'maskng'.",
+    ),
+    "unknown tuning setting": (GOOD | {"tune": {"epochs": 3}}, "Unknown setting 'tune.epochs'."),
+    "no teacher": (GOOD | {"arms": [RANDOM, {"name": "bert", "recipe": "entropy-high"}]}, "needs a teacher"),
+    "adaptation from scratch": (GOOD | {"adapt": True}, "adapt = true goes on from a checkpoint"),
+    "a name that is a path": (GOOD | {"arms": [RANDOM, {"name": "../bert", "recipe": "bert"}]}, "arms.1.name"),
+    "a budget of no such kind": (GOOD | {"equal": "step"}, "found 'step'. Did you mean 'steps'?"),
+    "the budget of a stranger": (
+        GOOD | {"equal": "compute", "equal_to": "randm"}, "equal_to is 'randm', which is no arm. Did you mean",
+    ),
+    "an arm's budget of a stranger": (
+        GOOD | {"arms": [RANDOM, BERT | {"equal": "compute", "equal_to": "brt"}]}, "The arm 'bert': equal_to is 'brt'",
+    ),
+    "the budget of the arm itself": (
+        GOOD | {"arms": [RANDOM, BERT | {"equal": "compute", "equal_to": "bert"}]}, "name another arm",
+    ),
+    "a budget of nothing": (GOOD | {"arms": [RANDOM, BERT | {"equal_to": "random"}]}, "and nothing is equal"),
+    "budgets in a ring": (
+        GOOD | {"arms": [RANDOM | {"equal": "compute", "equal_to": "bert"}, BERT | {"equal": "seconds"}]},
+        "random -> bert -> random take their budgets from one another",
+    ),
+    "seconds of what is between steps": (
+        GOOD | {"arms": [RANDOM, {"name": "bert", "recipe": "entropy-self-cold", "equal": "seconds",
+                                  "settings": {"masking": {"refresh_epochs": 1}}}]},
+        "The arm 'bert' scores between its steps",
+    ),
+    "unknown chooser": (
+        merge(GOOD, {"pretrain": {"stopping": {"by": "own-mask"}}}), "found 'own-mask'",
+    ),
+    "unknown exam metric": (
+        merge(GOOD, {"tasks": ["exam"], "statistics": {"metrics": {"exam": "f1"}}}), "The exam has no metric 'f1'.",
+    ),
+}  # fmt: skip
+
+
+def test_a_good_study_is_taken():
+    study = check_study(GOOD)
+    assert study.seeds == (0, 1, 2, 3, 4) and study.tuning_seeds == (0,)
+    assert study.metric("cola") == "matthews_correlation"
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_study_is_refused_with_what_to_do(name):
+    tree, expected = BAD[name]
+    with pytest.raises(InputError, match=re.escape(expected)) as refused:
+        check_study(tree)
+    assert len(str(refused.value).splitlines()) <= 3
+
+
+@pytest.mark.parametrize("name", ["no margin", "one seed", "unknown recipe"])
+def test_the_command_line_refuses_before_anything_is_written(name, refused, write_study, tmp_path):
+    path = write_study(BAD[name][0])
+    assert BAD[name][1] in refused(["study", str(path), "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_that_is_not_there_names_the_nearest(refused):
+    assert "Did you mean 'entropy-table1'?" in refused(["study", "entropy-tabel1", "--dry-run"])
+    assert "no scale 'tinny'. Did you mean 'tiny'?" in refused(["study", "typhoon", "--scale", "tinny", "--dry-run"])
+    assert "--dry-run" in refused(["study", "typhoon"])
+
+
+def test_later_layers_win():
+    """Recipe, shared, backbone, arm: the arm has the last word, the recipe the first."""
+    shared = {"data": {"path": "d"}, "masking": {"rate": 0.2, "sharpness": 2.0, "corruption": [0.5, 0.5, 0.0]}}
+    backbone = TINY | {"settings": {"masking": {"rate": 0.3, "sharpness": 3.0}}}
+    arm = BERT | {"settings": {"masking": {"rate": 0.4}}}
+    study = check_study(GOOD | {"pretrain": shared, "backbones": [backbone], "arms": [RANDOM, arm]})
+    masking = study.settings(study.arms[1], study.backbones[0], seed=7).masking
+    assert (masking.rate, masking.sharpness, masking.corruption) == (0.4, 3.0, (0.5, 0.5, 0.0))
+    assert masking.spend == "bernoulli"
+    assert study.settings(study.arms[1], study.backbones[0], seed=7).seed == 7
+
+
+def test_arms_share_everything_but_what_they_say():
+    study = check_study(GOOD)
+    one, other = (study.settings(arm, study.backbones[0], seed=3).model_dump() for arm in study.arms)
+    assert {key for key in one if one[key] != other[key]} == {"recipe", "masking", "description"}
+
+
+def test_the_ready_studies_are_there():
+    assert set(study_names()) == READY
+
+
+@pytest.mark.parametrize("scale", ["paper", "tiny"])
+@pytest.mark.parametrize("name", sorted(READY))
+def test_a_ready_study_is_sound_at_both_scales(name, scale):
+    study = load_study(name, scale=scale)
+    assert len(study.seeds) == 5 and study.question.endswith("?")
+    if scale == "tiny":
+        assert all(b.preset == "tiny" or str(b.checkpoint).startswith("runs/") for b in study.backbones)
+        assert study.task_data
+
+
+@pytest.mark.parametrize("name", sorted(READY))
+def test_a_ready_study_says_what_it_costs_in_its_head(name):
+    from maskwise.lab.study.study_file import find_study
+
+    head = find_study(name).read_text(encoding="utf-8").split("\n\n")[0]
+    assert "Cost at the paper's scale: " in head and "Cost of `--scale tiny`: " in head
+    assert all(line.startswith("#") for line in head.splitlines())
+
+
+def test_typhoon_is_the_grid_of_90_runs():
+    study = load_study("typhoon")
+    assert len(study.tasks) * len(study.backbones) * len(study.arms) * len(study.seeds) == 90
+    assert len(study.statistics.family) * len(study.tasks) * len(study.backbones) == 12
+    corruptions = {study.settings(arm, study.backbones[0], 0, "d").masking.corruption for arm in study.arms}
+    assert corruptions == {(1.0, 0.0, 0.0)}
+
+
+def test_the_study_of_the_docs_is_sound():
+    page = (Path(__file__).parents[3] / "docs" / "studies.md").read_text(encoding="utf-8")
+    study = check_study(tomllib.loads(page.split("```toml\n")[1].split("```")[0]))
+    assert [arm.equal for arm in study.arms] == [None, None, "compute", "compute"]
+    assert study.equal_of(study.arms[3])[1] == study.arms[1]
+
+
+def test_changes_come_last():
+    study = load_study("typhoon", scale="tiny", changes={"seeds": "0-1", "pretrain": {"masking": {"rate": 0.3}}})
+    assert study.seeds == (0, 1)
+    assert study.settings(study.arms[0], study.backbones[0], 0, "d").masking.rate == 0.3
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("0-2,7", [0, 1, 2, 7]), ("5", [5]), (3, [3]), ([2, 1], [2, 1])])
+def test_seeds_are_read_as_people_write_them(text, seeds):
+    assert read_seeds(text) == seeds

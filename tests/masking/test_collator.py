@@ -1,0 +1,135 @@
+"""The collator: the same masks with any number of workers, and other masks in every epoch.
+
+Shapes: B sequences, T positions.
+"""
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from maskwise.errors import InputError
+from maskwise.masking.collator import MaskingCollator
+from maskwise.masking.corrupt import IGNORE
+from maskwise.masking.masker import Masker, Moment
+from maskwise.masking.padding import pad_batch
+from maskwise.scores.model import uniform
+
+BERT = (0.8, 0.1, 0.1)
+
+
+def rows_of(num_rows, with_ids=True):
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(5, 20, (num_rows,), generator=generator).tolist()
+    rows = [{"input_ids": torch.randint(5, 60, (length,), generator=generator).tolist()} for length in lengths]
+    return [row | {"example_id": 1000 + i} for i, row in enumerate(rows)] if with_ids else rows
+
+
+def epoch_of(loader):
+    """Every row's input and labels, without padding, in order."""
+    seen = []
+    for batch in loader:
+        texts_BT = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).bool()
+        for ids, labels, text in zip(batch["input_ids"], batch["labels"], texts_BT, strict=True):
+            seen.append((ids[text].tolist(), labels[text].tolist()))
+    return seen
+
+
+def test_the_collator_pads_and_masks_as_the_masker_does(tiny_tokenizer):
+    masker, rows = Masker(uniform, tiny_tokenizer, corruption=BERT), rows_of(6)
+    collator = MaskingCollator(masker)
+    collator.set_epoch(4)
+    batch, expected = collator(rows), masker(pad_batch(rows, tiny_tokenizer.pad_token_id), Moment(4))
+    assert set(batch) == {"input_ids", "attention_mask", "labels"}
+    assert all(torch.equal(batch[key], expected[key]) for key in expected)
+
+
+def test_full_rows_need_no_attention_mask_and_rows_of_their_own_keep_theirs():
+    full = pad_batch([{"input_ids": [7, 8]}, {"input_ids": [8, 9]}], 0)
+    assert set(full) == {"input_ids"}
+    own_masks = [{"input_ids": [7, 8, 0], "attention_mask": [1, 1, 0]}, {"input_ids": [9], "attention_mask": [1]}]
+    padded = pad_batch(own_masks, 0)
+    assert padded["attention_mask"].tolist() == [[1, 1, 0], [1, 0, 0]]
+    assert padded["input_ids"].tolist() == [[7, 8, 0], [9, 0, 0]]
+    with_words = pad_batch([{"input_ids": [7, 8], "word_ids": [0, 0]}, {"input_ids": [9], "word_ids": [0]}], 0)
+    assert with_words["word_ids"].tolist() == [[0, 0], [0, -1]]
+
+
+@pytest.mark.parametrize("with_ids", [True, False], ids=["example ids", "content"])
+def test_workers_and_batch_size_do_not_change_the_masks(tiny_tokenizer, with_ids):
+    rows, epochs = rows_of(24, with_ids), []
+    for num_workers, batch_size in ((0, 4), (2, 4), (2, 7)):
+        collator = MaskingCollator(Masker(uniform, tiny_tokenizer, corruption=BERT))
+        collator.set_epoch(1)
+        epochs.append(epoch_of(DataLoader(rows, batch_size, collate_fn=collator, num_workers=num_workers)))
+    assert epochs[0] == epochs[1] == epochs[2]
+    assert all(any(label != IGNORE for label in labels) for _, labels in epochs[0])
+
+
+def test_set_epoch_reaches_workers_that_are_already_running(tiny_tokenizer):
+    """A worker holds a copy of the collator made when it started; an epoch kept there would mask every epoch alike."""
+    rows, collator = rows_of(16), MaskingCollator(Masker(uniform, tiny_tokenizer))
+    loader = DataLoader(rows, 4, collate_fn=collator, num_workers=2, persistent_workers=True)
+    found = []
+    for epoch in (0, 1, 0):
+        collator.set_epoch(epoch)
+        found.append(epoch_of(loader))
+    assert found[0] == found[2]
+    assert sum(first != second for first, second in zip(found[0], found[1], strict=True)) >= 14
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_collator_that_was_not_told_the_epoch_raises(tiny_tokenizer, num_workers):
+    collator = MaskingCollator(Masker(uniform, tiny_tokenizer))
+    loader = DataLoader(rows_of(4), 2, collate_fn=collator, num_workers=num_workers)
+    with pytest.raises(InputError, match="not told the epoch"):
+        next(iter(loader))
+
+
+class Endless(torch.utils.data.IterableDataset):
+    """Rows without a length: the Trainer then counts epochs as shares of max_steps."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __iter__(self):
+        return iter(self.rows)
+
+
+@pytest.mark.parametrize(("kind", "num_workers"), [(list, 0), (list, 2), (Endless, 0)])
+def test_under_a_plain_trainer_the_callback_gives_every_epoch_its_own_masks(
+    tiny_tokenizer, tiny_model, tmp_path, kind, num_workers
+):
+    from transformers import Trainer, TrainingArguments
+
+    seen = []
+
+    class Watched(Trainer):
+        def compute_loss(self, model, inputs, *args, **kwargs):
+            seen.append(inputs["labels"] != IGNORE)
+            return super().compute_loss(model, inputs, *args, **kwargs)
+
+    rows = [{"input_ids": row["input_ids"][:5] * 2} for row in rows_of(8)]
+    collator = MaskingCollator(Masker(uniform, tiny_tokenizer, rate=0.3))
+    settings = TrainingArguments(
+        str(tmp_path),
+        max_steps=4,
+        per_device_train_batch_size=4,
+        dataloader_num_workers=num_workers,
+        dataloader_persistent_workers=num_workers > 0,
+        train_sampling_strategy="sequential",
+        use_cpu=True,
+        report_to=[],
+        save_strategy="no",
+        disable_tqdm=True,
+    )
+    callbacks = [collator.callback()]
+    Watched(tiny_model, settings, train_dataset=kind(rows), data_collator=collator, callbacks=callbacks).train()
+    masker = collator.masker
+    expected = [
+        masker(pad_batch(rows[first : first + 4], 0), Moment(epoch))["labels"] != IGNORE
+        for epoch in (0, 1)
+        for first in (0, 4)
+    ]
+    assert len(seen) == 4
+    assert all(torch.equal(found, wanted) for found, wanted in zip(seen, expected, strict=True))
+    assert not torch.equal(seen[0], seen[2])
