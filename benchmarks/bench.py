@@ -93,13 +93,13 @@ def entropy_tables(shapes: Sequence[tuple[int, int, int]], repeats: int, device:
 
 def write(options: argparse.Namespace, suffix: str, text: str) -> None:
     """Writes a result; a part of the benchmark, or a toy run, has a name of its own."""
-    from maskwise.files.atomic import write_whole
+    from maskwise.files.atomic import atomic_write
 
     parts = ["quick"] if options.quick else []
     parts += [*options.only, *options.model]
     name = "-".join([datetime.date.today().isoformat(), machine_name(options.device), *parts])
     options.out.mkdir(parents=True, exist_ok=True)
-    write_whole(options.out / f"{name}{suffix}", text)
+    atomic_write(options.out / f"{name}{suffix}", text)
 
 
 def machine_name(device: str) -> str:

@@ -1,4 +1,4 @@
-"""The frozen exam beside the stock evaluation of the same blocks, as transformers' run_mlm example sets it up.
+"""The held-out evaluation beside the stock evaluation of the same blocks, as transformers' run_mlm example sets it up.
 
 Ours runs the head on the masked tokens and gives the loss, top-1 and top-5 by frequency; stock runs it on all tokens
 and gives the loss and the accuracy.
@@ -18,7 +18,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from maskwise.evaluation.held_out import EXAM_BATCH, freeze_exam, grade_model
+from maskwise.evaluation.held_out import HELD_OUT_BATCH, evaluate_mlm, make_held_out_eval
 from maskwise.masking.corrupt import IGNORE
 
 
@@ -34,8 +34,8 @@ def stock_trainer(
 ) -> Trainer:
     """Returns the Trainer as run_mlm sets it up: 80/10/10 masks in the collator, and accuracy from the best token."""
     args = TrainingArguments(
-        folder, bf16=bf16, use_cpu=not torch.cuda.is_available(), per_device_eval_batch_size=EXAM_BATCH, report_to=[],
-        disable_tqdm=True, save_strategy="no", logging_strategy="no", **options,
+        folder, bf16=bf16, use_cpu=not torch.cuda.is_available(), per_device_eval_batch_size=HELD_OUT_BATCH,
+        report_to=[], disable_tqdm=True, save_strategy="no", logging_strategy="no", **options,
     )  # fmt: skip
     trainer = Trainer(
         model, args, DataCollatorForLanguageModeling(tokenizer), train_dataset=train, eval_dataset=valid,
@@ -61,14 +61,14 @@ class Bench:
 
     def __init__(self, model: BertForMaskedLM, tokenizer: Any, rows: list[Any], folder: str, precision: str) -> None:
         self.model, self.precision = model, precision
-        self.exam = freeze_exam(rows, tokenizer, blocks=len(rows))
+        self.held_out = make_held_out_eval(rows, tokenizer, blocks=len(rows))
         self.trainer = stock_trainer(model, tokenizer, folder, bf16=precision == "bf16", valid=rows)
 
     def ours(self) -> float:
-        """Returns the loss of the frozen exam, in nats."""
+        """Returns the loss of the held-out evaluation, in nats."""
         device = self.model.device.type
         with torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            return grade_model(self.model, self.exam).grade("loss")
+            return evaluate_mlm(self.model, self.held_out).grade("loss")
 
     def stock(self) -> float:
         """Returns the loss of the stock evaluation."""

@@ -222,12 +222,12 @@ class RidingAlong(MaskingTrainer):
         self.fresh.bind(self.model)
 
     def _mask(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        moment = self.moment()
-        if moment.epoch != self.epoch:
-            self.epoch = moment.epoch
+        state = self.train_state()
+        if state.epoch != self.epoch:
+            self.epoch = state.epoch
             self._refresh()
         masked = super()._mask(batch)
-        prepared = self.masker.prepare(batch, moment)
+        prepared = self.masker.prepare(batch, state)
         self._compare(prepared)
         self._keep(prepared, masked)
         return masked
@@ -299,13 +299,17 @@ def trained(data: DataFolder, out: Path, steps: int, *, layers: int, width: int)
     config.save_pretrained(out.with_suffix(".config"))
     settings = resolve(
         load_recipe("bert"),
-        {"recipe": "bert", "data": {"path": str(data.path), "exam_blocks": 64}},
+        {"recipe": "bert", "data": {"path": str(data.path), "held_out_blocks": 64}},
         {"model": {"preset": str(out.with_suffix(".config") / "config.json")}},
         {"trainer": {"max_steps": steps, "per_device_train_batch_size": BATCH, "learning_rate": 1e-3}},
         {"trainer": {"save_strategy": "no", "eval_strategy": "no", "report_to": []}},
     )
     result = pretrain(settings, out, show=False)
-    print(json.dumps({"trained": f"{layers}x{width}", "steps": steps, "exam loss": result.exam["bert"].grade("loss")}))
+    print(
+        json.dumps(
+            {"trained": f"{layers}x{width}", "steps": steps, "evaluation loss": result.held_out["bert"].grade("loss")}
+        )
+    )
     return out
 
 

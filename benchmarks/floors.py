@@ -88,7 +88,7 @@ def scoring_cost(model: str, vocabulary: int, length: int, tokens: int, num_weig
     return Cost((forward.body + forward.head) * tokens, WEIGHT_BYTES * num_weights)
 
 
-def exam_cost(model: str, vocabulary: int, length: int, tokens: int, num_weights: int) -> Cost:
+def held_out_cost(model: str, vocabulary: int, length: int, tokens: int, num_weights: int) -> Cost:
     """Returns the cost of one forward pass with the head on the masked tokens."""
     forward = forward_flops(model, length, vocabulary)
     return Cost((forward.body + LABELLED * forward.head) * tokens, WEIGHT_BYTES * num_weights)

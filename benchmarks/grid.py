@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 STEPS = ("step-random", "step-stored", "step-self", "step-distilled")
 ON_TEXT = ("prepare", "finetune", "whole-job")
-WORKS = (*STEPS, "scoring", "prepare", "exam", "finetune", "whole-job")
+WORKS = (*STEPS, "scoring", "prepare", "held_out", "finetune", "whole-job")
 FEW_TURNS = 3
 BERT_VOCABULARY = 30_522
 VOCABULARIES = (8_192, BERT_VOCABULARY, 128_000, 250_000)
@@ -33,22 +33,22 @@ class JobSize(NamedTuple):
 
     examples: dict[str, int]
     steps: int
-    exam_blocks: int
+    held_out_blocks: int
     job_examples: int | None
     processes: int
 
 
 TOKENS = {"tiny": 4096, "bertlet": 2048, "bert": 1024}
-CPU_JOB = JobSize({"tiny": 1024, "bertlet": 256}, steps=200, exam_blocks=256, job_examples=None, processes=2)
+CPU_JOB = JobSize({"tiny": 1024, "bertlet": 256}, steps=200, held_out_blocks=256, job_examples=None, processes=2)
 CUDA_TOKENS = {"tiny": 16_384, "bertlet": 16_384, "bert": 8192}
-CUDA_JOB = JobSize({"bertlet": 2048}, steps=200, exam_blocks=1024, job_examples=None, processes=2)
-QUICK_JOB = JobSize({"tiny": 16}, steps=2, exam_blocks=4, job_examples=16, processes=1)
+CUDA_JOB = JobSize({"bertlet": 2048}, steps=200, held_out_blocks=1024, job_examples=None, processes=2)
+QUICK_JOB = JobSize({"tiny": 16}, steps=2, held_out_blocks=4, job_examples=16, processes=1)
 
 
 def cpu_grid(turns: int) -> list[Case]:
     """Returns the points of two processor cores, the core first; about 35 minutes at 5 turns."""
     few = min(turns, FEW_TURNS)
-    core = (*STEPS, "scoring", "exam", "finetune")
+    core = (*STEPS, "scoring", "held_out", "finetune")
     cases = [Case(("prepare",), "-", "-", turns=few)]
     cases += [
         Case(core, model, precision, tokens=TOKENS[model], turns=turns if precision == "bf16" else few)
@@ -85,7 +85,7 @@ def cuda_grid(turns: int) -> list[Case]:
         Case(axes, "bertlet", "bf16", vocabulary, tokens=tokens // 4, turns=2 * turns) for vocabulary in VOCABULARIES
     ]
     cases.append(Case(axes[:2], "bertlet", "bf16", length=64, tokens=tokens, turns=2 * turns))
-    cases.append(Case(("exam", "finetune"), "bertlet", "bf16", tokens=tokens, turns=turns))
+    cases.append(Case(("held_out", "finetune"), "bertlet", "bf16", tokens=tokens, turns=turns))
     cases.append(Case(("prepare",), "-", "-", turns=1))
     return [*cases, Case(("whole-job",), "tiny", "bf16", tokens=CUDA_TOKENS["tiny"], turns=1)]
 
@@ -95,7 +95,7 @@ def quick_grid() -> list[Case]:
     toy = {"vocabulary": 300, "length": 32, "tokens": 128, "turns": 1}
     return [
         Case(("prepare",), "-", "-", **toy),
-        Case((*STEPS, "scoring", "exam", "finetune"), "tiny", "fp32", **toy),
+        Case((*STEPS, "scoring", "held_out", "finetune"), "tiny", "fp32", **toy),
         Case(("whole-job",), "tiny", "fp32", **toy),
     ]
 

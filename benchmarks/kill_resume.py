@@ -31,10 +31,10 @@ def command(data: Path, out: Path, steps: int, recipe: list[str]) -> list[str]:
     """Returns the run's command line: a tiny model that saves at every fourth step."""
     settings = {
         "trainer.per_device_train_batch_size": 8, "trainer.logging_steps": 1, "trainer.save_steps": 4,
-        "trainer.eval_steps": steps, "data.exam_blocks": 16,
+        "trainer.eval_steps": steps, "data.held_out_blocks": 16,
     }  # fmt: skip
     assignments = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    start = [sys.executable, "-m", "maskwise.lab.cli", "pretrain", "--data", str(data), "--model", "tiny"]
+    start = [sys.executable, "-m", "maskwise", "pretrain", "--data", str(data), "--model", "tiny"]
     return [*start, "--out", str(out), "--steps", str(steps), "--resume", *recipe, *assignments]
 
 

@@ -50,7 +50,7 @@ def study_tables(data: Path, tasks: Path) -> dict[str, object]:
     arms = ("random", "entropy-self-cold", "whole-word")
     return {
         "seeds": "0-2", "tuning_seeds": "0-1", "tasks": ["cola"], "task_data": str(tasks),
-        "pretrain": {"data": {"path": str(data), "exam_blocks": 32}, "trainer": trainer},
+        "pretrain": {"data": {"path": str(data), "held_out_blocks": 32}, "trainer": trainer},
         "tune": {"max_epochs": 4, "batch_size": 32, "learning_rate": 1e-3, "bf16": False, "checkpoint_seconds": 0},
         "backbones": [{"name": "tiny", "preset": "tiny"}],
         "arms": [{"name": name} for name in arms],
@@ -104,7 +104,7 @@ def main() -> None:
         start = [
             sys.executable,
             "-m",
-            "maskwise.lab.cli",
+            "maskwise",
             "study",
             str(folder / "study.toml"),
             "--jobs",

@@ -57,7 +57,7 @@ class Cost:
 def watch(arguments: Sequence[str], happened: Callable[[], bool] | None = None) -> Cost:
     """Runs maskwise to its end; the seconds count up to when `happened()` turns true, the memory all the way."""
     cost, over = Cost(), False
-    command = [sys.executable, "-m", "maskwise.lab.cli", *arguments]
+    command = [sys.executable, "-m", "maskwise", *arguments]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         tree = psutil.Process(process.pid)
         while process.poll() is None:
@@ -114,7 +114,7 @@ def first_steps(data: Path, out: Path) -> Cost:
     """Returns what it costs to train for a few steps; the seconds end with the first."""
     settings = {
         "trainer.per_device_train_batch_size": 32, "trainer.logging_steps": 1, "trainer.eval_steps": STEPS,
-        "trainer.save_steps": STEPS, "trainer.report_to": "[]", "data.exam_blocks": 64,
+        "trainer.save_steps": STEPS, "trainer.report_to": "[]", "data.held_out_blocks": 64,
     }  # fmt: skip
     assignments = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     arguments = ["pretrain", "--data", str(data), "--model", "tiny", "--steps", str(STEPS), "--out", str(out)]

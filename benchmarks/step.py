@@ -33,7 +33,7 @@ from transformers import BertForMaskedLM, DataCollatorForLanguageModeling
 
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.linear_loss import linear_mlm_loss
-from maskwise.masking.masker import Masker, Moment
+from maskwise.masking.masker import Masker, TrainState
 from maskwise.models.presets import preset_config
 from maskwise.models.sparse import SparseHead
 from maskwise.scores.model import Entropy, uniform
@@ -120,7 +120,7 @@ class Bench:
     def loss(self, kind: str, masked: dict[str, Tensor]) -> Tensor:
         """Returns our loss of a masked batch."""
         inputs = {key: value for key, value in masked.items() if key != "labels"}
-        rows = self.maskers[kind].rows(masked["labels"], Moment())
+        rows = self.maskers[kind].rows(masked["labels"], TrainState())
         targets_R = rows.take(masked["labels"], IGNORE)
         with self.autocast(self.precision):
             if kind != "distilled":

@@ -1,4 +1,4 @@
-"""One whole job: prepare text, train some self-masked steps, sit the exam, fine-tune on CoLA; and the same job stock.
+"""One whole job: prepare text, train self-masked steps, evaluate, fine-tune on CoLA; and the same job stock.
 
 Stock is what transformers' examples do: run_mlm's blocks, random masks and dense head, its evaluation, and run_glue's
 texts padded to 128. Ours also scores every token before it masks. Both tune one epoch, with evaluation.
@@ -15,8 +15,8 @@ from typing import NamedTuple
 import finetune
 import prepare
 from common import Work
-from exam import stock_trainer
 from floors import Cost, step_cost
+from held_out import stock_trainer
 from material import Material
 from memory import Peak
 from transformers import BertForMaskedLM
@@ -42,7 +42,7 @@ class Job(NamedTuple):
     device: str
     batch: int
     steps: int
-    exam_blocks: int
+    held_out_blocks: int
     examples: int | None
     processes: int
 
@@ -68,7 +68,7 @@ def ours(job: Job, folder: Path) -> None:
         "max_steps": job.steps, "per_device_train_batch_size": job.batch, "bf16": job.precision == "bf16",
         "eval_strategy": "no", "save_strategy": "no", "report_to": [], "torch_compile": job.device == "cuda",
     }  # fmt: skip
-    data = {"path": str(folder / "data"), "exam_blocks": job.exam_blocks}
+    data = {"path": str(folder / "data"), "held_out_blocks": job.held_out_blocks}
     settings = resolve(load_recipe(RECIPE), {"data": data, "model": {"preset": job.model}, "trainer": trainer})
     pretrain(settings, folder / "run", show=False)
     tuning(job, folder / "run").ours(seed=0)
@@ -79,7 +79,7 @@ def stock(job: Job, folder: Path) -> None:
     tokenizer = load_tokenizer(str(job.material.vocabulary))
     blocks, _ = prepare.stock_blocks(job.material.corpus, job.material.vocabulary, folder, job.processes)
     num_train = int(len(blocks) * (1 - VALID_SHARE))
-    valid = blocks.select(range(num_train, min(len(blocks), num_train + job.exam_blocks)))
+    valid = blocks.select(range(num_train, min(len(blocks), num_train + job.held_out_blocks)))
     trainer = stock_trainer(
         BertForMaskedLM(preset_config(job.model, len(tokenizer))), tokenizer, str(folder / "trainer"),
         bf16=job.precision == "bf16", train=blocks.select(range(num_train)), valid=valid, max_steps=job.steps,

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-import exam
 import finetune
+import held_out
 import prepare
 import step
 import torch
 import whole_job
 from common import Work, alternate, compiled_afresh, random_text, timed
-from floors import Cost, exam_cost, measured_rates, scoring_cost, step_cost, tuning_cost
+from floors import Cost, held_out_cost, measured_rates, scoring_cost, step_cost, tuning_cost
 from grid import STEPS, Case, JobSize
 from material import Material
 from memory import Peak, tensor_bytes
@@ -41,7 +41,7 @@ class Place(NamedTuple):
 
 def rows_of(case: Case, place: Place) -> Iterator[Row]:
     """Yields the rows of a case as they are measured; what it compiles is gone with it."""
-    on_model = [work for work in case.works if work in (*STEPS, "scoring", "exam")]
+    on_model = [work for work in case.works if work in (*STEPS, "scoring", "held_out")]
     with compiled_afresh(place.compiled):
         if on_model:
             yield from _model_rows(case, place, on_model)
@@ -69,13 +69,13 @@ def _model_rows(case: Case, place: Place, works: list[str]) -> Iterator[Row]:
             yield turns.row(f"step-{kind}", case, place, step_cost(kind, *size), size[3], (kind, stock))
     if "scoring" in works:
         yield _pair("scoring", _scoring_sides(bench, place.device), bench, case, place, scoring_cost(*size), size[3])
-    if "exam" in works:
+    if "held_out" in works:
         blocks = [{"input_ids": row.tolist()} for row in random_text(bench.tokenizer, 2 * batch, case.length)]
-        cost = exam_cost(*size).times(2)
+        cost = held_out_cost(*size).times(2)
         with tempfile.TemporaryDirectory() as folder:
-            asked = exam.Bench(bench.models["stock"], bench.tokenizer, blocks, folder, case.precision)
+            asked = held_out.Bench(bench.models["stock"], bench.tokenizer, blocks, folder, case.precision)
             sides = {"ours": timed(asked.ours, place.device), "stock": timed(asked.stock, place.device)}
-            yield _pair("exam", sides, bench, case, place, cost, 2 * size[3])
+            yield _pair("held_out", sides, bench, case, place, cost, 2 * size[3])
 
 
 def _weights(bench: step.Bench) -> list[torch.nn.Parameter]:
@@ -172,7 +172,7 @@ def _finetune_row(case: Case, place: Place, material: Material) -> Row:
 def _whole_job_row(case: Case, place: Place, material: Material) -> Row:
     size, batch = place.job, max(case.tokens // prepare.BLOCK, 1)
     job = whole_job.Job(
-        material, case.model, case.precision, place.device, batch, size.steps, size.exam_blocks, size.job_examples,
+        material, case.model, case.precision, place.device, batch, size.steps, size.held_out_blocks, size.job_examples,
         size.processes,
     )  # fmt: skip
     peaks: dict[str, list[int | None]] = {"ours": [], "stock": []}

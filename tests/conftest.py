@@ -122,10 +122,10 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def run_maskwise(environment: dict[str, str]) -> Run:
-    """Runs the command line in a process of its own; `launcher` comes before `-m maskwise.lab.cli`."""
+    """Runs the command line in a process of its own; `launcher` comes before `-m maskwise`."""
 
     def run(arguments: Sequence[str], *, fails: bool = False, launcher: Sequence[str] = (sys.executable,)):
-        command = [*launcher, "-m", "maskwise.lab.cli", *arguments]
+        command = [*launcher, "-m", "maskwise", *arguments]
         result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
         assert fails or result.returncode == 0, result.stderr
         return result
@@ -139,7 +139,7 @@ def killed_when(environment: dict[str, str]) -> Callable[[Sequence[str], Callabl
 
     def run(arguments: Sequence[str], condition: Callable[[], bool]) -> None:
         process = subprocess.Popen(
-            [sys.executable, "-m", "maskwise.lab.cli", *arguments],
+            [sys.executable, "-m", "maskwise", *arguments],
             env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         while not condition():
@@ -172,7 +172,7 @@ def two_processes() -> Callable[..., list[str]]:
 @pytest.fixture(scope="session")
 def exit_code() -> Callable[[Sequence[object]], int | str | None]:
     """Runs the command line in this process and returns its exit code: nothing has to be imported again."""
-    from maskwise.lab.cli import main
+    from maskwise.__main__ import main
 
     def run(arguments: Sequence[object]) -> int | str | None:
         with pytest.MonkeyPatch.context() as patch:

@@ -68,7 +68,8 @@ def make_study(
         cost = COSTS[arm] * 1e12
         grades = {"loss": loss, "perplexity": float(np.exp(loss)), "top1": 1 / loss, "top5": 2 / loss}
         rows += [
-            shared | {"task": "exam", "metric": metric, "value": value, "steps": NUM_STEPS, "seconds": 60 * COSTS[arm],
+            shared | {"task": "held_out", "metric": metric, "value": value, "steps": NUM_STEPS, "seconds": 60 *
+            COSTS[arm],
                       "tokens": 2.4e6, "flops": cost, "peak_memory": 700_000_000}
             for metric, value in grades.items()
         ]  # fmt: skip

@@ -70,7 +70,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 def test_help_imports_neither_torch_nor_transformers():
     code = (
-        "import sys; from maskwise.lab.cli import main; sys.argv = ['maskwise', '--help']\n"
+        "import sys; from maskwise.__main__ import main; sys.argv = ['maskwise', '--help']\n"
         "try: main()\n"
         "except SystemExit as stop: assert not stop.code, stop.code\n"
         "print(sorted({'torch', 'transformers', 'datasets', 'numpy'} & set(sys.modules)), file=sys.stderr)"

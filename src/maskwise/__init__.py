@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from maskwise.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from maskwise.evaluation.held_out import freeze_exam
+    from maskwise.evaluation.held_out import make_held_out_eval
     from maskwise.masking.collator import MaskingCollator
     from maskwise.masking.corrupt import corrupt
     from maskwise.masking.entropy import token_entropy
@@ -34,8 +34,8 @@ __all__ = [
     "Typhoon",
     "corrupt",
     "distillation_loss",
-    "freeze_exam",
     "load_recipe",
+    "make_held_out_eval",
     "mlm_loss",
     "pick",
     "token_entropy",
@@ -52,7 +52,7 @@ _MODULES = {
     "Typhoon": "maskwise.scores.typhoon",
     "corrupt": "maskwise.masking.corrupt",
     "distillation_loss": "maskwise.masking.losses",
-    "freeze_exam": "maskwise.evaluation.held_out",
+    "make_held_out_eval": "maskwise.evaluation.held_out",
     "load_recipe": "maskwise.recipes",
     "mlm_loss": "maskwise.masking.losses",
     "pick": "maskwise.masking.pick",

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from maskwise.masking.corrupt import IGNORE
-from maskwise.masking.masker import UNITS, Masker, Moment, Score
+from maskwise.masking.masker import UNITS, Masker, Score, TrainState
 from maskwise.masking.pick import STRATEGIES
 from maskwise.masking.vocabulary import padding_id
 
@@ -33,7 +33,7 @@ def check_score(
     seed: int = 0,
     batches: Iterable[Mapping[str, Tensor]] | None = None,
     model: nn.Module | None = None,
-    moment: Moment = Moment(),
+    state: TrainState = TrainState(),
     row_by_row: bool = True,
     padding_sides: tuple[str, ...] = SIDES,
     tolerance: float = 1e-4,
@@ -70,7 +70,7 @@ def check_score(
             tokenizer,
             batch,
             model=model,
-            moment=moment,
+            state=state,
             row_by_row=row_by_row,
             padding_sides=padding_sides,
             tolerance=tolerance,
@@ -83,7 +83,7 @@ def check_score_on(
     batch: Mapping[str, Tensor],
     *,
     model: nn.Module | None = None,
-    moment: Moment = Moment(),
+    state: TrainState = TrainState(),
     row_by_row: bool = True,
     padding_sides: tuple[str, ...] = SIDES,
     tolerance: float = 1e-4,
@@ -92,7 +92,7 @@ def check_score_on(
 
     `batch` has `input_ids`, `attention_mask`, `word_ids` and `example_id`, as `make_batch` makes it.
     """
-    prepared = Masker(score, tokenizer).prepare(batch, moment)
+    prepared = Masker(score, tokenizer).prepare(batch, state)
     scores_BT = _check_side_effects(score, prepared, _modules(score, model))
     _check_values(score, prepared, scores_BT)
     _check_repeats(score, prepared, scores_BT)
@@ -100,9 +100,9 @@ def check_score_on(
     if row_by_row:
         others += _single_rows(tokenizer, batch)
     for what, other in others:
-        again_BT = score(Masker(score, tokenizer).prepare(other, moment))
+        again_BT = score(Masker(score, tokenizer).prepare(other, state))
         _check_same_text(score, prepared, scores_BT, other, again_BT, what, tolerance)
-    _check_masks(score, tokenizer, batch, moment)
+    _check_masks(score, tokenizer, batch, state)
 
 
 def random_batches(
@@ -244,12 +244,14 @@ def _check_same_text(
         _require(largest <= tolerance, score, f"must give row {row} the same numbers {what}; {largest:.2g} apart.")
 
 
-def _check_masks(score: Score, tokenizer: PreTrainedTokenizerBase, batch: Mapping[str, Tensor], moment: Moment) -> None:
+def _check_masks(
+    score: Score, tokenizer: PreTrainedTokenizerBase, batch: Mapping[str, Tensor], state: TrainState
+) -> None:
     for unit in UNITS:
         for pick in PICKS:
             masker = Masker(score, tokenizer, unit=unit, pick=pick, rate=0.3)
-            labels_BT = masker(batch, moment)["labels"]
-            eligible_BT = masker.prepare(batch, moment)["eligible"]
+            labels_BT = masker(batch, state)["labels"]
+            eligible_BT = masker.prepare(batch, state)["eligible"]
             masked_B, eligible_B = (labels_BT != IGNORE).sum(-1), eligible_BT.sum(-1)
             _require(not (labels_BT != IGNORE)[~eligible_BT].any(), score, f"masked a special token ({unit}, {pick}).")
             missed_B = (masked_B == 0) & (eligible_B > 0)

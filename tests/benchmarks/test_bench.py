@@ -11,7 +11,8 @@ import torch
 pytestmark = pytest.mark.slow
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 WORKS = [
-    "prepare", "step-random", "step-stored", "step-self", "step-distilled", "scoring", "exam", "finetune", "whole-job",
+    "prepare", "step-random", "step-stored", "step-self", "step-distilled", "scoring", "held_out", "finetune",
+    "whole-job",
 ]  # fmt: skip
 WORDS = {"work": str, "model": str, "device": str, "precision": str}
 COUNTS = ("vocabulary", "length", "tokens", "turns")

@@ -41,7 +41,7 @@ def modes(monkeypatch):
     return found
 
 
-def waits():
+def sync_stalls():
     torch.nn.functional.linear(torch.zeros(1, 2), torch.zeros(1, 2))
     raise RuntimeError("called a synchronizing CUDA operation")
 
@@ -52,7 +52,7 @@ def test_the_first_line_that_waits_is_named(script, modes, capsys):
     def step(name):
         calls[name] += 1
         if name == "waits" and modes[-1:] == ["error"]:
-            waits()
+            sync_stalls()
 
     syncs = script("syncs.py")
     assert not syncs["report"]({name: lambda name=name: step(name) for name in calls})

@@ -4,12 +4,12 @@ import os
 import pytest
 
 from maskwise.errors import InputError
-from maskwise.files.atomic_folder import whole_folder
+from maskwise.files.atomic_folder import atomic_folder
 
 
 def test_the_folder_appears_only_when_whole(tmp_path):
     out = tmp_path / "new" / "data"
-    with whole_folder(out) as folder:
+    with atomic_folder(out) as folder:
         (folder / "file").write_text("x")
         assert not out.exists()
         assert folder.parent == out.parent
@@ -20,7 +20,7 @@ def test_the_folder_appears_only_when_whole(tmp_path):
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), InputError("bad text"), RuntimeError()])
 def test_nothing_is_left_when_the_work_fails(tmp_path, error):
     def work():
-        with whole_folder(tmp_path / "data") as folder:
+        with atomic_folder(tmp_path / "data") as folder:
             (folder / "file").write_text("x")
             raise error
 
@@ -30,23 +30,23 @@ def test_nothing_is_left_when_the_work_fails(tmp_path, error):
 
 
 def test_a_full_disk_is_said_plainly_and_leaves_nothing(tmp_path):
-    with pytest.raises(InputError, match="the disk is full"), whole_folder(tmp_path / "data"):
+    with pytest.raises(InputError, match="the disk is full"), atomic_folder(tmp_path / "data"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert os.listdir(tmp_path) == []
 
 
 def test_a_folder_that_is_there_stays_as_it_is(tmp_path):
     (tmp_path / "data").mkdir()
-    with whole_folder(tmp_path / "data") as folder:  # an empty one may be filled
+    with atomic_folder(tmp_path / "data") as folder:  # an empty one may be filled
         (folder / "manifest.json").write_text("{}")
     with (
         pytest.raises(InputError, match=r"data is a data folder already.\nGive another --out"),
-        whole_folder(tmp_path / "data"),
+        atomic_folder(tmp_path / "data"),
     ):
         pass
     assert (tmp_path / "data" / "manifest.json").read_text() == "{}"
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="file exists and is not empty"), whole_folder(tmp_path / "file"):
+    with pytest.raises(InputError, match="file exists and is not empty"), atomic_folder(tmp_path / "file"):
         pass
 
 
@@ -55,6 +55,6 @@ def test_leftovers_of_dead_runs_go_and_those_of_living_ones_stay(tmp_path):
     (tmp_path / f".data.unfinished-{dead}").mkdir()
     (tmp_path / f".data.unfinished-{os.getppid()}").mkdir()
     (tmp_path / f".other.unfinished-{dead}").mkdir()
-    with whole_folder(tmp_path / "data"):
+    with atomic_folder(tmp_path / "data"):
         pass
     assert sorted(os.listdir(tmp_path)) == [f".data.unfinished-{os.getppid()}", f".other.unfinished-{dead}", "data"]

@@ -13,8 +13,8 @@ from maskwise.lab.study.results import read_results
 from study_in_process import run_cell
 
 SIZE = story.Size(
-    vocabulary=300, batch=8, teacher_steps=4, steps=4, seeds=(0, 1), classes=3, train=30, held_out=12, exam_blocks=4,
-    epochs=1,
+    vocabulary=300, batch=8, teacher_steps=4, steps=4, seeds=(0, 1), classes=3, train=30, held_out=12,
+    held_out_blocks=4, epochs=1,
 )  # fmt: skip
 PACKAGES = ("json", "numpy", "tkinter", "rare")
 TEXT = "the array of a window file text is read written drawn summed parsed shown and returned or left as it was"
@@ -55,9 +55,9 @@ def test_the_demo_goes_from_text_to_a_report(told):
         (arm, seed, task)
         for arm in ("random", "entropy-self", "random-equal-flops", "typhoon")
         for seed in SIZE.seeds
-        for task in ("exam", "package")
+        for task in ("held_out", "package")
     }
-    steps = {row["arm"]: row["steps"] for row in rows if row["task"] == "exam"}
+    steps = {row["arm"]: row["steps"] for row in rows if row["task"] == "held_out"}
     assert steps.pop("random-equal-flops") > SIZE.steps
     assert set(steps.values()) == {SIZE.steps}
 

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from maskwise.errors import InputError
 from maskwise.masking.collator import MaskingCollator
 from maskwise.masking.corrupt import IGNORE
-from maskwise.masking.masker import Masker, Moment
+from maskwise.masking.masker import Masker, TrainState
 from maskwise.masking.padding import pad_batch
 from maskwise.scores.model import uniform
 
@@ -38,7 +38,7 @@ def test_the_collator_pads_and_masks_as_the_masker_does(tiny_tokenizer):
     masker, rows = Masker(uniform, tiny_tokenizer, corruption=BERT), rows_of(6)
     collator = MaskingCollator(masker)
     collator.set_epoch(4)
-    batch, expected = collator(rows), masker(pad_batch(rows, tiny_tokenizer.pad_token_id), Moment(4))
+    batch, expected = collator(rows), masker(pad_batch(rows, tiny_tokenizer.pad_token_id), TrainState(4))
     assert set(batch) == {"input_ids", "attention_mask", "labels"}
     assert all(torch.equal(batch[key], expected[key]) for key in expected)
 
@@ -46,8 +46,8 @@ def test_the_collator_pads_and_masks_as_the_masker_does(tiny_tokenizer):
 def test_full_rows_need_no_attention_mask_and_rows_of_their_own_keep_theirs():
     full = pad_batch([{"input_ids": [7, 8]}, {"input_ids": [8, 9]}], 0)
     assert set(full) == {"input_ids"}
-    own_masks = [{"input_ids": [7, 8, 0], "attention_mask": [1, 1, 0]}, {"input_ids": [9], "attention_mask": [1]}]
-    padded = pad_batch(own_masks, 0)
+    strategy_masks = [{"input_ids": [7, 8, 0], "attention_mask": [1, 1, 0]}, {"input_ids": [9], "attention_mask": [1]}]
+    padded = pad_batch(strategy_masks, 0)
     assert padded["attention_mask"].tolist() == [[1, 1, 0], [1, 0, 0]]
     assert padded["input_ids"].tolist() == [[7, 8, 0], [9, 0, 0]]
     with_words = pad_batch([{"input_ids": [7, 8], "word_ids": [0, 0]}, {"input_ids": [9], "word_ids": [0]}], 0)
@@ -126,7 +126,7 @@ def test_under_a_plain_trainer_the_callback_gives_every_epoch_its_own_masks(
     Watched(tiny_model, settings, train_dataset=kind(rows), data_collator=collator, callbacks=callbacks).train()
     masker = collator.masker
     expected = [
-        masker(pad_batch(rows[first : first + 4], 0), Moment(epoch))["labels"] != IGNORE
+        masker(pad_batch(rows[first : first + 4], 0), TrainState(epoch))["labels"] != IGNORE
         for epoch in (0, 1)
         for first in (0, 4)
     ]

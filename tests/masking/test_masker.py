@@ -15,7 +15,7 @@ from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFas
 from maskwise.errors import InputError
 from maskwise.masking import noise, rates
 from maskwise.masking.corrupt import IGNORE
-from maskwise.masking.masker import UNITS, Masker, Moment
+from maskwise.masking.masker import UNITS, Masker, TrainState
 from maskwise.masking.pick import STRATEGIES
 from maskwise.masking.vocabulary import Vocabulary
 from maskwise.scores.model import uniform
@@ -51,7 +51,7 @@ def texts(draw, max_rows=4):
 common = {"unit": st.sampled_from(UNITS), "rate": st.floats(0.05, 0.95), "seed": st.integers(-5, 2**40)}
 ways = st.one_of(
     st.fixed_dictionaries(common | {"pick": st.sampled_from(PICKS)}),
-    st.fixed_dictionaries(common | {"spend": st.sampled_from(["bernoulli", "as-scored"])}),
+    st.fixed_dictionaries(common | {"budget": st.sampled_from(["bernoulli", "from-scores"])}),
 )
 corruptions = st.sampled_from([(1, 0, 0), BERT, (0, 1, 0), (0, 0, 1)])
 
@@ -70,7 +70,7 @@ def blocks(num_rows, num_tokens=126, seed=0):
 
 
 def picks(masker, batch, epoch=0):
-    return masker(batch, Moment(epoch))["labels"] != IGNORE
+    return masker(batch, TrainState(epoch))["labels"] != IGNORE
 
 
 def text_masks(picked_BT, batch):
@@ -97,7 +97,7 @@ def test_labels_lie_on_maskable_tokens_and_everything_else_stays(tiny_tokenizer,
     rows, word_ids = text
     batch = make_batch(tiny_tokenizer, rows, word_ids, side=side, num_extra=1)
     before = {key: value.clone() for key, value in batch.items()}
-    masked = Masker(by_token, tiny_tokenizer, corruption=corruption, **way)(batch, Moment(epoch))
+    masked = Masker(by_token, tiny_tokenizer, corruption=corruption, **way)(batch, TrainState(epoch))
     picked_BT = masked["labels"] != IGNORE
     assert set(masked) == {"input_ids", "attention_mask", "labels"}
     assert all(torch.equal(batch[key], before[key]) for key in before), "the caller's batch was edited"
@@ -153,7 +153,7 @@ def test_an_unknown_token_that_has_another_role_too_is_never_masked(role):
 def test_the_rate_follows_its_schedule_over_the_progress_of_the_run(tiny_tokenizer):
     masker, batch = Masker(uniform, tiny_tokenizer, rate=rates.linear(0.3, 0.1)), blocks(3, num_tokens=100)
     found = [
-        (masker(batch, Moment(0, 0, progress))["labels"] != IGNORE).sum(dim=-1).tolist() for progress in (0, 0.5, 1)
+        (masker(batch, TrainState(0, 0, progress))["labels"] != IGNORE).sum(dim=-1).tolist() for progress in (0, 0.5, 1)
     ]
     assert found == [[30] * 3, [20] * 3, [10] * 3]
     one = Masker(uniform, tiny_tokenizer, rate=rates.one_token())
@@ -182,7 +182,7 @@ def test_a_text_gets_the_same_mask_in_any_batch_with_any_padding(tiny_tokenizer,
         )
         if not with_ids:
             del batch["example_id"]
-        out = masker(batch, Moment(2, 5))
+        out = masker(batch, TrainState(2, 5))
         texts = zip(text_masks(out["labels"], batch), text_masks(out["input_ids"], batch), strict=True)
         return dict(zip(indices, texts, strict=True))
 
@@ -191,13 +191,13 @@ def test_a_text_gets_the_same_mask_in_any_batch_with_any_padding(tiny_tokenizer,
     assert masked(order, data.draw(st.sampled_from(SIDES), label="side"), data.draw(st.integers(0, 3))) == alone
 
 
-@pytest.mark.parametrize("way", [{}, {"unit": "word"}, {"unit": "span"}, {"spend": "bernoulli"}])
+@pytest.mark.parametrize("way", [{}, {"unit": "word"}, {"unit": "span"}, {"budget": "bernoulli"}])
 def test_padding_on_the_left_moves_no_mask(tiny_tokenizer, way):
     batch, masker = blocks(20), Masker(uniform, tiny_tokenizer, corruption=BERT, **way)
     rows, word_ids = batch["input_ids"].tolist(), batch["word_ids"].tolist()
     padded = make_batch(tiny_tokenizer, rows, word_ids, side="left", num_extra=5)
-    expected = masker(batch, Moment(1))
-    for key, found_BT in masker(padded, Moment(1)).items():
+    expected = masker(batch, TrainState(1))
+    for key, found_BT in masker(padded, TrainState(1)).items():
         if key != "attention_mask":
             assert torch.equal(found_BT[:, 5:], expected[key])
 
@@ -211,7 +211,7 @@ def test_what_the_attention_mask_hides_is_never_masked(tiny_tokenizer):
     assert not picked_BT[:, 50:].any()
 
 
-@pytest.mark.parametrize("way", [{}, {"unit": "word"}, {"unit": "span"}, {"spend": "bernoulli"}])
+@pytest.mark.parametrize("way", [{}, {"unit": "word"}, {"unit": "span"}, {"budget": "bernoulli"}])
 def test_masks_differ_between_epochs_seeds_and_examples(tiny_tokenizer, way):
     batch = blocks(20)
     same_text = {key: value[:1].expand(20, -1) for key, value in batch.items() if key != "example_id"}
@@ -242,10 +242,10 @@ def test_the_alternating_coin_is_one_per_step_and_the_same_for_all_rows(tiny_tok
     ends = {pick: picks(Masker(by_token, tiny_tokenizer, pick=pick, seed=3), batch) for pick in ("high", "low")}
     sides = []
     for step in range(40):
-        picked_BT = alternating(batch, Moment(0, step))["labels"] != IGNORE
+        picked_BT = alternating(batch, TrainState(0, step))["labels"] != IGNORE
         side = "high" if noise.coin(3, step) else "low"
         assert torch.equal(picked_BT, ends[side])
-        assert torch.equal(alternating(batch, Moment(0, step))["labels"] != IGNORE, picked_BT)
+        assert torch.equal(alternating(batch, TrainState(0, step))["labels"] != IGNORE, picked_BT)
         sides.append(side)
     assert 10 < sides.count("high") < 30
 
@@ -255,7 +255,7 @@ def test_the_alternating_coin_is_one_per_step_and_the_same_for_all_rows(tiny_tok
 
 def test_bernoulli_masking_meets_its_rate_and_spreads_as_a_binomial_does(tiny_tokenizer):
     num_rows, n, rate = 3000, 126, 0.15
-    picked_BT = picks(Masker(uniform, tiny_tokenizer, spend="bernoulli", rate=rate), blocks(num_rows))
+    picked_BT = picks(Masker(uniform, tiny_tokenizer, budget="bernoulli", rate=rate), blocks(num_rows))
     spread = (rate * (1 - rate)) ** 0.5
     assert abs(picked_BT[:, 1:-1].double().mean() - rate) < 4 * spread / (num_rows * n) ** 0.5
     counts_B = picked_BT.sum(dim=-1).double()
@@ -264,14 +264,14 @@ def test_bernoulli_masking_meets_its_rate_and_spreads_as_a_binomial_does(tiny_to
 
 @pytest.mark.parametrize("unit", ["word", "span"])
 def test_bernoulli_masking_of_longer_units_meets_the_rate_too(tiny_tokenizer, unit):
-    picked_BT = picks(Masker(uniform, tiny_tokenizer, unit=unit, spend="bernoulli"), blocks(2000))
+    picked_BT = picks(Masker(uniform, tiny_tokenizer, unit=unit, budget="bernoulli"), blocks(2000))
     assert picked_BT[:, 1:-1].double().mean().item() == pytest.approx(0.15, abs=0.01)
 
 
 def test_scores_spent_as_scored_are_the_probabilities_of_being_masked(tiny_tokenizer):
     batch = blocks(4000, num_tokens=20)
     chance = lambda batch: batch["input_ids"] % 4 / 4  # noqa: E731
-    picked_BT = picks(Masker(chance, tiny_tokenizer, spend="as-scored"), batch)
+    picked_BT = picks(Masker(chance, tiny_tokenizer, budget="from-scores"), batch)
     for residue in range(4):
         here_BT = (batch["input_ids"] % 4 == residue) & (batch["input_ids"] >= ORDINARY[0])
         share = picked_BT[here_BT].double().mean().item()
@@ -313,7 +313,7 @@ def test_bernoulli_bert_masking_matches_the_collator_of_transformers(tiny_tokeni
     batch = blocks(3000)
     collator = DataCollatorForLanguageModeling(tiny_tokenizer, mlm_probability=0.15, seed=0)
     theirs = collator([{"input_ids": row} for row in batch["input_ids"]])
-    ours = Masker(uniform, tiny_tokenizer, spend="bernoulli", corruption=BERT)(batch)
+    ours = Masker(uniform, tiny_tokenizer, budget="bernoulli", corruption=BERT)(batch)
     counts = []
     for masked in (ours, theirs):
         picked_BT = masked["labels"] != IGNORE
@@ -335,8 +335,8 @@ def test_a_score_is_any_function_and_sees_what_may_be_masked_and_when(tiny_token
     seen = {}
     batch = blocks(2, num_tokens=10) | {"token_type_ids": torch.zeros(2, 12)}
     score = lambda batch: seen.update(batch) or -batch["input_ids"]  # noqa: E731
-    masked = Masker(score, tiny_tokenizer, pick="high", rate=0.1)(batch, Moment(1, 7, 0.5))
-    assert seen["moment"] == (1, 7, 0.5)
+    masked = Masker(score, tiny_tokenizer, pick="high", rate=0.1)(batch, TrainState(1, 7, 0.5))
+    assert seen["state"] == (1, 7, 0.5)
     assert seen["eligible"].sum(dim=-1).tolist() == [10, 10]
     assert set(masked) == {"input_ids", "labels", "token_type_ids"}, "what the model takes is handed on"
     assert masked["labels"].amax(dim=-1).tolist() == batch["input_ids"][:, 1:-1].amin(dim=-1).tolist()
@@ -374,12 +374,12 @@ def test_a_score_of_the_wrong_shape_says_both_shapes(tiny_tokenizer):
     [
         ({"pick": "hihg"}, "No pick strategy 'hihg'.*Did you mean 'high'"),
         ({"unit": "words"}, "No unit 'words'.*Did you mean 'word'"),
-        ({"spend": "bernouli"}, "No spend 'bernouli'.*Did you mean 'bernoulli'"),
-        ({"spend": "bernoulli", "pick": "high"}, "needs pick='sample'; found 'high'"),
+        ({"budget": "bernouli"}, "No spend 'bernouli'.*Did you mean 'bernoulli'"),
+        ({"budget": "bernoulli", "pick": "high"}, "needs pick='sample'; found 'high'"),
         ({"corruption": (0.8, 0.1, 0.2)}, "add to 1; found 0.8 / 0.1 / 0.2"),
         ({"rate": 15}, "between 0 and 1; found 15"),
         ({"rate": 0.0}, "between 0 and 1; found 0.0"),
-        ({"rate": rates.one_token(), "spend": "bernoulli"}, "an exact budget.*Use spend='exact'"),
+        ({"rate": rates.one_token(), "budget": "bernoulli"}, "an exact budget.*Use budget='exact'"),
         ({"rate": lambda progress: 15}, "schedule gave 15 at progress 0"),
     ],
 )
@@ -392,7 +392,7 @@ def test_a_schedule_that_leaves_the_shares_during_the_run_is_an_error_that_says_
     masker = Masker(uniform, tiny_tokenizer, rate=lambda progress: 0.5 + progress)
     assert picks(masker, blocks(1)).any()
     with pytest.raises(InputError, match=r"gave 1\.0 at progress 0\.5"):
-        masker(blocks(1), Moment(0, 0, 0.5))
+        masker(blocks(1), TrainState(0, 0, 0.5))
 
 
 def test_a_tokenizer_without_a_mask_token_is_an_error():

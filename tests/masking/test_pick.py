@@ -36,21 +36,21 @@ def reference_pick(groups, scores, noise, k, strategy):
         return [atom for group in sorted(candidates, key=key) for atom in group]
 
     if strategy == "high":
-        return spend(rank_order(groups, -1), k)
+        return budget(rank_order(groups, -1), k)
     if strategy == "low":
-        return spend(rank_order(groups, +1), k)
+        return budget(rank_order(groups, +1), k)
     if strategy == "mid":
         order = rank_order(groups, -1)
         skip = (sum(map(len, order)) - k) // 2
         while order and skip >= len(order[0]):
             skip -= len(order.pop(0))
-        return spend(order, k)
-    top = spend(rank_order(groups, -1), math.ceil(k / 2))
-    bottom = spend([atom for atom in rank_order(groups, +1) if atom[0] not in top], k // 2)
+        return budget(order, k)
+    top = budget(rank_order(groups, -1), math.ceil(k / 2))
+    bottom = budget([atom for atom in rank_order(groups, +1) if atom[0] not in top], k // 2)
     return top | bottom
 
 
-def spend(atoms, k):
+def budget(atoms, k):
     """Atoms in order until k tokens are met; the one that crosses only if that brings the total nearer to k."""
     taken, total = set(), 0
     for atom in atoms:
@@ -121,7 +121,7 @@ def test_the_reference_itself_on_rows_worked_by_hand():
     assert picks == {"high": {1, 4}, "low": {0, 2}, "mid": {3, 4}, "marginal": {1, 2}}
     assert reference_pick(atoms, scores, noise, 1, "marginal") == {1}
     assert reference_pick(atoms, scores, noise, 3, "marginal") == {1, 2, 4}
-    assert spend([[0, 1, 2], [3]], 2) == {0, 1, 2} and spend([[0, 1, 2, 3], [4]], 2) == set()
+    assert budget([[0, 1, 2], [3]], 2) == {0, 1, 2} and budget([[0, 1, 2, 3], [4]], 2) == set()
 
 
 @pytest.mark.parametrize("strategy", ["high", "low", "mid", "marginal", "sample"])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskwise.errors import InputError
-from maskwise.masking.rates import budget, constant, cosine, linear, one_token, rate_at
+from maskwise.masking.rates import constant, cosine, linear, one_token, rate_at, token_budget
 
 rates = st.floats(0.001, 0.999)
 
@@ -16,15 +16,15 @@ rates = st.floats(0.001, 0.999)
 @given(st.integers(0, 2000), rates)
 def test_the_budget_is_the_rounded_share_at_least_one_and_at_most_all(n, rate):
     expected = 0 if n == 0 else min(n, max(1, math.floor(rate * n + 0.5)))
-    assert budget(torch.tensor([n]), rate).item() == expected
+    assert token_budget(torch.tensor([n]), rate).item() == expected
 
 
 def test_the_budget_of_known_lengths_at_fifteen_percent():
-    assert budget(torch.tensor([0, 1, 3, 9, 10, 17, 100, 126]), 0.15).tolist() == [0, 1, 1, 1, 2, 3, 15, 19]
+    assert token_budget(torch.tensor([0, 1, 3, 9, 10, 17, 100, 126]), 0.15).tolist() == [0, 1, 1, 1, 2, 3, 15, 19]
 
 
 def test_one_token_is_one_token_at_any_length_and_progress():
-    assert budget(torch.tensor([0, 1, 128, 10_000]), one_token()(0.5)).tolist() == [0, 1, 1, 1]
+    assert token_budget(torch.tensor([0, 1, 128, 10_000]), one_token()(0.5)).tolist() == [0, 1, 1, 1]
 
 
 @given(rates, rates, st.floats(0, 1))

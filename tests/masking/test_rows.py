@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskwise.masking.rows import NOWHERE, Rows
+from maskwise.masking.rows import PAD_INDEX, Rows
 
 masks = st.integers(1, 4).flatmap(
     lambda length: st.lists(st.lists(st.booleans(), min_size=length, max_size=length), min_size=1, max_size=4)
@@ -17,7 +17,7 @@ def test_a_number_known_beforehand_adds_rows_that_are_nowhere_and_changes_nothin
     mask_BT = torch.tensor(mask)
     counted = Rows.of(mask_BT)
     filled = Rows.of(mask_BT, len(counted.index_R) + spare)
-    assert filled.index_R.tolist() == counted.index_R.tolist() + [NOWHERE] * spare
+    assert filled.index_R.tolist() == counted.index_R.tolist() + [PAD_INDEX] * spare
     values_BT = torch.arange(1, 1 + mask_BT.numel()).view(mask_BT.shape)
     assert filled.take(values_BT, -7).tolist() == values_BT[mask_BT].tolist() + [-7] * spare
     for rows in (counted, filled):
@@ -28,7 +28,7 @@ def test_a_number_known_beforehand_adds_rows_that_are_nowhere_and_changes_nothin
 def test_what_is_more_than_was_said_is_cut_off(mask):
     mask_BT = torch.tensor(mask)
     places = mask_BT.flatten().nonzero()[:, 0].tolist()
-    assert Rows.of(mask_BT, 1).index_R.tolist() == (places or [NOWHERE])[:1]
+    assert Rows.of(mask_BT, 1).index_R.tolist() == (places or [PAD_INDEX])[:1]
 
 
 def test_a_known_number_needs_no_look_at_the_values():

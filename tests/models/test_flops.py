@@ -27,7 +27,7 @@ def test_a_forward_pass_is_two_operations_a_parameter_and_the_attention(preset):
     """Every weight matrix once a token, embeddings apart; then queries by keys and weights by values."""
     shape = PRESETS[preset]
     with torch.device("meta"):
-        model = build_model(preset, VOCABULARY, seed=0, near=False)  # shapes alone matter, and meta has no weights
+        model = build_model(preset, VOCABULARY, seed=0, near_heads=False)  # meta has no weights
     body = sum(p.numel() for name, p in model.bert.encoder.named_parameters() if p.ndim == 2)
     head = sum(p.numel() for p in {*model.cls.parameters(), model.get_output_embeddings().weight} if p.ndim == 2)
     found = forward_flops(preset, BLOCK, VOCABULARY)
@@ -83,7 +83,7 @@ def test_what_each_arm_adds_a_token():
 
 def test_typhoon_costs_what_it_looks_at_beyond_the_training_loss():
     def a_token(**typhoon):
-        masked = settings(score="typhoon", spend="as-scored", typhoon=typhoon)
+        masked = settings(score="typhoon", budget="from-scores", typhoon=typhoon)
         return run_flops(masked, STUDENT, None, RUN) / 100
 
     assert a_token() == pytest.approx(75)
@@ -91,7 +91,7 @@ def test_typhoon_costs_what_it_looks_at_beyond_the_training_loss():
 
 def test_typhoon_by_a_tasks_loss_pays_for_its_classifiers_epoch_and_for_every_look():
     typhoon = {"loss": "task", "refresh_steps": 10, "refresh_batches": 4, "task_batch_size": 8}
-    masked = settings(score="typhoon", spend="as-scored", typhoon=typhoon)
+    masked = settings(score="typhoon", budget="from-scores", typhoon=typhoon)
     run = RUN._replace(labelled_tokens=5000.0, labelled_block=20.0)
     looks = 1 + RUN.steps // 10
     extra = 3 * STUDENT.body * (5000 + looks * 4 * 8 * 20)

@@ -33,7 +33,7 @@ def test_without_the_near_start_the_weights_are_those_of_transformers():
     with torch.random.fork_rng():
         torch.manual_seed(3)
         theirs = BertForMaskedLM(preset_config("tiny", VOCABULARY)).state_dict()
-    plain = build_model("tiny", VOCABULARY, seed=3, near=False).state_dict()
+    plain = build_model("tiny", VOCABULARY, seed=3, near_heads=False).state_dict()
     near = build_model("tiny", VOCABULARY, seed=3).state_dict()
     assert all(torch.equal(plain[name], theirs[name]) for name in theirs)
     moved = {name for name in theirs if not torch.equal(near[name], theirs[name])}
@@ -61,7 +61,7 @@ def test_a_near_start_learns_what_stands_beside_a_mask_where_a_plain_one_does_no
 
 def loss_after_some_steps(near, num_steps=100):
     generator = torch.Generator().manual_seed(0)
-    model = build_model("tiny", VOCABULARY, seed=0, near=near).train()
+    model = build_model("tiny", VOCABULARY, seed=0, near_heads=near).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     follower_V = torch.randperm(VOCABULARY - 5, generator=generator) + 5
     losses = []

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from architectures import ARCHITECTURES, LENGTH, VOCAB_SIZE, WITHOUT_DECODER, random_batch, random_model
-from maskwise.masking.masker import Moment
+from maskwise.masking.masker import TrainState
 from maskwise.models.sparse import SparseHead
 from maskwise.scores import model as scores
 from maskwise.scores.model import Entropy, Surprisal
@@ -34,7 +34,7 @@ def sharp_model(architecture: str):
 
 def batch_of(ids_BT: Tensor, eligible_BT: Tensor) -> dict[str, Any]:
     return {
-        "input_ids": ids_BT, "eligible": eligible_BT, "moment": Moment(), "example_id": torch.arange(len(ids_BT)),
+        "input_ids": ids_BT, "eligible": eligible_BT, "state": TrainState(), "example_id": torch.arange(len(ids_BT)),
         "mask_token_id": 4,
     }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Stale scores: what a batch reads is what the model said when its period began, also after a kill."""
+"""Refreshed scores: what a batch reads is what the model said when its period began, also after a kill."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from maskwise.files.checkpoint_folders import MARKER, complete_checkpoints
 from maskwise.lab.records.run_folder import read_metrics
 from maskwise.lab.tokens.blocks import open_data
 from maskwise.models.presets import build_model
-from maskwise.scores.refreshed import Stale, bank_path, delete_banks
+from maskwise.scores.refreshed import RefreshedScores, delete_score_files, score_file_path
 from maskwise.testing import check_score, make_batch
 
 NUM_ROWS = 48  # 6 steps an epoch
@@ -45,13 +45,13 @@ class EpochScore:
         self.calls += 1
         sign_T = 1 - 2 * (torch.arange(batch["input_ids"].shape[1]) % 2)
         return (
-            (sign_T * (-1) ** batch["moment"].epoch * (batch["moment"].epoch + 1))
+            (sign_T * (-1) ** batch["state"].epoch * (batch["state"].epoch + 1))
             .expand(batch["input_ids"].shape)
             .float()
         )
 
 
-class Watched(Stale):
+class Watched(RefreshedScores):
     """Notes the epoch of every batch with the size of the scores it read."""
 
     def __init__(self, *arguments):
@@ -60,7 +60,7 @@ class Watched(Stale):
 
     def __call__(self, batch):
         scores_BT = super().__call__(batch)
-        self.read.append((batch["moment"].epoch, *scores_BT[batch["eligible"]].abs().unique().tolist()))
+        self.read.append((batch["state"].epoch, *scores_BT[batch["eligible"]].abs().unique().tolist()))
         return scores_BT
 
 
@@ -74,7 +74,7 @@ def make_trainer(score, rows, tokenizer, out, epochs=1.0, **arguments):
 
 
 def logged(trainer) -> list[tuple[float, float]]:
-    return [(r["epoch"], r["stale_overlap"]) for r in trainer.state.log_history if "stale_overlap" in r]
+    return [(r["epoch"], r["refresh_overlap"]) for r in trainer.state.log_history if "refresh_overlap" in r]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_every_batch_reads_the_scores_taken_when_its_period_began(rows, tokenize
 
 
 def test_the_bank_holds_the_models_own_entropy_at_the_start_of_the_epoch(rows, tokenizer, tmp_path):
-    score, weights = Stale(Entropy()), {}
+    score, weights = RefreshedScores(Entropy()), {}
 
     class Keep(TrainerCallback):
         def on_epoch_begin(self, args, state, control, model=None, **kwargs):
@@ -111,7 +111,7 @@ def test_the_bank_holds_the_models_own_entropy_at_the_start_of_the_epoch(rows, t
 
 def test_scoring_all_rows_leaves_the_random_state_alone(rows, tokenizer, tmp_path):
     """Else dropout would depend on how often scores are refreshed, and arms would differ in more than that."""
-    trainer = make_trainer(Stale(Entropy()), rows, tokenizer, tmp_path)
+    trainer = make_trainer(RefreshedScores(Entropy()), rows, tokenizer, tmp_path)
     trainer.state.epoch = 0.0
     before = torch.get_rng_state()
     trainer.masker.score.start_epoch(trainer)
@@ -120,7 +120,7 @@ def test_scoring_all_rows_leaves_the_random_state_alone(rows, tokenizer, tmp_pat
 
 
 def test_it_keeps_the_contract_of_every_score(rows, tokenizer, tmp_path):
-    trainer = make_trainer(Stale(Entropy()), rows, tokenizer, tmp_path)
+    trainer = make_trainer(RefreshedScores(Entropy()), rows, tokenizer, tmp_path)
     trainer.state.epoch = 0.0
     trainer.masker.score.start_epoch(trainer)
     batch = make_batch(tokenizer, [rows[i]["input_ids"] for i in (1, 7, 9)], example_ids=[1, 7, 9])
@@ -128,17 +128,17 @@ def test_it_keeps_the_contract_of_every_score(rows, tokenizer, tmp_path):
 
 
 def test_the_overlap_of_old_and_fresh_picks_is_logged_at_each_refresh_but_the_first(rows, tokenizer, tmp_path):
-    trainer = make_trainer(Stale(EpochScore()), rows, tokenizer, tmp_path / "turning", epochs=3)
+    trainer = make_trainer(RefreshedScores(EpochScore()), rows, tokenizer, tmp_path / "turning", epochs=3)
     trainer.train()
     assert [epoch for epoch, _ in logged(trainer)] == [1, 2]
     assert max(share for _, share in logged(trainer)) < 0.1  # what was highest has become lowest
-    frozen = make_trainer(Stale(Entropy()), rows, tokenizer, tmp_path / "frozen", epochs=2, learning_rate=0.0)
+    frozen = make_trainer(RefreshedScores(Entropy()), rows, tokenizer, tmp_path / "frozen", epochs=2, learning_rate=0.0)
     frozen.train()
     assert logged(frozen) == [(1, 1.0)]
 
 
 def test_banks_are_kept_as_long_as_a_resumed_run_could_ask_for_them(rows, tokenizer, tmp_path):
-    """A checkpoint may be several periods old; without its bank the run could not go on."""
+    """A checkpoint may be several periods old; without its score file the run could not go on."""
     seen = {}
 
     class Look(TrainerCallback):
@@ -146,13 +146,13 @@ def test_banks_are_kept_as_long_as_a_resumed_run_could_ask_for_them(rows, tokeni
             seen[int(state.epoch)] = {int(path.stem.partition("-")[2]) for path in tmp_path.glob("scores-*.f32")}
 
     trainer = make_trainer(
-        Stale(EpochScore()), rows, tokenizer, tmp_path, epochs=6, save_strategy="steps", save_steps=8
+        RefreshedScores(EpochScore()), rows, tokenizer, tmp_path, epochs=6, save_strategy="steps", save_steps=8
     )
     trainer.add_callback(Look())
     trainer.train()
     # Checkpoints: steps 8 and 16 (epochs 1 and 2), 24 (the end of epoch 3), 32 (epoch 5).
     assert seen == {0: {0}, 1: {0, 1}, 2: {1, 2}, 3: {2, 3}, 4: {3, 4}, 5: {3, 4, 5}}
-    delete_banks(tmp_path)
+    delete_score_files(tmp_path)
     assert not list(tmp_path.glob("scores-*"))
 
 
@@ -167,33 +167,35 @@ def test_a_run_stopped_inside_a_period_goes_on_with_its_bank(rows, tokenizer, tm
         return [(r["step"], r["loss"]) for r in trainer.state.log_history if "loss" in r]
 
     often = {"save_strategy": "steps", "save_steps": 5, "logging_steps": 1}
-    unbroken = make_trainer(Stale(Entropy(), 2), rows, tokenizer, tmp_path / "unbroken", epochs=3, **often)
+    unbroken = make_trainer(RefreshedScores(Entropy(), 2), rows, tokenizer, tmp_path / "unbroken", epochs=3, **often)
     unbroken.train()
-    stopped = make_trainer(Stale(Entropy(), 2), rows, tokenizer, tmp_path / "stopped", epochs=3, **often)
+    stopped = make_trainer(RefreshedScores(Entropy(), 2), rows, tokenizer, tmp_path / "stopped", epochs=3, **often)
     stopped.add_callback(Stop())
     stopped.train()
     (tmp_path / "stopped" / "scores-2.unfinished").write_bytes(b"half")  # what a kill while scoring leaves
-    resumed = make_trainer(Stale(Entropy(), 2), rows, tokenizer, tmp_path / "stopped", epochs=3, **often)
+    resumed = make_trainer(RefreshedScores(Entropy(), 2), rows, tokenizer, tmp_path / "stopped", epochs=3, **often)
     resumed.train(resume_from_checkpoint=str(complete_checkpoints(tmp_path / "stopped")[-1]))
     assert losses(resumed) == losses(unbroken)
     assert logged(resumed) == logged(unbroken)
-    assert bank_path(tmp_path / "stopped", 2).read_bytes() == bank_path(tmp_path / "unbroken", 2).read_bytes()
+    assert (
+        score_file_path(tmp_path / "stopped", 2).read_bytes() == score_file_path(tmp_path / "unbroken", 2).read_bytes()
+    )
 
 
 def test_a_resumed_run_without_its_bank_is_refused(rows, tokenizer, tmp_path):
     often = {"save_strategy": "steps", "save_steps": 4}
-    make_trainer(Stale(EpochScore()), rows, tokenizer, tmp_path, epochs=1, **often).train()
-    bank_path(tmp_path, 0).write_bytes(b"half")
-    trainer = make_trainer(Stale(EpochScore()), rows, tokenizer, tmp_path, epochs=1, **often)
+    make_trainer(RefreshedScores(EpochScore()), rows, tokenizer, tmp_path, epochs=1, **often).train()
+    score_file_path(tmp_path, 0).write_bytes(b"half")
+    trainer = make_trainer(RefreshedScores(EpochScore()), rows, tokenizer, tmp_path, epochs=1, **often)
     with pytest.raises(InputError, match="is missing or cut short"):
         trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
 
 
 def test_mistakes_are_answered_in_words(rows, tokenizer, refused, pretrain_command, tmp_path):
     with pytest.raises(InputError, match="at least 1"):
-        Stale(Entropy(), 0)
+        RefreshedScores(Entropy(), 0)
     with pytest.raises(InputError, match="train with MaskingTrainer"):
-        Masker(Stale(Entropy()), tokenizer)(make_batch(tokenizer, [[2, 7, 3]]))
+        Masker(RefreshedScores(Entropy()), tokenizer)(make_batch(tokenizer, [[2, 7, 3]]))
     command = [*pretrain_command, "--out", str(tmp_path / "run"), "--recipe", "random"]
     assert "needs the model's own score" in refused([*command, "--set", "masking.refresh_epochs=1"])
 
@@ -220,19 +222,19 @@ def unbroken(run_maskwise, stale_command, tmp_path_factory) -> Path:
 def curve(run: Path) -> dict[int | str, float]:
     """The loss at each step and the overlap at each refresh."""
     records = read_metrics(run / "metrics.jsonl")
-    overlaps = {f"overlap {r['step']}": r["stale_overlap"] for r in records if "stale_overlap" in r}
+    overlaps = {f"overlap {r['step']}": r["refresh_overlap"] for r in records if "refresh_overlap" in r}
     return {r["step"]: r["loss"] for r in records if "loss" in r} | overlaps
 
 
 def test_a_killed_run_ends_with_the_bytes_of_the_unbroken_one(
     unbroken, stale_command, killed_when, run_maskwise, tmp_path
 ):
-    """Killed inside the second epoch, after a checkpoint there: only the bank of that epoch's start will do."""
+    """Killed inside the second epoch, after a checkpoint there: only the score file of that epoch's start will do."""
     out = tmp_path / "killed"
     command = [*stale_command, "--out", str(out), "--resume"]
     killed_when(command, (out / "checkpoint-15" / MARKER).exists)
     assert not (out / "done.json").exists()
-    assert bank_path(out, 1).exists()
+    assert score_file_path(out, 1).exists()
     run_maskwise(command)
     assert (out / "model.safetensors").read_bytes() == (unbroken / "model.safetensors").read_bytes()
     assert curve(out) == curve(unbroken)
@@ -247,7 +249,7 @@ def test_two_processes_share_one_bank(run_maskwise, two_processes, stale_command
     for parts in (1, 2):
         out = tmp_path / str(parts)
         settings = (f"trainer.per_device_train_batch_size={32 // parts}", f"trainer.max_steps={last + 2}",
-                    "model.start=plain")  # fmt: skip
+                    "model.initialization=default")  # fmt: skip
         assigned = [part for setting in settings for part in ("--set", setting)]
         run_maskwise(
             [*stale_command, "--out", str(out), *assigned], **{"launcher": two_processes()} if parts == 2 else {}

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskwise.errors import InputError
-from maskwise.scores.score_file import TokenFile, row_offsets
+from maskwise.scores.score_file import ScoreFile, row_offsets
 
 
 def filled(path, lengths):
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    file = TokenFile(path, offsets)
+    file = ScoreFile(path, offsets)
     file.reserve()
     file.write(0, np.arange(offsets[-1], dtype=np.float32) + 1)
     return file
@@ -92,4 +92,4 @@ def test_a_full_disk_is_said_in_words(tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.posix_fallocate", full)
     with pytest.raises(InputError, match="disk is full"):
-        TokenFile(tmp_path / "values.f32", np.array([0, 10])).reserve()
+        ScoreFile(tmp_path / "values.f32", np.array([0, 10])).reserve()

@@ -19,7 +19,7 @@ from maskwise.lab.pretraining.pretrain import pretrain
 from maskwise.lab.records.run_folder import read_metrics
 from maskwise.lab.tokens.blocks import open_data
 from maskwise.masking.corrupt import IGNORE
-from maskwise.masking.masker import Moment
+from maskwise.masking.masker import TrainState
 from maskwise.masking.padding import pad_batch
 from maskwise.models.presets import build_model
 from maskwise.testing import check_score, make_batch
@@ -81,7 +81,7 @@ def test_a_run_from_stored_scores_has_the_losses_of_one_from_the_live_teacher(ti
     for stored in (False, True):
         masking = {"score": "entropy", "source": "teacher", "pick": "high", "stored": stored}
         settings = resolve(
-            {"data": {"path": str(folder), "exam_blocks": 4}, "model": {"preset": "tiny"}, "teacher": str(teacher)},
+            {"data": {"path": str(folder), "held_out_blocks": 4}, "model": {"preset": "tiny"}, "teacher": str(teacher)},
             {"masking": masking, "trainer": trainer},
         )
         pretrain(settings, tmp_path / str(stored), show=False)
@@ -116,7 +116,7 @@ def test_it_stands_in_for_a_teacher_who_hands_over_to_the_model(scored):
     score = Entropy(stored, epochs=1)
     score.bind(model)
     masker, batch = Masker(score, data.tokenizer), next(batches(data))
-    first, second = masker.prepare(batch, Moment(0)), masker.prepare(batch, Moment(1))
+    first, second = masker.prepare(batch, TrainState(0)), masker.prepare(batch, TrainState(1))
     assert torch.equal(masker.scores(first), stored(first))
     own = Entropy()
     own.bind(model)

@@ -41,7 +41,7 @@ def make_score(rows, tiny_tokenizer):
 def trainer_of(model, score, tokenizer, rows, out, **options) -> MaskingTrainer:
     defaults = {"max_steps": 5, "per_device_train_batch_size": 8, "use_cpu": True, "save_strategy": "no"}
     args = TrainingArguments(str(out), report_to=[], disable_tqdm=True, **defaults | options)
-    masker = Masker(score, tokenizer, spend="as-scored", rate=0.2)
+    masker = Masker(score, tokenizer, budget="from-scores", rate=0.2)
     texts = [{"input_ids": row["input_ids"]} for row in rows]
     return MaskingTrainer(model, args, masker=masker, train_dataset=texts)
 

@@ -43,7 +43,7 @@ def trainer_of(model, score, tokenizer, rows, out, *, rate=0.3, **options) -> Ma
     defaults = {"max_steps": 1, "per_device_train_batch_size": 8, "use_cpu": True, "save_strategy": "no"}
     args = TrainingArguments(str(out), report_to=[], disable_tqdm=True, **defaults | options)
     return MaskingTrainer(
-        model, args, masker=Masker(score, tokenizer, spend="as-scored", rate=rate), train_dataset=rows
+        model, args, masker=Masker(score, tokenizer, budget="from-scores", rate=rate), train_dataset=rows
     )
 
 
@@ -79,7 +79,7 @@ def test_a_step_puts_the_one_hot_saliency_of_its_batch_into_the_table(
     before = copy.deepcopy(tiny_model)
     trainer = trainer_of(tiny_model, score, tiny_tokenizer, rows, tmp_path, per_device_train_batch_size=32)
     trainer.train()
-    fresh = Masker(Typhoon(tiny_tokenizer, counts, **options), tiny_tokenizer, spend="as-scored", rate=0.3)
+    fresh = Masker(Typhoon(tiny_tokenizer, counts, **options), tiny_tokenizer, budget="from-scores", rate=0.3)
     batch = fresh(trainer.data_collator(IndexedRows(rows).__getitems__(list(range(32)))))
     expected = one_hot_table(before, batch, tiny_tokenizer, signed=bool(options))
     assert len(expected) > 15
@@ -134,7 +134,7 @@ def test_nothing_as_large_as_positions_times_vocabulary_is_made(tiny_model, tiny
     """[B, T, V] is what the method's definition says, and what it must not cost."""
     score = Typhoon(tiny_tokenizer, counts)
     score.bind(tiny_model)
-    masker = Masker(score, tiny_tokenizer, spend="as-scored")
+    masker = Masker(score, tiny_tokenizer, budget="from-scores")
     trainer = trainer_of(tiny_model, score, tiny_tokenizer, rows, tmp_path)
     batch = masker(trainer.data_collator(IndexedRows(rows).__getitems__(list(range(32)))))
     sizes = []
@@ -232,7 +232,7 @@ def test_mistakes_are_answered_in_words(tiny_model, tiny_tokenizer, rows, counts
     with pytest.raises(InputError, match="bind"):
         Typhoon(tiny_tokenizer, counts).observe({}, torch.zeros(1))
     with pytest.raises(InputError, match="rate 0"):
-        Masker(Typhoon(tiny_tokenizer, counts), tiny_tokenizer, spend="as-scored", rate=lambda progress: 0.0)
+        Masker(Typhoon(tiny_tokenizer, counts), tiny_tokenizer, budget="from-scores", rate=lambda progress: 0.0)
 
 
 def test_a_compiled_run_is_refused(tiny_model, tiny_tokenizer, rows, counts, tmp_path, monkeypatch):

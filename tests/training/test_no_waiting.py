@@ -11,7 +11,7 @@ from transformers import BertConfig, BertForMaskedLM
 
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.linear_loss import linear_mlm_loss
-from maskwise.masking.masker import Masker, Moment
+from maskwise.masking.masker import Masker, TrainState
 from maskwise.masking.rows import Rows
 from maskwise.models.sparse import SparseHead
 from maskwise.scores.model import Entropy, uniform
@@ -64,11 +64,11 @@ def test_masking_and_the_loss_wait_for_nothing(make_model, tiny_tokenizer, batch
         score.student = head
     corruption = (0.8, 0.1, 0.1) if source == "80/10/10" else (1.0, 0.0, 0.0)
     masker = Masker(score, tiny_tokenizer, pick="sample" if score is uniform else "high", corruption=corruption)
-    masked = masker(batch, Moment())
+    masked = masker(batch, TrainState())
     meter = RateMeter()
     meter.add(masker.eligible(batch), masked["labels"] != IGNORE)
-    rows = masker.rows(masked["labels"], Moment())
-    assert rows.index_R.shape == (B * masker.most_masked(T, Moment()),)
+    rows = masker.rows(masked["labels"], TrainState())
+    assert rows.index_R.shape == (B * masker.most_masked(T, TrainState()),)
     with head.before_decoder(rows) as taken:
         head.model(input_ids=masked["input_ids"])
     count = (masked["labels"] != IGNORE).sum()
@@ -86,16 +86,16 @@ def test_distillation_waits_for_nothing(make_model, batch):
     taught.loss(logits_RV, teacher_RV, rows.take(labels_BT, IGNORE), (labels_BT != IGNORE).sum()).backward()
 
 
-@pytest.mark.parametrize("spend", ["exact", "bernoulli"])
+@pytest.mark.parametrize("budget", ["exact", "bernoulli"])
 @pytest.mark.parametrize("unit", ["token", "word"])
-def test_the_most_that_is_masked_is_known_where_no_chance_decides(tiny_tokenizer, spend, unit):
-    masker = Masker(uniform, tiny_tokenizer, unit=unit, spend=spend, rate=0.15)
-    most = masker.most_masked(T, Moment())
-    if (unit, spend) != ("token", "exact"):
+def test_the_most_that_is_masked_is_known_where_no_chance_decides(tiny_tokenizer, budget, unit):
+    masker = Masker(uniform, tiny_tokenizer, unit=unit, budget=budget, rate=0.15)
+    most = masker.most_masked(T, TrainState())
+    if (unit, budget) != ("token", "exact"):
         assert most is None
         return
     draw = np.random.default_rng(0)
     for length in range(1, T + 1):
         ids = torch.from_numpy(draw.integers(0, len(tiny_tokenizer), (8, length)))
         labelled_B = (masker({"input_ids": ids, "example_id": torch.arange(8)})["labels"] != IGNORE).sum(-1)
-        assert labelled_B.max() <= masker.most_masked(length, Moment())
+        assert labelled_B.max() <= masker.most_masked(length, TrainState())

@@ -109,7 +109,7 @@ def test_a_compiled_model_is_compiled_for_its_scores_and_exams_too(tiny_model, t
         for head in (trainer.head, score.student):
             assert (getattr(head.model, "_orig_mod", None) is model) == bool(compiled)
     assert len(losses[0]) > 3
-    assert losses[0] == pytest.approx(losses[1], abs=1e-6, nan_ok=True)  # an empty fifth of the exam
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6, nan_ok=True)  # an empty fifth of the evaluation
 
 
 def test_a_teacher_that_would_never_hand_over_is_refused(tiny_model, tiny_tokenizer, rows, tmp_path):

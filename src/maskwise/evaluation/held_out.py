@@ -1,4 +1,4 @@
-"""The frozen exam: one fixed random mask of held-out text, the same for every arm, machine and run.
+"""The held-out evaluation: one fixed random mask of held-out text, the same for every arm, machine and run.
 
 Shapes: B sequences, T positions, R graded rows, V vocabulary. Losses are in nats.
 """
@@ -22,14 +22,14 @@ from maskwise.masking.padding import pad_batch
 from maskwise.models.sparse import SparseHead
 from maskwise.scores.model import score_with, uniform
 
-EXAM_SEED = 20_240_229
-EXAM_BATCH = 32
+HELD_OUT_SEED = 20_240_229
+HELD_OUT_BATCH = 32
 NUM_QUINTILES = 5
 GRADES = ("loss", "top1", "top5")
 
 
 @dataclass(frozen=True)
-class Exam:
+class HeldOutEval:
     """Held-out blocks and the fixed masker that turns them into questions.
 
     `quintile_V`: each type's quintile by its frequency in the training text, 0 the most frequent.
@@ -41,7 +41,7 @@ class Exam:
     quintile_V: Tensor
     counts_V: Tensor
 
-    def batches(self, batch_size: int = EXAM_BATCH, share: tuple[int, int] = (0, 1)) -> Iterator[dict[str, Tensor]]:
+    def batches(self, batch_size: int = HELD_OUT_BATCH, share: tuple[int, int] = (0, 1)) -> Iterator[dict[str, Tensor]]:
         """Yields masked batches; `share` = (i, n) yields every n-th batch from the i-th, for rank i of n."""
         starts = range(share[0] * batch_size, len(self.indices), share[1] * batch_size)
         for start in starts:
@@ -51,7 +51,7 @@ class Exam:
 
 
 @dataclass(frozen=True)
-class ExamResult:
+class HeldOutResult:
     """Sums over graded tokens, so that results of several ranks add up.
 
     `sums` holds, per quintile (of token frequency, where nothing else is said), the token count and the summed loss,
@@ -84,17 +84,19 @@ class ExamResult:
         return figures | {"tokens": self.num_tokens}
 
 
-def freeze_exam(
+def make_held_out_eval(
     rows: Any, tokenizer: Any, token_counts: np.ndarray | Tensor | None = None, *, blocks: int = 1024
-) -> Exam:
-    """Returns the exam over at most `blocks` rows of `rows`, evenly spaced: 15% of each at random, 100% [MASK].
+) -> HeldOutEval:
+    """Returns the evaluation over at most `blocks` rows of `rows`, evenly spaced: 15% of each at random, 100% [MASK].
 
     `rows[i]` has `input_ids`. `token_counts` [V] are the training text's; without them the rows' own are counted.
     The mask of row i depends on i alone. Raises InputError where there is no row.
     """
     if len(rows) == 0:
-        raise InputError("There is no held-out text to make an exam of. Prepare the data with a larger --valid-share.")
-    masker = Masker(uniform, tokenizer, rate=0.15, seed=EXAM_SEED)
+        raise InputError(
+            "There is no held-out text to make an evaluation of. Prepare the data with a larger --valid-share."
+        )
+    masker = Masker(uniform, tokenizer, rate=0.15, seed=HELD_OUT_SEED)
     indices = np.unique(np.linspace(0, len(rows) - 1, min(blocks, len(rows))).round().astype(np.int64))
     counts_V = torch.zeros(len(masker.vocabulary.eligible_V), dtype=torch.int64)
     if token_counts is None:
@@ -103,7 +105,7 @@ def freeze_exam(
     else:
         counts_V[: len(token_counts)] = torch.as_tensor(np.asarray(token_counts, dtype=np.int64))
     counts_V = counts_V * masker.vocabulary.eligible_V
-    return Exam(rows, indices.tolist(), masker, frequency_quintiles(counts_V), counts_V)
+    return HeldOutEval(rows, indices.tolist(), masker, frequency_quintiles(counts_V), counts_V)
 
 
 def frequency_quintiles(counts_V: Tensor) -> Tensor:
@@ -120,57 +122,57 @@ def frequency_quintiles(counts_V: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def grade_model(
+def evaluate_mlm(
     model: Any,
-    exam: Exam,
+    held_out: HeldOutEval,
     *,
     head: SparseHead | None = None,
     share: tuple[int, int] = (0, 1),
     quintiles: Sequence[Tensor] | None = None,
-) -> ExamResult:
-    """Returns the model's grades, in eval mode and with its mode restored; `share` as in `Exam.batches`.
+) -> HeldOutResult:
+    """Returns the model's grades, in eval mode and with its mode restored; `share` as in `HeldOutEval.batches`.
 
     `quintiles` are those of the graded rows, batch by batch (`entropy_quintiles`), in place of the frequency's.
     """
     head = head or SparseHead(model)
     device = next(model.parameters()).device
-    result, was_training = ExamResult(), model.training
+    result, was_training = HeldOutResult(), model.training
     model.eval()
     try:
-        for number, batch in enumerate(exam.batches(share=share)):
+        for number, batch in enumerate(held_out.batches(share=share)):
             batch = {key: value.to(device) for key, value in batch.items()}
             labels_BT = batch.pop("labels")
             rows_BT = labels_BT != IGNORE
             targets_R = labels_BT[rows_BT]
-            quintile_R = exam.quintile_V[targets_R.cpu()] if quintiles is None else quintiles[number]
+            quintile_R = held_out.quintile_V[targets_R.cpu()] if quintiles is None else quintiles[number]
             result = add_rows(result, head.logits(batch, rows_BT).float(), targets_R, quintile_R)
     finally:
         model.train(was_training)
     return result
 
 
-def grade_unigram(exam: Exam, *, quintiles: Sequence[Tensor] | None = None) -> ExamResult:
+def evaluate_unigram(held_out: HeldOutEval, *, quintiles: Sequence[Tensor] | None = None) -> HeldOutResult:
     """Returns the grades of the unigram model of the training text, add-one smoothed: the floor to be below."""
-    smoothed_V = torch.where(exam.masker.vocabulary.eligible_V.cpu(), exam.counts_V + 1.0, 0.0)
+    smoothed_V = torch.where(held_out.masker.vocabulary.eligible_V.cpu(), held_out.counts_V + 1.0, 0.0)
     logits_V = (smoothed_V / smoothed_V.sum()).log().float()
-    result = ExamResult()
-    for number, batch in enumerate(exam.batches()):
+    result = HeldOutResult()
+    for number, batch in enumerate(held_out.batches()):
         targets_R = batch["labels"][batch["labels"] != IGNORE]
-        quintile_R = exam.quintile_V[targets_R] if quintiles is None else quintiles[number]
+        quintile_R = held_out.quintile_V[targets_R] if quintiles is None else quintiles[number]
         for part_R, part_quintile_R in zip(targets_R.split(256), quintile_R.split(256), strict=True):
             result = add_rows(result, logits_V.expand(len(part_R), -1), part_R, part_quintile_R)
     return result
 
 
 @torch.no_grad()
-def entropy_quintiles(teacher: Any, exam: Exam) -> list[Tensor]:
+def entropy_quintiles(teacher: Any, held_out: HeldOutEval) -> list[Tensor]:
     """Returns, batch by batch, the quintile [R] of each graded token by a teacher's entropy there, 0 the lowest.
 
     The teacher reads the text unmasked, as it does when it chooses what to mask; each fifth holds a fifth of them.
     """
     head, device = SparseHead(teacher), next(teacher.parameters()).device
     entropies = []
-    for batch in exam.batches():
+    for batch in held_out.batches():
         labels_BT = batch.pop("labels")
         asked_BT = labels_BT != IGNORE
         text = batch | {"input_ids": torch.where(asked_BT, labels_BT, batch["input_ids"]), "eligible": asked_BT}
@@ -182,16 +184,16 @@ def entropy_quintiles(teacher: Any, exam: Exam) -> list[Tensor]:
     return list((rank * NUM_QUINTILES // len(everything)).split([len(part) for part in entropies]))
 
 
-def add_rows(result: ExamResult, logits_RV: Tensor, targets_R: Tensor, quintile_R: Tensor) -> ExamResult:
+def add_rows(result: HeldOutResult, logits_RV: Tensor, targets_R: Tensor, quintile_R: Tensor) -> HeldOutResult:
     """Returns `result` with R graded rows added."""
     gold_R1 = logits_RV.gather(-1, targets_R[:, None])
     rank_R = (logits_RV > gold_R1).sum(dim=-1)
     loss_R = F.cross_entropy(logits_RV, targets_R, reduction="none")
     grades_RG = torch.stack([torch.ones_like(loss_R), loss_R, rank_R < 1, rank_R < 5], dim=-1).double().cpu()
-    return ExamResult(result.sums.index_add(0, quintile_R, grades_RG))
+    return HeldOutResult(result.sums.index_add(0, quintile_R, grades_RG))
 
 
-def sum_over_ranks(result: ExamResult) -> ExamResult:
+def sum_over_ranks(result: HeldOutResult) -> HeldOutResult:
     """Returns the result added up over all processes of a distributed run; as it is in a run of one."""
     import torch.distributed as dist
 
@@ -200,10 +202,10 @@ def sum_over_ranks(result: ExamResult) -> ExamResult:
     device = torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
     sums = result.sums.to(device)
     dist.all_reduce(sums)
-    return ExamResult(sums.cpu())
+    return HeldOutResult(sums.cpu())
 
 
-def exam_table(results: Mapping[str, ExamResult]) -> str:
+def held_out_table(results: Mapping[str, HeldOutResult]) -> str:
     """Returns the figures of several models side by side as plain text, one row a model."""
     header = ["model", "loss (nats)", "perplexity", "top-1", "top-5"]
     header += [f"loss q{q + 1}" for q in range(NUM_QUINTILES)]

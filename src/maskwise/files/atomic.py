@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def write_whole(path: Path, text: str) -> None:
+def atomic_write(path: Path, text: str) -> None:
     """Writes a file so that a reader finds the old text or the new one, never a part."""
     temporary = path.with_name(path.name + ".tmp")
     try:

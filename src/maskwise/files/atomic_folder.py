@@ -14,7 +14,7 @@ from maskwise.files.disk_full import is_disk_full
 
 
 @contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
+def atomic_folder(out: Path) -> Iterator[Path]:
     """Returns a temporary folder beside `out` that is renamed to `out` when the block ends well, and deleted otherwise.
 
     What a killed run has left for the same `out` is deleted first. Raises InputError if `out` is there and not empty,

@@ -29,7 +29,7 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 @contextmanager
-def said_when_full(path: Path) -> Iterator[None]:
+def disk_full_as_input_error(path: Path) -> Iterator[None]:
     """Turns a full disk into an InputError that names the folder."""
     try:
         yield

@@ -1,7 +1,7 @@
-"""The command line: the table of its verbs, and what a mistake of the user's looks like.
+"""The command line: the table of its commands, and what a user's mistake looks like.
 
-A verb (`verbs/`) reads settings, imports one job, and calls it; heavy imports are inside it, so that `--help` answers
-at once.
+A command (`commands/`) reads settings, imports one job, and calls it; heavy imports are inside it, so that `--help`
+answers at once.
 """
 
 from __future__ import annotations
@@ -12,17 +12,35 @@ import sys
 import typer
 
 from maskwise.errors import InputError
-from maskwise.lab.commands.data import prepare
-from maskwise.lab.commands.story import demo
-from maskwise.lab.commands.study import report, study
-from maskwise.lab.commands.training import annotate, exam, pretrain, preview, recipes
-from maskwise.lab.commands.tuning import drift, finetune
+from maskwise.lab.commands.data import prepare_command
+from maskwise.lab.commands.story import demo_command
+from maskwise.lab.commands.study import report_command, study_command
+from maskwise.lab.commands.training import (
+    annotate_command,
+    evaluate_command,
+    pretrain_command,
+    preview_command,
+    recipes_command,
+)
+from maskwise.lab.commands.tuning import drift_command, finetune_command
 
-VERBS = (prepare, pretrain, annotate, exam, preview, finetune, drift, study, report, recipes, demo)
+COMMANDS = {
+    "prepare": prepare_command,
+    "pretrain": pretrain_command,
+    "annotate": annotate_command,
+    "evaluate": evaluate_command,
+    "preview": preview_command,
+    "finetune": finetune_command,
+    "drift": drift_command,
+    "study": study_command,
+    "report": report_command,
+    "recipes": recipes_command,
+    "demo": demo_command,
+}
 
 
 def make_app() -> typer.Typer:
-    """Returns the application with every verb."""
+    """Returns the application with every command."""
     app = typer.Typer(
         name="maskwise",
         help="Choose which tokens to mask when a masked language model is trained, and measure whether it helped.",
@@ -31,13 +49,13 @@ def make_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    for verb in VERBS:
-        app.command()(verb)
+    for name, command in COMMANDS.items():
+        app.command(name)(command)
     return app
 
 
-def main() -> None:
-    """Runs the command line; a mistake of the user's is one message on stderr and exit code 2."""
+def run_command_line() -> None:
+    """Runs the command line; a user's mistake is one message on stderr and exit code 2."""
     # oneDNN keeps the last 1,024 products it compiled, 0.6 MB each and one for each number of rows: hundreds of MB
     # where that changes from batch to batch, as under Bernoulli masks. It reads this when it is first used.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
@@ -50,7 +68,3 @@ def main() -> None:
     except KeyboardInterrupt:
         print("Stopped. The same command goes on where it was (pretrain: with --resume).", file=sys.stderr)
         sys.exit(130)
-
-
-if __name__ == "__main__":
-    main()

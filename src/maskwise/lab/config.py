@@ -81,7 +81,7 @@ class MaskingSettings(_Section):
     unit: Literal["token", "word", "span"] = "token"
     pick: Literal["sample", "high", "low", "mid", "marginal", "alternating"] = "sample"
     rate: float | str | RateSettings = Field(default=0.15, description="a share, 'one', or a schedule table")
-    spend: Literal["exact", "bernoulli", "as-scored"] = "exact"
+    budget: Literal["exact", "bernoulli", "from-scores"] = "exact"
     corruption: tuple[float, float, float] = Field(default=(1.0, 0.0, 0.0), description="[MASK] / random / unchanged")
     sharpness: float = Field(default=1.0, ge=0)
     mask_special_tokens: bool = Field(default=False, description="[CLS] and [SEP] too: Typhoon's baseline of 2023")
@@ -132,11 +132,13 @@ class MaskingSettings(_Section):
 
 
 class DataSettings(_Section):
-    """What is read, and how much of the held-out part the exam takes."""
+    """What is read, and how much of the held-out part the evaluation takes."""
 
     path: str = Field(description="a data folder made by `maskwise prepare`")
-    general: str | None = Field(default=None, description="another, whose exam tells what adaptation to `path` costs")
-    exam_blocks: int = Field(default=1024, ge=1)
+    general: str | None = Field(
+        default=None, description="another, whose evaluation tells what adaptation to `path` costs"
+    )
+    held_out_blocks: int = Field(default=1024, ge=1)
 
 
 class ModelSettings(_Section):
@@ -144,10 +146,10 @@ class ModelSettings(_Section):
 
     preset: str | None = Field(default=None, description="tiny, mini, bertlet, bert, or the path of a config.json")
     checkpoint: str | None = Field(default=None, description="a folder or hub name to continue from")
-    start: Literal["near", "plain"] = Field(
-        default="near",
-        description="from scratch; near: at the unigram frequencies, a preset's heads looking beside them; "
-        "plain: as transformers draws the weights",
+    initialization: Literal["unigram", "default"] = Field(
+        default="unigram",
+        description="from scratch; unigram: at the unigram frequencies, a preset's heads attending to neighbours; "
+        "default: as transformers draws the weights",
     )
 
     @model_validator(mode="after")
@@ -171,12 +173,13 @@ class DistillationSettings(_Section):
 class StoppingSettings(_Section):
     """When a run ends before its last step, and keeps its best model; with `data.general`, after 3 and at 0.1."""
 
-    by: Literal["exam", "own-masks"] = Field(
-        default="exam", description="the loss that decides: on the exam's fixed random masks, or on the run's own"
+    by: Literal["held_out", "strategy_masks"] = Field(
+        default="held_out",
+        description="the loss that decides: on the evaluation's fixed random masks, or on the run's own",
     )
 
-    patience: int | None = Field(default=None, ge=1, description="evaluations without a better exam")
-    tolerance: float | None = Field(default=None, ge=0, description="nats the general exam may get worse")
+    patience: int | None = Field(default=None, ge=1, description="evaluations without a better evaluation")
+    tolerance: float | None = Field(default=None, ge=0, description="nats the general evaluation may get worse")
     trained_only: bool = Field(default=False, description="never keep the model as it was before training")
 
 
@@ -195,17 +198,17 @@ class PretrainSettings(_Section):
     trainer: Tree = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _tolerance_has_an_exam(self) -> PretrainSettings:
+    def _tolerance_has_a_held_out_loss(self) -> PretrainSettings:
         if self.stopping.tolerance is not None and self.data.general is None:
-            raise ValueError("stopping.tolerance is held against the general exam: give --general-data DIR")
+            raise ValueError("stopping.tolerance is held against the general evaluation: give --general-data DIR")
         return self
 
     @model_validator(mode="after")
-    def _own_masks_can_be_drawn(self) -> PretrainSettings:
-        if self.stopping.by == "own-masks" and (self.masking.stored or self.masking.refresh_epochs is not None):
+    def _strategy_masks_can_be_drawn(self) -> PretrainSettings:
+        if self.stopping.by == "strategy_masks" and (self.masking.stored or self.masking.refresh_epochs is not None):
             raise ValueError(
                 "scores that are kept (masking.stored, masking.refresh_epochs) are of the training text alone, and "
-                "stopping.by = 'own-masks' scores held-out text"
+                "stopping.by = 'strategy_masks' scores held-out text"
             )
         return self
 

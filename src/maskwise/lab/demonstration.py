@@ -18,7 +18,7 @@ from maskwise.lab.reports.files import summary, write_report
 from maskwise.lab.reports.measures import CONSTANT
 from maskwise.lab.reports.tables import Column, Table
 from maskwise.lab.study.runner import run_study
-from maskwise.lab.study.study_file import EXAM, Study, check_study
+from maskwise.lab.study.study_file import HELD_OUT, Study, check_study
 from maskwise.lab.tasks.table import PACKAGE
 from maskwise.lab.text.sources import BUILT_IN
 from maskwise.lab.tokens.blocks import MANIFEST, open_data
@@ -30,11 +30,11 @@ from maskwise.recipes import load_recipe
 QUESTION = "Does it matter which tokens a tiny model masks?"
 CAUTION = (
     "Three tiny seeds prove nothing: no exact test can reach .05 with fewer than six, and what a tiny model learns\n"
-    "in a minute says little of a large one. The exam's masks are random, like those of the arm random: it shows\n"
+    "in a minute says little of a large one. The held-out masks are random, as those of random: the loss shows\n"
     "that training works. For answers: maskwise study."
 )
 COLUMNS = (
-    Column("model"), Column("loss", "exam, nats", "number"), Column("top1", "exam, top-1", "share"),
+    Column("model"), Column("loss", "evaluation, nats", "number"), Column("top1", "evaluation, top-1", "share"),
     Column("accuracy", "package, accuracy", "share"),
 )  # fmt: skip
 
@@ -51,7 +51,7 @@ class Size:
     classes: int = 8
     train: int = 200  # texts of each package
     held_out: int = 60
-    exam_blocks: int = 256
+    held_out_blocks: int = 256
     epochs: int = 4  # of tuning
 
 
@@ -88,7 +88,7 @@ def demo(out: Path, *, jobs: int = 2, size: Size = Size()) -> str:
 
 def _pretraining(out: Path, size: Size, steps: int) -> dict[str, Any]:
     trainer = {"max_steps": steps, "per_device_train_batch_size": size.batch, "eval_steps": 0.25, "save_steps": 0.25}
-    return {"data": {"path": str(out / "data"), "exam_blocks": size.exam_blocks}, "trainer": trainer}
+    return {"data": {"path": str(out / "data"), "held_out_blocks": size.held_out_blocks}, "trainer": trainer}
 
 
 def _study(out: Path, size: Size) -> Study:
@@ -118,12 +118,12 @@ def _study(out: Path, size: Size) -> Study:
 
 def _rows(report: Report, out: Path) -> Iterator[dict[str, Any]]:
     """Yields what knows frequencies only, what reads nothing, the teacher, and the mean of every arm."""
-    done = json.loads((out / "teacher" / DONE).read_text(encoding="utf-8"))["exam"]
+    done = json.loads((out / "teacher" / DONE).read_text(encoding="utf-8"))["held_out"]
     yield {"model": "word frequencies alone", **done["unigram floor"]}
     means = {(one.arm, one.task, one.metric): fmean(one.by_seed.values()) for one in report.scores}
     constant = next(one.constant for one in report.scores if (one.task, one.metric) == (PACKAGE.name, "accuracy"))
     yield {"model": CONSTANT, "accuracy": constant}
     yield {"model": "the teacher", **done["bert"]}
     for arm in report.study.arms:
-        exam = {metric: means[arm.name, EXAM, metric] for metric in ("loss", "top1")}
-        yield {"model": arm.name, **exam, "accuracy": means[arm.name, PACKAGE.name, "accuracy"]}
+        held_out = {metric: means[arm.name, HELD_OUT, metric] for metric in ("loss", "top1")}
+        yield {"model": arm.name, **held_out, "accuracy": means[arm.name, PACKAGE.name, "accuracy"]}

@@ -6,7 +6,7 @@ import json
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from maskwise.files.atomic_folder import whole_folder
+from maskwise.files.atomic_folder import atomic_folder
 from maskwise.lab.text.corpus import Corpus
 from maskwise.lab.text.duplicates import digest
 from maskwise.lab.text.sources import find_sources
@@ -29,7 +29,7 @@ def write_package_task(settings: PrepareSettings, out: Path, *, classes: int, tr
             texts[bool(is_held_out)][str(package)].append(text)
     sizes = Counter({package: len(found) for package, found in texts[False].items()})
     packages = [package for package, _ in sizes.most_common(classes)]
-    with whole_folder(out) as folder:
+    with atomic_folder(out) as folder:
         for name, number, found in (("train", train, texts[False]), ("validation", held_out, texts[True])):
             rows = [
                 {"text": text, "label": package}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from maskwise.errors import InputError
-from maskwise.masking.masker import Masker, Moment
+from maskwise.masking.masker import Masker, TrainState
 from maskwise.masking.padding import pad_batch
 
 
@@ -37,7 +37,7 @@ class MaskingCollator:
                 "MaskingCollator was not told the epoch, and would mask every epoch alike. Call "
                 "collator.set_epoch(epoch) before each epoch, or pass callbacks=[collator.callback()] to the Trainer."
             )
-        return self.masker(pad_batch(rows, self.masker.vocabulary.pad_token_id), Moment(epoch))
+        return self.masker(pad_batch(rows, self.masker.vocabulary.pad_token_id), TrainState(epoch))
 
     def callback(self):
         """Returns a `TrainerCallback` that calls `set_epoch` at the start of each epoch."""

@@ -16,8 +16,8 @@ from maskwise.masking import noise
 from maskwise.masking.corrupt import IGNORE, Corrupted, Corruption, corrupt
 from maskwise.masking.noise import Stream
 from maskwise.masking.pick import check_strategy, pick, pick_independently, proportional_probabilities
-from maskwise.masking.rates import ONE_TOKEN_RATE, RateSchedule, budget, constant, rate_at
-from maskwise.masking.rows import Rows, waits
+from maskwise.masking.rates import ONE_TOKEN_RATE, RateSchedule, constant, rate_at, token_budget
+from maskwise.masking.rows import Rows, sync_stalls
 from maskwise.masking.units import Units, span_units, token_units, word_units
 from maskwise.masking.vocabulary import Vocabulary
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 Score = Callable[[Mapping[str, Any]], Tensor]
 UNITS = ("token", "word", "span")
-SPENDS = ("exact", "bernoulli", "as-scored")
+BUDGETS = ("exact", "bernoulli", "from-scores")
 NOT_FOR_THE_MODEL = frozenset(
-    {"word_ids", "example_id", "eligible", "moment", "rate", "mask_token_id", "special_tokens_mask", "offset_mapping"}
+    {"word_ids", "example_id", "eligible", "state", "rate", "mask_token_id", "special_tokens_mask", "offset_mapping"}
 )
 
 
-class Moment(NamedTuple):
+class TrainState(NamedTuple):
     """Where in a run a batch is masked: the epoch, the optimizer step, and the share of the run that is over."""
 
     epoch: int = 0
@@ -44,10 +44,10 @@ class Masker:
     """Masks batches: any score x unit x pick x rate x corruption.
 
     `score(batch) -> [B, T]` says how much each token is worth masking; it sees the batch with more keys: `eligible`
-    [B, T], `moment` (a `Moment`), `rate`, `example_id` [B] and `mask_token_id`. `unit`: token, word or span.
+    [B, T], `state` (a `TrainState`), `rate`, `example_id` [B] and `mask_token_id`. `unit`: token, word or span.
     `pick`: see `maskwise.pick`, or `alternating` (a fair coin per step between high and low). `rate`: a share, or a
-    schedule from `maskwise.masking.rates`. `spend`: `exact` (k tokens a sequence), `bernoulli` (each unit on its
-    own) or `as-scored` (the score is the probability of being masked, and meets the rate by itself). The mask of an
+    schedule from `maskwise.masking.rates`. `budget`: `exact` (k tokens a sequence), `bernoulli` (each unit on its
+    own) or `from-scores` (the score is the probability of being masked, and meets the rate by itself). The mask of an
     example depends on (`seed`, epoch, example id) and on the scores. `mask_special_tokens` masks [CLS] and [SEP] too,
     as Typhoon's code of 2023 did in its random baseline: easy targets, which nobody else should want.
 
@@ -63,19 +63,21 @@ class Masker:
         unit: str = "token",
         pick: str = "sample",
         rate: float | RateSchedule = 0.15,
-        spend: str = "exact",
+        budget: str = "exact",
         corruption: tuple[float, float, float] = (1.0, 0.0, 0.0),
         sharpness: float = 1.0,
         mask_special_tokens: bool = False,
         seed: int = 0,
     ) -> None:
         _check_name("unit", unit, UNITS)
-        _check_name("spend", spend, SPENDS)
+        _check_name("budget", budget, BUDGETS)
         if pick != "alternating":
             check_strategy(pick)
-        if spend != "exact" and pick != "sample":
-            raise InputError(f"spend={spend!r} draws each unit on its own, so it needs pick='sample'; found {pick!r}.")
-        self.score, self.unit, self.pick, self.spend, self.sharpness = score, unit, pick, spend, sharpness
+        if budget != "exact" and pick != "sample":
+            raise InputError(
+                f"budget={budget!r} draws each unit on its own, so it needs pick='sample'; found {pick!r}."
+            )
+        self.score, self.unit, self.pick, self.budget, self.sharpness = score, unit, pick, budget, sharpness
         self.rate: RateSchedule = rate if callable(rate) else constant(rate)
         self.rate_at(0.0)
         self.corruption = Corruption(*corruption).check()
@@ -84,23 +86,23 @@ class Masker:
         vocabulary = Vocabulary.of(tokenizer)
         self.vocabulary = vocabulary.with_special_tokens() if mask_special_tokens else vocabulary
 
-    def __call__(self, batch: Mapping[str, Any], moment: Moment = Moment()) -> dict[str, Tensor]:
+    def __call__(self, batch: Mapping[str, Any], state: TrainState = TrainState()) -> dict[str, Tensor]:
         """Returns the model's inputs with `input_ids` corrupted and `labels` made; `batch` stays as it is."""
-        batch = self.prepare(batch, moment)
+        batch = self.prepare(batch, state)
         picked_BT, units = self.choose(batch, self.scores(batch))
         corrupted = self._corrupt(batch, picked_BT, units)
         inputs = {key: value for key, value in batch.items() if key not in NOT_FOR_THE_MODEL}
         return inputs | {"input_ids": corrupted.input_ids_BT, "labels": corrupted.labels_BT}
 
-    def prepare(self, batch: Mapping[str, Any], moment: Moment = Moment()) -> dict[str, Any]:
-        """Returns the batch as a score sees it: with `eligible`, `moment`, `rate` and an `example_id`."""
+    def prepare(self, batch: Mapping[str, Any], state: TrainState = TrainState()) -> dict[str, Any]:
+        """Returns the batch as a score sees it: with `eligible`, `state`, `rate` and an `example_id`."""
         input_ids_BT, eligible_BT = batch["input_ids"], self.eligible(batch)
         example_ids_B = batch.get("example_id")
         if example_ids_B is None:
             is_text_BT = batch.get("attention_mask", torch.ones_like(input_ids_BT)).bool()
             example_ids_B = noise.content_ids(input_ids_BT, noise.text_positions(batch), is_text_BT)
-        added = {"eligible": eligible_BT, "moment": moment, "example_id": example_ids_B}
-        added |= {"rate": self.rate_at(moment.progress), "mask_token_id": self.vocabulary.mask_token_id}
+        added = {"eligible": eligible_BT, "state": state, "example_id": example_ids_B}
+        added |= {"rate": self.rate_at(state.progress), "mask_token_id": self.vocabulary.mask_token_id}
         return dict(batch) | added
 
     def eligible(self, batch: Mapping[str, Any]) -> Tensor:
@@ -125,39 +127,39 @@ class Masker:
 
     def choose(self, batch: Mapping[str, Any], scores_BT: Tensor) -> tuple[Tensor, Units]:
         """Returns True [B, T] at the tokens to mask, and the units they were chosen by."""
-        moment: Moment = batch["moment"]
+        state: TrainState = batch["state"]
         units = self._units(batch)
         noise_BT = self._noise(batch, Stream.PICK)
-        rate = self.rate_at(moment.progress)
-        if self.spend == "as-scored":
+        rate = self.rate_at(state.progress)
+        if self.budget == "from-scores":
             return pick_independently(scores_BT, units, noise_BT), units
-        if self.spend == "bernoulli":
+        if self.budget == "bernoulli":
             probabilities_BT = proportional_probabilities(scores_BT, units, rate, self.sharpness)
             return pick_independently(probabilities_BT, units, noise_BT), units
         strategy = self.pick
         if strategy == "alternating":
-            strategy = "high" if noise.coin(self.seed, moment.step) else "low"
-        budget_B = budget((units.atoms_BT >= 0).sum(dim=-1), rate)
+            strategy = "high" if noise.coin(self.seed, state.step) else "low"
+        budget_B = token_budget((units.atoms_BT >= 0).sum(dim=-1), rate)
         return pick(scores_BT, units, budget_B, noise_BT, strategy, self.sharpness), units
 
-    def most_masked(self, length: int, moment: Moment) -> int | None:
+    def most_masked(self, length: int, state: TrainState) -> int | None:
         """Returns how many tokens of a sequence of this length are masked at most; None where chance decides."""
-        if self.spend != "exact" or self.unit != "token":
+        if self.budget != "exact" or self.unit != "token":
             return None
-        return int(budget(torch.tensor(length), self.rate_at(moment.progress)))
+        return int(token_budget(torch.tensor(length), self.rate_at(state.progress)))
 
-    def rows(self, labels_BT: Tensor, moment: Moment) -> Rows:
+    def rows(self, labels_BT: Tensor, state: TrainState) -> Rows:
         """Returns the rows that it labelled: where known, as many as there can be, which saves a GPU a wait."""
-        most = self.most_masked(labels_BT.shape[1], moment) if waits(labels_BT.device) else None
+        most = self.most_masked(labels_BT.shape[1], state) if sync_stalls(labels_BT.device) else None
         return Rows.of(labels_BT != IGNORE, None if most is None else len(labels_BT) * most)
 
     def rate_at(self, progress: float) -> float:
         """Returns the budget as a share of the eligible tokens, after a share of the run (0 is one token a row)."""
         rate = rate_at(self.rate, progress)
-        if rate == ONE_TOKEN_RATE and self.spend != "exact":
+        if rate == ONE_TOKEN_RATE and self.budget != "exact":
             raise InputError(
-                f"One token a sequence is an exact budget, and spend={self.spend!r} draws each unit on its own: at "
-                "rate 0 nothing would be masked. Use spend='exact', or a rate above 0."
+                f"One token a sequence is an exact budget, and budget={self.budget!r} draws each unit on its own: at "
+                "rate 0 nothing would be masked. Use budget='exact', or a rate above 0."
             )
         return rate
 
@@ -191,12 +193,12 @@ class Masker:
 
     def _noise(self, batch: Mapping[str, Any], stream: Stream, positions_BT: Tensor | None = None) -> Tensor:
         positions_BT = noise.text_positions(batch) if positions_BT is None else positions_BT
-        return noise.uniform_noise(self.seed, batch["moment"].epoch, batch["example_id"], positions_BT, stream)
+        return noise.uniform_noise(self.seed, batch["state"].epoch, batch["example_id"], positions_BT, stream)
 
 
 def _check_finite(scores_BT: Tensor, eligible_BT: Tensor, example_ids_B: Tensor, score: Score) -> None:
     bad_B = (~torch.isfinite(scores_BT) & eligible_BT).any(dim=-1)
-    if waits(bad_B.device) and bad_B.device.type != "mps":  # which has no check that the host need not wait for
+    if sync_stalls(bad_B.device) and bad_B.device.type != "mps":  # which has no check that the host need not wait for
         torch._assert_async(~bad_B.any(), "a score is not finite")
     elif bad_B.any():
         row = int(bad_B.nonzero()[0])

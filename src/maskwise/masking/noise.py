@@ -28,7 +28,7 @@ class Stream(IntEnum):
     REPLACEMENT = 3
     SPAN_LENGTH = 4
     COIN = 5
-    EXAM = 6
+    HELD_OUT = 6
     FOLD = 7
 
 

@@ -45,19 +45,19 @@ def pick(
     sizes_BT = sum_by_unit(torch.ones_like(units.atoms_BT), units.atoms_BT)
     if strategy == "sample":
         order_BT = _descending(_gumbel_keys(scores_BT, noise_BT, sharpness), sizes_BT)
-        return _spread(_spend(order_BT, sizes_BT, budget_B), units)
+        return _spread(_budget(order_BT, sizes_BT, budget_B), units)
     by_noise_BT = noise_BT.argsort(dim=-1, stable=True)
     if strategy == "low":
-        return _spread(_spend(_descending(-scores_BT, sizes_BT, by_noise_BT), sizes_BT, budget_B), units)
+        return _spread(_budget(_descending(-scores_BT, sizes_BT, by_noise_BT), sizes_BT, budget_B), units)
     order_BT = _descending(scores_BT, sizes_BT, by_noise_BT)
     if strategy == "high":
-        return _spread(_spend(order_BT, sizes_BT, budget_B), units)
+        return _spread(_budget(order_BT, sizes_BT, budget_B), units)
     if strategy == "mid":
         skip_B = (sizes_BT.sum(dim=-1) - budget_B) // 2
-        return _spread(_spend(order_BT, sizes_BT, budget_B, skip_B), units)
-    top_BT = _spend(order_BT, sizes_BT, budget_B - budget_B // 2)
+        return _spread(_budget(order_BT, sizes_BT, budget_B, skip_B), units)
+    top_BT = _budget(order_BT, sizes_BT, budget_B - budget_B // 2)
     rest_BT = torch.where(top_BT, 0, sizes_BT)
-    bottom_BT = _spend(_descending(-scores_BT, rest_BT, by_noise_BT), rest_BT, budget_B // 2)
+    bottom_BT = _budget(_descending(-scores_BT, rest_BT, by_noise_BT), rest_BT, budget_B // 2)
     return _spread(top_BT | bottom_BT, units)
 
 
@@ -125,7 +125,7 @@ def _descending(keys_BT: Tensor, sizes_BT: Tensor, ties_BT: Tensor | None = None
     return ties_BT.gather(-1, order_BT)
 
 
-def _spend(order_BT: Tensor, sizes_BT: Tensor, budget_B: Tensor, skip_B: Tensor | None = None) -> Tensor:
+def _budget(order_BT: Tensor, sizes_BT: Tensor, budget_B: Tensor, skip_B: Tensor | None = None) -> Tensor:
     """True at the units that get the budget, in the order given, after passing over `skip_B` tokens."""
     sorted_sizes_BT = sizes_BT.gather(-1, order_BT)
     ends_BT = sorted_sizes_BT.cumsum(dim=-1)

@@ -71,10 +71,10 @@ def rate_at(schedule: RateSchedule, progress: float) -> float:
     return rate
 
 
-def budget(num_eligible_B: Tensor, rate: float) -> Tensor:
+def token_budget(num_eligible_B: Tensor, rate: float) -> Tensor:
     """Returns k = max(1, floor(rate n + 0.5)) tokens for n eligible ones, at most n, and 0 where n is 0.
 
-    >>> budget(torch.tensor([0, 1, 3, 10, 100]), 0.15).tolist()
+    >>> token_budget(torch.tensor([0, 1, 3, 10, 100]), 0.15).tolist()
     [0, 1, 1, 2, 15]
     """
     rounded_B = torch.floor(rate * num_eligible_B.to(torch.float64) + 0.5).to(torch.int64)

@@ -43,7 +43,7 @@ def start_at_unigram(model: Any, token_counts_V: Tensor, never_predicted: Sequen
 
 
 @torch.no_grad()
-def start_near(model: Any) -> None:
+def attend_to_neighbours(model: Any) -> None:
     """Makes the heads of a new BERT look at the places beside them: -1, +1, -2, +2 ... by head.
 
     Positions are sinusoids in the first half of the width (Vaswani et al. 2017, 3.5), where queries and keys look;

@@ -80,7 +80,7 @@ def check_same_tokenizer(checkpoint: str, tokenizer: Any, data_folder: Path) -> 
     if own.get_vocab() != tokenizer.get_vocab():
         raise InputError(
             f"{checkpoint} and {data_folder} have different vocabularies ({len(own):,} and {len(tokenizer):,} tokens), "
-            "so their predictions cannot be compared token by token. `maskwise exam --words SOURCE` grades whole "
+            "so their predictions cannot be compared token by token. `maskwise evaluate --words SOURCE` grades whole "
             "words, in nats a character; a teacher must share its student's tokenizer (maskwise prepare --tokenizer)."
         )
 

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, BertConfig, PreTraine
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from maskwise.errors import InputError, first_line, nearest
-from maskwise.models.initialization import start_near
+from maskwise.models.initialization import attend_to_neighbours
 
 
 class Shape(NamedTuple):
@@ -58,14 +58,14 @@ def preset_config(name: str, vocab_size: int, pad_token_id: int = 0, max_positio
 
 
 def build_model(
-    name_or_config: str | Path, vocab_size: int, seed: int, pad_token_id: int = 0, *, near: bool = True
+    name_or_config: str | Path, vocab_size: int, seed: int, pad_token_id: int = 0, *, near_heads: bool = True
 ) -> PreTrainedModel:
     """Returns a new masked-LM with random weights, the same for the same seed; the global random state stays as it is.
 
-    `name_or_config` is a preset's name, a config.json, or a folder with one; the vocabulary size and the padding id
-    are set from the tokenizer. A preset starts with heads that look beside them (`start_near`); with near=False, and
-    for a config.json, the weights are as transformers draws them.
-    Raises InputError for an unknown name and for a configuration without a masked-LM.
+    `name_or_config` is a preset's name, a config.json, or a folder with one; the vocabulary size and the padding id are
+    set from the tokenizer. A preset starts with heads that `attend_to_neighbours`; with near_heads=False, and for a
+    config.json, the weights are as transformers draws them. Raises InputError for an unknown name and for a
+    configuration without a masked-LM.
     """
     config = _config(name_or_config, vocab_size, pad_token_id)
     with torch.random.fork_rng(devices=[]):
@@ -74,8 +74,8 @@ def build_model(
             model = AutoModelForMaskedLM.from_config(config)
         except (ValueError, TypeError, RuntimeError) as error:
             raise InputError(f"{name_or_config} makes no model: {first_line(error)}") from error
-        if near and str(name_or_config) in PRESETS:
-            start_near(model)
+        if near_heads and str(name_or_config) in PRESETS:
+            attend_to_neighbours(model)
         return model
 
 

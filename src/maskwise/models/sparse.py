@@ -69,7 +69,9 @@ class SparseHead:
         """Makes every call of the model inside the `with` block return logits [1, R, V] of these rows alone."""
         if isinstance(rows, Tensor) and rows.dtype == torch.bool:
             rows = Rows.of(rows)
-        self._cut.index_R, self._cut.shape = (rows, None) if isinstance(rows, Tensor) else (rows.places_R, rows.shape)
+        self._cut.index_R, self._cut.shape = (
+            (rows, None) if isinstance(rows, Tensor) else (rows.safe_index_R, rows.shape)
+        )
         with _standing_in(self.body, self._cut):
             yield
 

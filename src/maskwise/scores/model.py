@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from maskwise.errors import InputError
 from maskwise.masking.entropy import RowStatistics, logit_statistics, row_statistics
 from maskwise.masking.noise import Stream, text_positions, uniform_noise
-from maskwise.masking.rows import Rows, waits
+from maskwise.masking.rows import Rows, sync_stalls
 from maskwise.models.model_limits import vocabulary_size
 from maskwise.models.sparse import SparseHead, evaluating
 from maskwise.scores.stored import Stored
@@ -82,20 +82,20 @@ class ModelScore:
                 f"({self._switch_text()}). Train longer, shorten the phase, or leave it out to keep the teacher."
             )
 
-    def source(self, moment: Any) -> str:
+    def source(self, state: Any) -> str:
         """Returns who scores at a moment of the run: `teacher` or `self`."""
         if self.teacher is None:
             return "self"
         switches = (
-            self.epochs is not None and moment.epoch >= self.epochs,
-            self.steps is not None and moment.step >= self.steps,
-            self.share is not None and moment.progress >= self.share,
+            self.epochs is not None and state.epoch >= self.epochs,
+            self.steps is not None and state.step >= self.steps,
+            self.share is not None and state.progress >= self.share,
         )
         return "self" if any(switches) else "teacher"
 
     def __call__(self, batch: Mapping[str, Any]) -> Tensor:
         """Returns the score [B, T] in nats; 0 where a token may not be masked."""
-        head = self.teacher if self.source(batch["moment"]) == "teacher" else self.student
+        head = self.teacher if self.source(batch["state"]) == "teacher" else self.student
         if isinstance(head, Stored):
             return head(batch)
         if head is None:
@@ -164,7 +164,7 @@ def score_with(
 def _score_folds(head: SparseHead, batch: Mapping[str, Any], statistic: str, folds: int, compiled: bool) -> Tensor:
     """Every eligible token is masked in exactly one of the passes, drawn anew in each epoch."""
     eligible_BT = batch["eligible"]
-    noise_BT = uniform_noise(0, batch["moment"].epoch, batch["example_id"], text_positions(batch), Stream.FOLD)
+    noise_BT = uniform_noise(0, batch["state"].epoch, batch["example_id"], text_positions(batch), Stream.FOLD)
     rank_BT = torch.where(eligible_BT, noise_BT, 2.0).argsort(dim=-1).argsort(dim=-1)
     most = len(rank_BT) * -(-rank_BT.shape[1] // folds)
     scores_BT = torch.zeros(eligible_BT.shape, device=eligible_BT.device)
@@ -190,7 +190,7 @@ def _score_rows(
         statistics = _dense_statistics(head, inputs, rows_BT, rows.take(batch["input_ids"], 0))
         return rows.put(getattr(statistics, statistic))
     # Of padded batches half might be rows of nothing, which cost more than a wait for their number.
-    is_known = waits(rows_BT.device) and "attention_mask" not in batch
+    is_known = sync_stalls(rows_BT.device) and "attention_mask" not in batch
     rows = Rows.of(rows_BT, most if is_known else None)
     found = head.decoder_inputs(inputs, rows)
     assert found is not None

@@ -1,4 +1,4 @@
-"""Stale scores: the model in training scores all rows every few epochs, and batches read what it said then.
+"""Refreshed scores: the model in training scores all rows every few epochs, and batches read what it said then.
 
 Shapes: B sequences, T positions, X tokens of some rows one after another.
 
@@ -21,23 +21,25 @@ from torch import Tensor, nn
 
 from maskwise.errors import InputError
 from maskwise.files.checkpoint_folders import complete_checkpoints
-from maskwise.scores.score_file import TokenFile, row_offsets
+from maskwise.scores.score_file import ScoreFile, row_offsets
 
 if TYPE_CHECKING:
     from maskwise.masking.masker import Score
 
-SCORED_ROWS = 32  # not the training batch: the bank is then the same whatever the batch and the number of processes
+SCORED_ROWS = (
+    32  # not the training batch: the score file is then the same whatever the batch and the number of processes
+)
 PROBE_ROWS = 64
 
 
-class Stale:
+class RefreshedScores:
     """A score of the model in training as it was when the running period of `refresh_epochs` epochs began.
 
     At the start of epochs 0, R, 2R, ... `score` (`Entropy()`, say) is taken of every training row and kept in the run
     folder as `scores-<epoch>.f32`, 4 bytes a token; batches read it by example id. R = 1 is a refresh per epoch; the
-    paper's is per batch, which is `score` itself. A resumed run reads the bank of its period, and so goes on exactly.
-    Each refresh but the first logs `stale_overlap`: on 64 rows, the share of the tokens picked by fresh scores that the
-    old ones pick too.
+    paper's is per batch, which is `score` itself. A resumed run reads the score file of its period, and so goes on
+    exactly. Each refresh but the first logs `refresh_overlap`: on 64 rows, the share of the tokens picked by fresh
+    scores that the old ones pick too.
 
     Needs MaskingTrainer and a dataset with a length. Several processes score a share each and read one file: they
     must be on one machine, or share the run folder. Raises InputError where there is no bank to read.
@@ -47,57 +49,57 @@ class Stale:
         if refresh_epochs < 1:
             raise InputError(f"refresh_epochs is a number of epochs, at least 1; found {refresh_epochs}.")
         self.score, self.refresh_epochs = score, refresh_epochs
-        self.bank: TokenFile | None = None
+        self.score_file: ScoreFile | None = None
 
     def bind(self, model: nn.Module) -> None:
         """Names the model in training to the score."""
         if hasattr(self.score, "bind"):
             self.score.bind(model)
 
-    def source(self, moment: Any) -> str:
+    def source(self, state: Any) -> str:
         """Returns who scores: `self`, though as it was."""
         return "self"
 
     def start_epoch(self, trainer: Any) -> None:
-        """Scores all training rows where a period begins; takes up its bank where a run is resumed inside it."""
+        """Scores all training rows where a period begins; takes up its score file where a run is resumed inside it."""
         if not hasattr(trainer.train_dataset, "__len__"):
-            raise InputError("Stale scores are kept by row number, so they need a dataset with a length.")
+            raise InputError("Refreshed scores are kept by row number, so they need a dataset with a length.")
         folder, epoch = Path(str(trainer.args.output_dir)), trainer.state.epoch or 0.0
-        offsets = self.bank.offsets if self.bank else row_offsets(trainer.train_dataset.rows)
+        offsets = self.score_file.offsets if self.score_file else row_offsets(trainer.train_dataset.rows)
         period = self._period(epoch)
-        self.bank = TokenFile(bank_path(folder, period), offsets)
+        self.score_file = ScoreFile(score_file_path(folder, period), offsets)
         if epoch == period:
-            self._refresh(trainer, self.bank)
-            old = TokenFile(bank_path(folder, period - self.refresh_epochs), offsets)
+            self._refresh(trainer, self.score_file)
+            old = ScoreFile(score_file_path(folder, period - self.refresh_epochs), offsets)
             if old.is_whole():
-                trainer.log({"stale_overlap": overlap(trainer, old, self.bank)})
+                trainer.log({"refresh_overlap": overlap(trainer, old, self.score_file)})
             if trainer.is_world_process_zero():
-                delete_banks(folder, before=self._first_needed(folder, epoch))
-        elif not self.bank.is_whole():
+                delete_score_files(folder, before=self._first_needed(folder, epoch))
+        elif not self.score_file.is_whole():
             raise InputError(
-                f"{self.bank.path} is missing or cut short. It holds scores of the weights at the start of the period, "
+                f"{self.score_file.path} is missing or cut short. It holds scores of the weights as its period began, "
                 "which a checkpoint inside it cannot give again. Start the run over, or put the file back."
             )
 
     def __call__(self, batch: Mapping[str, Any]) -> Tensor:
         """Returns the scores [B, T] of the running period, 0 where a token may not be masked."""
-        if self.bank is None:
-            raise InputError("Stale scores are made at the start of an epoch: train with MaskingTrainer.")
-        return self.bank.read(batch)
+        if self.score_file is None:
+            raise InputError("Refreshed scores are made at the start of an epoch: train with MaskingTrainer.")
+        return self.score_file.read(batch)
 
     def _period(self, epoch: float) -> int:
         """Returns the epoch in which the period of `epoch` began."""
         return int(epoch) - int(epoch) % self.refresh_epochs
 
-    def _refresh(self, trainer: Any, bank: TokenFile) -> None:
+    def _refresh(self, trainer: Any, score_file: ScoreFile) -> None:
         """Each process scores every so many-th batch into one file, which gets its name when all are through."""
         wait, args = trainer.accelerator.wait_for_everyone, trainer.args
-        writing = TokenFile(bank.path.with_suffix(".unfinished"), bank.offsets)
+        writing = ScoreFile(score_file.path.with_suffix(".unfinished"), score_file.offsets)
         if trainer.is_world_process_zero():
             writing.path.parent.mkdir(parents=True, exist_ok=True)
             writing.reserve()
         wait()
-        num_rows = len(bank.offsets) - 1
+        num_rows = len(score_file.offsets) - 1
         for first in range(SCORED_ROWS * args.process_index, num_rows, SCORED_ROWS * args.world_size):
             batch = trainer.training_batch(range(first, min(first + SCORED_ROWS, num_rows)))
             with trainer.precision():
@@ -105,7 +107,7 @@ class Stale:
         wait()
         if trainer.is_world_process_zero():
             writing.sync()
-            writing.path.replace(bank.path)
+            writing.path.replace(score_file.path)
         wait()
 
     def _first_needed(self, folder: Path, epoch: float) -> int:
@@ -118,21 +120,21 @@ class Stale:
 
 
 @torch.no_grad()
-def overlap(trainer: Any, old: TokenFile, fresh: TokenFile) -> float:
-    """Returns the share of tokens picked by the fresh bank that the old one picks too, on rows spread over the data."""
+def overlap(trainer: Any, old: ScoreFile, fresh: ScoreFile) -> float:
+    """Returns the share of tokens picked by the fresh score file that the old one picks too, on a few rows."""
     num_rows = len(fresh.offsets) - 1
     rows = np.unique(np.linspace(0, num_rows - 1, PROBE_ROWS).astype(np.int64)).tolist()
     batch = trainer.training_batch(rows)
-    old_BT, fresh_BT = (trainer.masker.choose(batch, bank.read(batch))[0] for bank in (old, fresh))
+    old_BT, fresh_BT = (trainer.masker.choose(batch, score_file.read(batch))[0] for score_file in (old, fresh))
     return ((old_BT & fresh_BT).sum() / fresh_BT.sum().clamp_min(1)).item()
 
 
-def bank_path(folder: Path, epoch: int) -> Path:
+def score_file_path(folder: Path, epoch: int) -> Path:
     """Returns where the scores taken at the start of `epoch` are kept."""
     return folder / f"scores-{epoch}.f32"
 
 
-def delete_banks(folder: Path, before: float = math.inf) -> None:
+def delete_score_files(folder: Path, before: float = math.inf) -> None:
     """Deletes the banks of epochs before `before`, all of them by default: a finished run reads none."""
     for path in folder.glob("scores-*.f32"):
         number = re.fullmatch(r"scores-(\d+)\.f32", path.name)

@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from maskwise.errors import InputError
-from maskwise.files.disk_full import said_when_full
+from maskwise.files.disk_full import disk_full_as_input_error
 
 BYTES = np.dtype(np.float32).itemsize
 
 
-class TokenFile:
+class ScoreFile:
     """A file of one float32 a token, for rows with these offsets; pickled, it is its path and the offsets alone."""
 
     def __init__(self, path: Path, offsets: np.ndarray) -> None:
@@ -33,20 +33,20 @@ class TokenFile:
     def reserve(self) -> None:
         """Makes the file, or keeps what is there, at its full size; raises InputError where the disk has no room."""
         size = int(self.offsets[-1]) * BYTES
-        with said_when_full(self.path), self.path.open("ab") as file:
+        with disk_full_as_input_error(self.path), self.path.open("ab") as file:
             if size and hasattr(os, "posix_fallocate"):  # else a full disk shows only when it is written
                 os.posix_fallocate(file.fileno(), 0, size)
             os.ftruncate(file.fileno(), size)
 
     def write(self, first_row: int, values_X: np.ndarray) -> None:
         """Writes the tokens of whole rows from `first_row` on."""
-        with said_when_full(self.path), self.path.open("r+b") as file:
+        with disk_full_as_input_error(self.path), self.path.open("r+b") as file:
             file.seek(int(self.offsets[first_row]) * BYTES)
             file.write(values_X.astype(np.float32).tobytes())
 
     def sync(self) -> None:
         """Returns when all that was written would survive a loss of power."""
-        with said_when_full(self.path), self.path.open("r+b") as file:
+        with disk_full_as_input_error(self.path), self.path.open("r+b") as file:
             os.fsync(file.fileno())
 
     def is_whole(self) -> bool:

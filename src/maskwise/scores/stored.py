@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from maskwise.errors import InputError
-from maskwise.scores.score_file import TokenFile
+from maskwise.scores.score_file import ScoreFile
 
 VALUES, OFFSETS, MANIFEST = "values.f32", "offsets.npy", "manifest.json"
 
@@ -34,7 +34,7 @@ class Stored:
         self.manifest = _finished_manifest(self.folder)
         self.statistic: str = self.manifest["statistic"]
         self.teacher: str = self.manifest["teacher"]
-        self.file = TokenFile(self.folder / VALUES, np.load(self.folder / OFFSETS))
+        self.file = ScoreFile(self.folder / VALUES, np.load(self.folder / OFFSETS))
         if not self.file.is_whole():
             raise InputError(
                 f"{self.file.path} is missing or cut short. Delete {self.folder} and run maskwise annotate again."

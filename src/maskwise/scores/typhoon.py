@@ -35,7 +35,7 @@ class SaliencyTable:
 
     The expected share of masked tokens, sum_t f_t r_t, is the masker's rate, with f_t the type's share of
     `token_counts` [V]: how often each id occurs in the training text (special tokens are left out). Use it with
-    `Masker(score, tokenizer, spend="as-scored")`; before anything was observed, every type has the masker's rate.
+    `Masker(score, tokenizer, budget="from-scores")`; before anything was observed, every type has the masker's rate.
 
     - `aggregate`: `abs` or `signed-2023` (`masking.saliency.sum_by_type`).
     - `ema`: the weight of the newest step, for the types in it (0.8 in 2023: mostly the noise of that one step).
@@ -170,7 +170,7 @@ class Typhoon(SaliencyTable):
     next step know it. Costs one gather and one product over [B, T, D]. Runs eager: a compiled model hides the gradient.
 
         counts = np.bincount(np.concatenate(rows["input_ids"]), minlength=len(tokenizer))
-        masker = Masker(Typhoon(tokenizer, counts), tokenizer, spend="as-scored")
+        masker = Masker(Typhoon(tokenizer, counts), tokenizer, budget="from-scores")
     """
 
     tap: EmbeddingTap | None = None

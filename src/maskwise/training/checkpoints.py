@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import torch
 
-from maskwise.files.atomic import write_whole
+from maskwise.files.atomic import atomic_write
 from maskwise.files.checkpoint_folders import MARKER, complete_checkpoints, step_of
 
 SCORE_STATE = "score_state.pt"
@@ -41,7 +41,7 @@ class Checkpoints:
         """Writes the score's state, then the marker; then deletes what is older than the newest `keep`."""
         if hasattr(self.score, "state_dict"):
             torch.save(self.score.state_dict(), folder / SCORE_STATE)
-        write_whole(folder / MARKER, json.dumps({"step": step}))
+        atomic_write(folder / MARKER, json.dumps({"step": step}))
         if self.keep is not None:
             for old in complete_checkpoints(folder.parent)[: -self.keep]:
                 if step_of(old) != self.kept_step:

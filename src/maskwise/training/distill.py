@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from maskwise.errors import InputError
 from maskwise.masking.losses import distillation_loss, mlm_loss
-from maskwise.masking.masker import Moment
+from maskwise.masking.masker import TrainState
 from maskwise.masking.rows import Rows
 from maskwise.models.sparse import SparseHead
 
@@ -43,11 +43,11 @@ class Distillation:
         self.weight, self.temperature = weight, temperature
         self.start_epochs, self.start_share = start_epochs, start_share
 
-    def is_on(self, moment: Moment) -> bool:
+    def is_on(self, state: TrainState) -> bool:
         """Returns True once the start is reached."""
         if self.start_epochs is not None:
-            return moment.epoch >= self.start_epochs
-        return moment.progress >= (self.start_share or 0.0)
+            return state.epoch >= self.start_epochs
+        return state.progress >= (self.start_share or 0.0)
 
     def teacher_logits(self, inputs: Mapping[str, Tensor], rows: Tensor | Rows) -> Tensor:
         """Returns the teacher's logits [R, V] of the labelled rows."""

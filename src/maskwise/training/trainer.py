@@ -17,11 +17,11 @@ from torch.utils.data import Dataset, RandomSampler, Sampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from maskwise.errors import InputError
-from maskwise.evaluation.held_out import Exam, ExamResult, freeze_exam, grade_model, sum_over_ranks
+from maskwise.evaluation.held_out import HeldOutEval, HeldOutResult, evaluate_mlm, make_held_out_eval, sum_over_ranks
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.linear_loss import linear_mlm_loss
 from maskwise.masking.losses import mlm_loss
-from maskwise.masking.masker import Masker, Moment
+from maskwise.masking.masker import Masker, TrainState
 from maskwise.masking.padding import pad_batch
 from maskwise.masking.rows import Rows
 from maskwise.models.embedding import EmbeddingTap
@@ -34,16 +34,16 @@ from maskwise.training.shuffle import ShuffledRows
 
 
 class MaskingTrainer(Trainer):
-    """A `Trainer` that masks on the device, runs the head on labelled rows only, and grades by the frozen exam.
+    """A `Trainer` that masks on the device, runs the head on labelled rows only, and grades by the held-out evaluation.
 
     Give it a `masker` in place of a masking collator; everything else is the `Trainer`'s. It differs in this:
 
     - All micro-batches of a step are masked before its first forward pass, so the loss is one sum over labelled
       tokens divided by one count, whatever the accumulation and the number of processes.
-    - `evaluate` grades the frozen exam made of `eval_dataset` (or the `Exam` given as such).
+    - `evaluate` grades the held-out evaluation made of `eval_dataset` (or the `HeldOutEval` given as such).
     - A loss that is not finite stops the run, with the step; it is looked for when logging and before every save.
     - Checkpoints carry the score's state and end with a completion marker (`checkpoints`).
-    - With `torch_compile` the model is compiled for its scores and exams too, not for its steps alone.
+    - With `torch_compile` the model is compiled for its scores and evaluations too, not for its steps alone.
     - A score with `observe` gets the gradient at the embedding's output in every step, and runs eager.
 
     Rows are tokenised: `input_ids`, and `word_ids` for word and span units. `distillation` mixes a teacher's
@@ -51,7 +51,7 @@ class MaskingTrainer(Trainer):
     and for `torch_compile`, FSDP or DeepSpeed with a score that has `observe`.
     """
 
-    # The Trainer declares them for every task: optional, and without exams.
+    # The Trainer declares them for every task: optional, and without evaluations.
     model: Any
     train_dataset: Any
     eval_dataset: Any
@@ -79,7 +79,7 @@ class MaskingTrainer(Trainer):
             model,
             args,
             train_dataset=train_dataset if train_dataset is None else IndexedRows.wrap(train_dataset),
-            eval_dataset=cast(Any, _as_exam(eval_dataset, masker)),
+            eval_dataset=cast(Any, _as_held_out(eval_dataset, masker)),
             data_collator=partial(pad_batch, pad_token_id=masker.vocabulary.pad_token_id),
             compute_loss_func=self._loss,
             **kwargs,
@@ -121,9 +121,9 @@ class MaskingTrainer(Trainer):
         masked = {key: value for key, value in inputs.items() if key != "labels"}
         own = model.training  # labels of somebody else's, as in `predict`, are counted
         labels_BT = inputs["labels"]
-        self._rows = rows = self.masker.rows(labels_BT, self.moment()) if own else Rows.of(labels_BT != IGNORE)
+        self._rows = rows = self.masker.rows(labels_BT, self.train_state()) if own else Rows.of(labels_BT != IGNORE)
         self._teacher_RV = None
-        if self.distillation is not None and self.distillation.is_on(self.moment()):
+        if self.distillation is not None and self.distillation.is_on(self.train_state()):
             with self.precision():
                 self._teacher_RV = self.distillation.teacher_logits(masked, rows)
         distilled = self._teacher_RV is not None
@@ -134,20 +134,20 @@ class MaskingTrainer(Trainer):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
     def evaluate(self, eval_dataset: Any = None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
-        """Returns the exam's grades as `{prefix}_loss` (nats), `_top1`, `_top5` ..., logged like any metrics."""
-        exam = self.eval_dataset if eval_dataset is None else _as_exam(eval_dataset, self.masker)
-        if exam is None:
-            raise InputError("There is nothing to evaluate on: give MaskingTrainer an eval_dataset or an Exam.")
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in self.grade(exam).as_dict().items()}
+        """Returns the evaluation's grades as `{prefix}_loss` (nats), `_top1`, `_top5` ..., logged like any metrics."""
+        held_out = self.eval_dataset if eval_dataset is None else _as_held_out(eval_dataset, self.masker)
+        if held_out is None:
+            raise InputError("There is nothing to evaluate on: give MaskingTrainer an eval_dataset or an Evaluation.")
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in self.grade(held_out).as_dict().items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def grade(self, exam: Exam) -> ExamResult:
-        """Returns the model's grades, each rank marking its share of the exam, in the precision of training."""
+    def grade(self, held_out: HeldOutEval) -> HeldOutResult:
+        """Returns the model's grades, each rank marking its share of the evaluation, in the precision of training."""
         share = (self.args.process_index, self.args.world_size)
         with self.precision():
-            return sum_over_ranks(grade_model(self.model, exam, head=self.head, share=share))
+            return sum_over_ranks(evaluate_mlm(self.model, held_out, head=self.head, share=share))
 
     def precision(self) -> AbstractContextManager:
         """Returns autocast as the training arguments ask for it.
@@ -169,10 +169,10 @@ class MaskingTrainer(Trainer):
     def training_batch(self, numbers: Sequence[int]) -> dict[str, Any]:
         """Returns the training rows of these numbers as a score sees them, on the device."""
         rows = self.train_dataset.__getitems__(list(numbers))
-        return self.masker.prepare(self._prepare_inputs(self.data_collator(rows)), self.moment())
+        return self.masker.prepare(self._prepare_inputs(self.data_collator(rows)), self.train_state())
 
     def take_compiled(self) -> None:
-        """Hands the model to its score and to the exam as it trains, if that is compiled.
+        """Hands the model to its score and to the evaluation as it trains, if that is compiled.
 
         The Trainer compiles it late and keeps the compiled one to itself. Not so where processes share gradients: their
         wrapper is inside, and scoring would go through it.
@@ -193,14 +193,14 @@ class MaskingTrainer(Trainer):
     def _mask(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         batch = self._prepare_inputs(batch)
         with self.precision():
-            masked = self.masker(batch, self.moment())
+            masked = self.masker(batch, self.train_state())
         self.rate_meter.add(self.masker.eligible(batch), masked["labels"] != IGNORE)
         return masked
 
-    def moment(self) -> Moment:
+    def train_state(self) -> TrainState:
         """Returns where in the run the next batch is masked."""
         progress = self.state.global_step / max(self.state.max_steps, 1)
-        return Moment(int(self.state.epoch or 0), self.state.global_step, progress)
+        return TrainState(int(self.state.epoch or 0), self.state.global_step, progress)
 
     def _tap_embedding(self) -> EmbeddingTap:
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
@@ -297,7 +297,7 @@ class IndexedRows(Dataset):
         return [{**row, "example_id": index} for index, row in zip(indices, rows, strict=True)]
 
 
-def _as_exam(dataset: Any, masker: Masker) -> Exam | None:
-    if dataset is None or isinstance(dataset, Exam):
+def _as_held_out(dataset: Any, masker: Masker) -> HeldOutEval | None:
+    if dataset is None or isinstance(dataset, HeldOutEval):
         return dataset
-    return freeze_exam(dataset, masker.tokenizer)
+    return make_held_out_eval(dataset, masker.tokenizer)

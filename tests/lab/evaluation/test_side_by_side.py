@@ -1,4 +1,4 @@
-"""`maskwise exam` as a user runs it: checkpoints side by side, with one tokenizer and with several."""
+"""`maskwise evaluate` as a user runs it: checkpoints side by side, with one tokenizer and with several."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from maskwise.errors import InputError
-from maskwise.evaluation.held_out import freeze_exam, grade_model, grade_unigram
-from maskwise.lab.evaluation.side_by_side import WINDOW_WORDS, WordGrade, examine_words
+from maskwise.evaluation.held_out import evaluate_mlm, evaluate_unigram, make_held_out_eval
+from maskwise.lab.evaluation.side_by_side import WINDOW_WORDS, WordGrade, evaluate_words
 from maskwise.lab.tokens.blocks import open_data
 from maskwise.models.presets import build_model
 from maskwise.models.sparse import SparseHead
@@ -62,27 +62,27 @@ def text(tmp_path) -> Path:
 
 
 def test_quintiles_may_be_those_of_a_teacher_s_entropy(maskwise, two, tiny_data):
-    by_frequency = json.loads(maskwise(["exam", two[0], "--data", tiny_data, "--json"]))
-    by_entropy = json.loads(maskwise(["exam", two[0], "--data", tiny_data, "--by-entropy-of", two[1], "--json"]))
+    by_frequency = json.loads(maskwise(["held_out", two[0], "--data", tiny_data, "--json"]))
+    by_entropy = json.loads(maskwise(["held_out", two[0], "--data", tiny_data, "--by-entropy-of", two[1], "--json"]))
     assert by_entropy[two[0]]["loss"] == pytest.approx(by_frequency[two[0]]["loss"])
     assert by_entropy[two[0]]["loss_q1"] != pytest.approx(by_frequency[two[0]]["loss_q1"])
-    table = maskwise(["exam", two[0], "--data", tiny_data, "--by-entropy-of", two[1]])
+    table = maskwise(["held_out", two[0], "--data", tiny_data, "--by-entropy-of", two[1]])
     assert table.strip().endswith(f"by the entropy of {two[1]}, q1 the lowest.")
 
 
 def test_a_teacher_with_another_tokenizer_cannot_sort_the_tokens(refused, two, foreign, tiny_data):
-    message = refused(["exam", two[0], "--data", str(tiny_data), "--by-entropy-of", foreign])
+    message = refused(["held_out", two[0], "--data", str(tiny_data), "--by-entropy-of", foreign])
     assert "tokenizer" in message and foreign in message
 
 
 def test_checkpoints_stand_side_by_side_under_the_floor(two, tiny_data, maskwise):
-    shown = maskwise(["exam", *two, "--data", tiny_data, "--blocks", 20])
+    shown = maskwise(["held_out", *two, "--data", tiny_data, "--blocks", 20])
     *lines, legend = shown.splitlines()
     assert "token frequency" in legend
     data = open_data(tiny_data)
-    exam = freeze_exam(data.valid, data.tokenizer, data.token_counts, blocks=20)
-    expected = {"unigram floor": grade_unigram(exam)}
-    expected |= {name: grade_model(AutoModelForMaskedLM.from_pretrained(name), exam) for name in two}
+    held_out = make_held_out_eval(data.valid, data.tokenizer, data.token_counts, blocks=20)
+    expected = {"unigram floor": evaluate_unigram(held_out)}
+    expected |= {name: evaluate_mlm(AutoModelForMaskedLM.from_pretrained(name), held_out) for name in two}
     assert len(lines) == 4
     for line, (name, result) in zip(lines[1:], expected.items(), strict=True):
         assert line.startswith(f"{name} ")
@@ -94,15 +94,15 @@ def test_nothing_but_our_own_progress_is_shown(two, tiny_data, exit_code, capsys
     from transformers.utils.logging import enable_progress_bar
 
     enable_progress_bar()
-    exit_code(["exam", *two, "--data", tiny_data, "--blocks", 4])
+    exit_code(["held_out", *two, "--data", tiny_data, "--blocks", 4])
     shown = capsys.readouterr().err
     assert "Loading weights" not in shown
-    assert [line.split(":")[0] for line in shown.splitlines()] == [f"exam {name}" for name in two]
+    assert [line.split(":")[0] for line in shown.splitlines()] == [f"evaluation {name}" for name in two]
 
 
 def test_json_has_every_figure_of_the_table(two, tiny_data, maskwise):
-    figures = json.loads(maskwise(["exam", *two, "--data", tiny_data, "--blocks", 20, "--json"]))
-    *table, _ = maskwise(["exam", *two, "--data", tiny_data, "--blocks", 20]).splitlines()
+    figures = json.loads(maskwise(["held_out", *two, "--data", tiny_data, "--blocks", 20, "--json"]))
+    *table, _ = maskwise(["held_out", *two, "--data", tiny_data, "--blocks", 20]).splitlines()
     assert list(figures) == ["unigram floor", *two]
     for line, (name, grades) in zip(table[1:], figures.items(), strict=True):
         cells = line.removeprefix(name).split()
@@ -112,7 +112,7 @@ def test_json_has_every_figure_of_the_table(two, tiny_data, maskwise):
 
 
 def test_another_tokenizer_is_an_error_that_points_to_whole_words(two, foreign, tiny_data, refused):
-    said = refused(["exam", two[0], foreign, "--data", str(tiny_data)])
+    said = refused(["held_out", two[0], foreign, "--data", str(tiny_data)])
     assert foreign in said
     assert "different vocabularies" in said
     assert "--words" in said
@@ -131,13 +131,13 @@ def broken(tiny_data, two, tmp_path_factory) -> str:
 @pytest.mark.parametrize("way", ["tokens", "words", "teacher"])
 def test_a_checkpoint_with_a_weight_that_is_no_number_has_no_grade(way, two, broken, tiny_data, text, refused):
     """It would stand in the table as nan, or as a teacher sort the tokens in no order."""
-    said = refused(["exam", *{
+    said = refused(["held_out", *{
         "tokens": [two[0], broken, "--data", tiny_data, "--blocks", 4],
         "words": [two[0], broken, "--words", text],
         "teacher": [two[0], "--data", tiny_data, "--blocks", 4, "--by-entropy-of", broken],
     }[way]])  # fmt: skip
     assert f"{broken!r} has weights or losses that are not finite" in said
-    assert len([line for line in said.splitlines() if not line.startswith("exam")]) == 2
+    assert len([line for line in said.splitlines() if not line.startswith("held_out")]) == 2
 
 
 @pytest.mark.parametrize("words", [False, True])
@@ -147,25 +147,25 @@ def test_a_checkpoint_whose_losses_overflow_has_no_grade(words, two, tiny_data, 
     model.save_pretrained(tmp_path / "model")
     AutoTokenizer.from_pretrained(two[0]).save_pretrained(tmp_path / "model")
     source = ["--words", text] if words else ["--data", tiny_data, "--blocks", 4]
-    assert "losses that are not finite" in refused(["exam", tmp_path / "model", *source])
+    assert "losses that are not finite" in refused(["held_out", tmp_path / "model", *source])
 
 
 @pytest.mark.parametrize("both", [False, True])
 def test_an_exam_is_of_one_kind(both, two, tiny_data, text, refused):
     arguments = ["--data", str(tiny_data), "--words", str(text)] if both else []
-    assert "--data DIR (one tokenizer), or --words SOURCE" in refused(["exam", *two, *arguments])
+    assert "--data DIR (one tokenizer), or --words SOURCE" in refused(["held_out", *two, *arguments])
 
 
 # Several tokenizers: word by word.
 
 
 def test_checkpoints_with_different_tokenizers_are_asked_the_same_words(two, foreign, text, maskwise):
-    grades = json.loads(maskwise(["exam", two[0], foreign, "--words", text, "--json"]))
+    grades = json.loads(maskwise(["held_out", two[0], foreign, "--words", text, "--json"]))
     mine, theirs = grades[two[0]], grades[foreign]
     assert (mine["words"], mine["characters"]) == (theirs["words"], theirs["characters"])
     assert 5 < mine["words"] + grades["skipped"] < 0.4 * 3 * WINDOW_WORDS
     assert mine["loss"] != theirs["loss"]
-    shown = maskwise(["exam", two[0], foreign, "--words", text])
+    shown = maskwise(["held_out", two[0], foreign, "--words", text])
     for name, grade in ((two[0], mine), (foreign, theirs)):
         (line,) = [line for line in shown.splitlines() if line.startswith(name)]
         assert line.removeprefix(name).split()[0] == f"{grade['loss'] / grade['characters']:.4f}"
@@ -173,7 +173,7 @@ def test_checkpoints_with_different_tokenizers_are_asked_the_same_words(two, for
 
 def test_a_model_given_twice_gets_the_same_grade_twice(two, text, tmp_path):
     again = shutil.copytree(two[0], tmp_path / "again")
-    report = examine_words([two[0], str(again)], [str(text)], show=False)
+    report = evaluate_words([two[0], str(again)], [str(text)], show=False)
     first, second = report.results.values()
     assert first.words > 5
     assert first == second
@@ -182,7 +182,7 @@ def test_a_model_given_twice_gets_the_same_grade_twice(two, text, tmp_path):
 def test_about_fifteen_percent_of_the_words_are_asked(two, tmp_path):
     path = tmp_path / "long.txt"
     path.write_text(" ".join(KNOWN_WORDS[i % len(KNOWN_WORDS)] for i in range(100 * WINDOW_WORDS)))
-    report = examine_words(two[:1], [str(path)], windows=60, show=False)
+    report = evaluate_words(two[:1], [str(path)], windows=60, show=False)
     num_asked = report.results[two[0]].words + report.skipped
     assert abs(num_asked / (60 * WINDOW_WORDS) - 0.15) < 4 * (0.15 * 0.85 / (60 * WINDOW_WORDS)) ** 0.5
 
@@ -197,7 +197,7 @@ def test_one_window_equals_brute_force(two, text, monkeypatch):
         return logits(head, inputs, rows)
 
     monkeypatch.setattr(SparseHead, "logits", noted)
-    grade = examine_words(two[:1], [str(text)], windows=1, show=False).results[two[0]]
+    grade = evaluate_words(two[:1], [str(text)], windows=1, show=False).results[two[0]]
     (masked,) = seen
 
     tokenizer = AutoTokenizer.from_pretrained(two[0])
@@ -235,8 +235,8 @@ def test_words_that_one_tokenizer_does_not_know_are_asked_of_nobody(two, foreign
     path.write_text(" ".join(words), encoding="utf-8")
     known = tmp_path / "known.txt"
     known.write_text(" ".join(KNOWN_WORDS * 10), encoding="utf-8")
-    report = examine_words([two[0], foreign], [str(path)], show=False)
-    everything = examine_words([two[0], foreign], [str(known)], show=False)
+    report = evaluate_words([two[0], foreign], [str(path)], show=False)
+    everything = evaluate_words([two[0], foreign], [str(known)], show=False)
     num_words = {grade.words for grade in report.results.values()}
     assert everything.skipped == 0
     assert report.skipped > 5
@@ -249,26 +249,26 @@ def test_what_is_no_text_to_a_tokenizer_is_no_question(two, tmp_path, word):
     path = tmp_path / "text.txt"
     path.write_text(" ".join([word] * WINDOW_WORDS * 3), encoding="utf-8")
     with pytest.raises(InputError, match="no word to grade"):
-        examine_words(two[:1], [str(path)], show=False)
+        evaluate_words(two[:1], [str(path)], show=False)
 
 
 def test_a_window_that_a_model_has_no_positions_for_is_left_out(two, tmp_path):
-    """A table of long names would otherwise end the exam with an index error."""
+    """A table of long names would otherwise end the evaluation with an index error."""
     path = tmp_path / "text.txt"
     words = [*["zebra" * 15] * WINDOW_WORDS, *(KNOWN_WORDS * 3)[:WINDOW_WORDS]]
     path.write_text(" ".join(words), encoding="utf-8")
-    report = examine_words(two[:1], [str(path)], show=False)
+    report = evaluate_words(two[:1], [str(path)], show=False)
     alone = tmp_path / "alone.txt"
     alone.write_text(" ".join(words[:WINDOW_WORDS]), encoding="utf-8")
     assert report.skipped > 0
     assert report.results[two[0]].words > 0
     with pytest.raises(InputError, match=f"{report.skipped} words were left out"):
-        examine_words(two[:1], [str(alone)], show=False)
+        evaluate_words(two[:1], [str(alone)], show=False)
 
 
 def test_a_text_without_a_window_is_an_error_that_says_how_long_one_is(two, tmp_path, refused):
     path = tmp_path / "short.txt"
-    path.write_text("A few words are no exam.", encoding="utf-8")
-    said = refused(["exam", *two, "--words", str(path)])
+    path.write_text("A few words are no evaluation.", encoding="utf-8")
+    said = refused(["held_out", *two, "--words", str(path)])
     assert f"windows of {WINDOW_WORDS} words" in said
     assert str(path) in said

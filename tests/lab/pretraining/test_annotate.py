@@ -65,7 +65,7 @@ def test_every_token_has_the_teachers_score_and_special_tokens_have_none(documen
 
 def test_an_annotate_killed_midway_goes_on_to_the_same_bytes(unbroken, data, teacher, environment, monkeypatch):
     """A chunk marked before its values were written would stay empty for ever."""
-    command = [sys.executable, "-m", "maskwise.lab.cli", "annotate", "--data", str(data), "--teacher", str(teacher)]
+    command = [sys.executable, "-m", "maskwise", "annotate", "--data", str(data), "--teacher", str(teacher)]
     folder = scores_folder(open_data(data), str(teacher), "entropy")
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not ((folder / job.DONE).exists() and any((folder / job.DONE).read_bytes())):
@@ -183,7 +183,7 @@ def test_mistakes_on_the_command_line_are_answered_in_words(refused, data, teach
 def test_a_full_disk_keeps_the_chunks_that_are_done(unbroken, data, teacher, monkeypatch):
     import errno
 
-    write = job.TokenFile.write
+    write = job.ScoreFile.write
 
     def full_after_one(self, first_row, values_X):
         if first_row:
@@ -191,11 +191,11 @@ def test_a_full_disk_keeps_the_chunks_that_are_done(unbroken, data, teacher, mon
         write(self, first_row, values_X)
 
     def with_message(self, first_row, values_X):
-        with job.said_when_full(self.path):
+        with job.disk_full_as_input_error(self.path):
             full_after_one(self, first_row, values_X)
 
     with monkeypatch.context() as patch:
-        patch.setattr(job.TokenFile, "write", with_message)
+        patch.setattr(job.ScoreFile, "write", with_message)
         with pytest.raises(InputError, match="disk is full"):
             annotate(data, str(teacher), show=False)
     folder = scores_folder(open_data(data), str(teacher), "entropy")

@@ -11,7 +11,7 @@ import torch
 from maskwise.lab.config import MaskingSettings
 from maskwise.lab.pretraining.build import build_masker
 from maskwise.masking.corrupt import IGNORE
-from maskwise.masking.masker import Moment
+from maskwise.masking.masker import TrainState
 from maskwise.recipes import load_recipe
 from maskwise.testing import SIDES, make_batch
 
@@ -53,7 +53,7 @@ def test_the_random_baseline_of_2023_masks_the_first_and_the_last_token_as_often
     """Its flaw is what it is kept for: without it the old comparison could not be redone."""
     masker, batch = masker_of("typhoon-2023-random", tiny_tokenizer, seed), sentences(tiny_tokenizer, seed)
     ids_BT = batch["input_ids"]
-    masked = masker(batch, Moment(epoch=seed))
+    masked = masker(batch, TrainState(epoch=seed))
     picked_BT = masked["labels"] != IGNORE
     for where_BT in (ids_BT == CLS, ids_BT == SEP, ids_BT > MASK):
         assert_share(picked_BT, where_BT, rate=0.3)
@@ -78,7 +78,7 @@ def test_the_other_recipes_mask_words_and_never_a_special_token(tiny_tokenizer, 
     masker, batch = masker_of(recipe, tiny_tokenizer, seed), sentences(tiny_tokenizer, seed)
     is_text_BT = batch["input_ids"] > MASK
     for epoch in range(2):
-        picked_BT = masker(batch, Moment(epoch))["labels"] != IGNORE
+        picked_BT = masker(batch, TrainState(epoch))["labels"] != IGNORE
         assert not picked_BT[~is_text_BT].any()
         assert picked_BT[is_text_BT].double().mean().item() == pytest.approx(rate, abs=0.05)
         if recipe != "random":

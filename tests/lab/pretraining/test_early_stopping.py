@@ -1,4 +1,4 @@
-"""Runs that their exams stop: the rule on made-up curves, then real runs built so that they must stop by it."""
+"""Runs that their evaluations stop: the rule on made-up curves, then real runs built so that they must stop by it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,11 @@ def in_process(tiny_data, tmp_path):
     """Runs the job in this process from tables of settings over those of a small run, quietly."""
 
     def run(*tables, out="run", resume=False):
-        base = {"data": {"path": str(tiny_data), "exam_blocks": 16}, "model": {"preset": "tiny"}, "trainer": TRAINER}
+        base = {
+            "data": {"path": str(tiny_data), "held_out_blocks": 16},
+            "model": {"preset": "tiny"},
+            "trainer": TRAINER,
+        }
         return pretrain(resolve(base, *tables), tmp_path / out, resume=resume, show=False)
 
     return run
@@ -61,10 +65,10 @@ def in_process(tiny_data, tmp_path):
 
 @pytest.fixture(scope="module")
 def specialising(tiny_data, general_data) -> PretrainSettings:
-    """A run on the domain from random weights: the general exam gets worse from some step on, and stops it."""
+    """A run on the domain from random weights: the general evaluation gets worse from some step on, and stops it."""
     return resolve(
         {
-            "data": {"path": str(tiny_data), "general": str(general_data), "exam_blocks": 16},
+            "data": {"path": str(tiny_data), "general": str(general_data), "held_out_blocks": 16},
             "model": {"preset": "tiny"},
             "stopping": {"tolerance": 0.06, "patience": 9},
             "trainer": TRAINER | SPECIALISING,
@@ -143,13 +147,13 @@ def test_a_run_whose_general_exam_gets_worse_stops_by_it_and_keeps_the_best_mode
     assert all(e.general - seen[0].general <= 0.06 for e in seen[:-1])
     assert 0 < end["best"]["step"] < end["last"]["step"]
     done = json.loads((run / "done.json").read_text())
-    assert done["exam"]["random"]["loss"] == pytest.approx(end["best"]["loss"], abs=1e-9)
-    assert done["exam"]["on the general exam"]["loss"] == pytest.approx(end["best"]["general"], abs=1e-9)
+    assert done["held_out"]["random"]["loss"] == pytest.approx(end["best"]["loss"], abs=1e-9)
+    assert done["held_out"]["on the general evaluation"]["loss"] == pytest.approx(end["best"]["general"], abs=1e-9)
     kept = AutoModelForMaskedLM.from_pretrained(run / f"checkpoint-{end['best']['step']}").state_dict()
     assert all(
         torch.equal(kept[key], value) for key, value in AutoModelForMaskedLM.from_pretrained(run).state_dict().items()
     )
-    assert "over-specialisation: the general exam was" in specialised.stopping
+    assert "over-specialisation: the general evaluation was" in specialised.stopping
     assert f"Kept: the model of step {end['best']['step']}." in (run / "README.md").read_text()
     assert "<svg" in (run / "curves.svg").read_text()
 
@@ -164,7 +168,7 @@ def test_the_best_checkpoint_outlives_the_limit_on_checkpoints(specialised):
 def test_a_run_broken_off_and_resumed_stops_at_the_same_step_with_the_same_bytes(
     specialised, specialising, monkeypatch, tmp_path
 ):
-    """A resumed run that forgot the exams of its first part would go on for longer, or keep another model."""
+    """A resumed run that forgot the evaluations of its first part would go on for longer, or keep another model."""
     unbroken, out = specialised.folder, tmp_path / "run"
     best, last = stopping(unbroken)["best"]["step"], stopping(unbroken)["last"]["step"]
     log = RunLog.on_log
@@ -188,7 +192,7 @@ def test_a_run_broken_off_and_resumed_stops_at_the_same_step_with_the_same_bytes
 
 
 def test_two_processes_stop_together_and_say_so_once(specialised, specialising, run_maskwise, two_processes, tmp_path):
-    """A rank that decided by its own share of the exam would stop alone, and the other would wait for it for ever."""
+    """A rank that decided by its own share of the evaluation would stop alone, and the other would wait for ever."""
     (tmp_path / "config.toml").write_text(to_toml(specialising))
     half = ["--set", "trainer.per_device_train_batch_size=4"]
     command = ["pretrain", "--config", str(tmp_path / "config.toml"), *half, "--out", str(tmp_path / "two")]
@@ -198,17 +202,17 @@ def test_two_processes_stop_together_and_say_so_once(specialised, specialising, 
         assert two[point]["step"] == one[point]["step"]
         assert two[point]["general"] == pytest.approx(one[point]["general"], abs=1e-3)
     assert two["reason"] == one["reason"] == "over-specialisation"
-    assert result.stdout.count("over-specialisation: the general exam was") == 1
-    assert result.stderr.count("over-specialisation: the general exam was") == 1
+    assert result.stdout.count("over-specialisation: the general evaluation was") == 1
+    assert result.stderr.count("over-specialisation: the general evaluation was") == 1
 
 
 def test_a_run_that_learns_nothing_runs_out_of_patience_and_keeps_the_model_it_began_with(in_process, tiny_data):
-    """No general exam is needed for that; the kept model of step 0 has no checkpoint to come from."""
+    """No general evaluation is needed for that; the kept model of step 0 has no checkpoint to come from."""
     settings = {"stopping": {"patience": 2}, "trainer": {"learning_rate": 0.0, "save_strategy": "no"}}
     result = in_process(settings)
     end = stopping(result.folder)
     assert (end["reason"], end["best"]["step"], end["last"]["step"]) == ("no improvement", 0, 4)
-    assert "no improvement: the exam had not become better for 2 evaluations" in result.stopping
+    assert "no improvement: the evaluation had not become better for 2 evaluations" in result.stopping
     start = load_model(resolve({"data": {"path": str(tiny_data)}, "model": {"preset": "tiny"}}), open_data(tiny_data))
     kept = AutoModelForMaskedLM.from_pretrained(result.folder).state_dict()
     assert all(torch.equal(kept[key], value) for key, value in start.state_dict().items())
@@ -290,7 +294,7 @@ BAD_INPUT = {
     "no such folder": (["--general-data", "nowhere"], "nowhere does not exist"),
     "patience of 0": (["--set", "stopping.patience=0"], "stopping.patience"),
     "negative tolerance": (["--set", "stopping.tolerance=-1"], "stopping.tolerance"),
-    "tolerance without an exam": (["--set", "stopping.tolerance=0.1"], "give --general-data DIR"),
+    "tolerance without an evaluation": (["--set", "stopping.tolerance=0.1"], "give --general-data DIR"),
     "unknown": (["--set", "stopping.patients=3"], "Did you mean 'patience'?"),
 }
 

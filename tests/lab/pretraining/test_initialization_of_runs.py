@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from maskwise.evaluation.held_out import freeze_exam, grade_model, grade_unigram
+from maskwise.evaluation.held_out import evaluate_mlm, evaluate_unigram, make_held_out_eval
 from maskwise.lab.config import resolve
 from maskwise.lab.pretraining.build import load_model
 from maskwise.lab.tokens.blocks import open_data
@@ -16,10 +16,10 @@ def new_model(data, **model):
 
 def test_a_new_model_knows_the_unigram_frequencies_and_nothing_more(tiny_data):
     data = open_data(tiny_data)
-    exam = freeze_exam(data.valid, data.tokenizer, data.token_counts)
-    floor = grade_unigram(exam).grade("loss")
-    assert grade_model(new_model(tiny_data), exam).grade("loss") == pytest.approx(floor, abs=0.1)
-    assert grade_model(new_model(tiny_data, start="plain"), exam).grade("loss") > floor + 0.5
+    held_out = make_held_out_eval(data.valid, data.tokenizer, data.token_counts)
+    floor = evaluate_unigram(held_out).grade("loss")
+    assert evaluate_mlm(new_model(tiny_data), held_out).grade("loss") == pytest.approx(floor, abs=0.1)
+    assert evaluate_mlm(new_model(tiny_data, start="plain"), held_out).grade("loss") > floor + 0.5
 
 
 def test_special_tokens_start_as_if_never_seen(tiny_data):

@@ -7,8 +7,8 @@ import torch
 
 from maskwise.lab.pretraining.mask_probe import MaskProbe
 from maskwise.lab.records.run_folder import read_metrics
-from maskwise.masking.masker import Masker, Moment
-from maskwise.masking.rates import budget
+from maskwise.masking.masker import Masker, TrainState
+from maskwise.masking.rates import token_budget
 from maskwise.scores.model import uniform
 
 CPU = torch.device("cpu")
@@ -30,9 +30,9 @@ def probe_of(rows, tokenizer, score=uniform, **options) -> MaskProbe:
 
 
 def test_the_rate_is_the_budgets_and_the_quintiles_add_to_one(rows, tiny_tokenizer):
-    figures = probe_of(rows, tiny_tokenizer).look(Moment(), CPU)
+    figures = probe_of(rows, tiny_tokenizer).look(TrainState(), CPU)
     eligible = [len(row["input_ids"]) - 2 for row in rows]
-    expected = sum(budget(torch.tensor(eligible), 0.15).tolist()) / sum(eligible)
+    expected = sum(token_budget(torch.tensor(eligible), 0.15).tolist()) / sum(eligible)
     assert figures["masked_rate"] == pytest.approx(expected)
     assert sum(figures[f"masked_q{q}"] for q in range(1, 6)) == pytest.approx(1)
     assert "overlap" not in figures
@@ -41,7 +41,7 @@ def test_the_rate_is_the_budgets_and_the_quintiles_add_to_one(rows, tiny_tokeniz
 def test_a_score_of_the_token_is_averaged_and_its_highest_types_are_masked_most(rows, tiny_tokenizer):
     garden = tiny_tokenizer.convert_tokens_to_ids("garden")
     probe = probe_of(rows, tiny_tokenizer, lambda batch: (batch["input_ids"] == garden).float() * 3, pick="high")
-    figures = probe.look(Moment(), CPU)
+    figures = probe.look(TrainState(), CPU)
     assert figures["masked_score"] > figures["eligible_score"] > 0
     assert figures["most_masked"].split()[0] == "garden"
 
@@ -49,9 +49,9 @@ def test_a_score_of_the_token_is_averaged_and_its_highest_types_are_masked_most(
 def test_the_same_picks_overlap_wholly_and_new_random_ones_by_about_the_rate(rows, tiny_tokenizer):
     """A probe that compared a look with itself would report 1 for every strategy."""
     probe = probe_of(rows, tiny_tokenizer, rate=0.3)
-    probe.look(Moment(0), CPU)
-    assert probe.look(Moment(0), CPU)["overlap"] == 1
-    assert 0.15 < probe.look(Moment(1), CPU)["overlap"] < 0.5
+    probe.look(TrainState(0), CPU)
+    assert probe.look(TrainState(0), CPU)["overlap"] == 1
+    assert 0.15 < probe.look(TrainState(1), CPU)["overlap"] < 0.5
 
 
 def test_a_run_writes_the_figures_beside_its_losses(run_maskwise, pretrain_command, tmp_path):

@@ -39,12 +39,12 @@ def test_a_run_learns_and_leaves_a_model_that_fills_a_mask(unbroken):
 
     assert losses(unbroken)[12] < losses(unbroken)[1] - 0.3
     done = json.loads((unbroken / "done.json").read_text())
-    assert set(done["exam"]) == {"unigram floor", "random"}
-    assert done["exam"]["random"]["loss"] < 6.4  # log 600
+    assert set(done["held_out"]) == {"unigram floor", "random"}
+    assert done["held_out"]["random"]["loss"] < 6.4  # log 600
     answers = pipeline("fill-mask", model=str(unbroken))("the [MASK] of a class is")
     assert len(answers) == 5
     assert list((unbroken / "runs").rglob("events.out.tfevents.*"))
-    assert "Frozen exam" in (unbroken / "README.md").read_text()
+    assert "Frozen evaluation" in (unbroken / "README.md").read_text()
 
 
 def test_its_config_runs_the_job_again_to_identical_losses(unbroken, run_maskwise, tmp_path):
@@ -69,8 +69,8 @@ def test_a_run_killed_three_times_ends_with_the_bytes_of_the_unbroken_one(
     out = tmp_path / "killed"
     command = [*pretrain_command, "--out", str(out), "--resume"]
     chance = random.Random(0)
-    for moment in (while_saving, between_saves, while_saving):
-        killed_when(command, moment(out, chance))
+    for state in (while_saving, between_saves, while_saving):
+        killed_when(command, state(out, chance))
     resumed = run_maskwise(command)
     assert "missing keys" not in resumed.stderr
     assert weights(out) == weights(unbroken)
@@ -111,7 +111,7 @@ def test_two_processes_give_the_loss_curve_of_one(
     work = [state["total_flos"] / state["global_step"] for state in states]
     assert work[0] == pytest.approx(work[1]), "it was one process after all"
     done = [json.loads((run / "done.json").read_text()) for run in (unbroken, two)]
-    grades = [figures["exam"]["random"] for figures in done]
+    grades = [figures["held_out"]["random"] for figures in done]
     assert grades[0]["tokens"] == grades[1]["tokens"]
     assert grades[0]["loss"] == pytest.approx(grades[1]["loss"], abs=1e-4)
 
@@ -187,7 +187,7 @@ BAD_INPUT = {
     "a number in words": (["--set", "trainer.learning_rate=fast"], "is a number, such as 5e-05; found 'fast'"),
     "a learning rate below 0": (["--set", "trainer.learning_rate=-1"], "give at least 0"),
     "a seed below 0": (["--seed", "-1"], "'seed'"),
-    "no exam": (["--set", "data.exam_blocks=0"], "'data.exam_blocks'"),
+    "no evaluation": (["--set", "data.held_out_blocks=0"], "'data.held_out_blocks'"),
     "no such data": (["--data", "nowhere"], "nowhere does not exist"),
     "no such settings": (["--config", "none.toml"], "There is no file none.toml"),
     "nothing to resume": (["--config", "none.toml", "--resume"], "There is no file none.toml"),

@@ -72,5 +72,5 @@ def test_two_processes_that_accumulate_give_the_loss_curve_of_one(
     assert one.keys() == two.keys()
     assert max(one.values()) - min(one.values()) > 0.1
     assert max(abs(two[step] - loss) for step, loss in one.items()) < 1e-4
-    grades = [json.loads((run / "done.json").read_text())["exam"][RECIPE] for run in (unbroken, out)]
+    grades = [json.loads((run / "done.json").read_text())["held_out"][RECIPE] for run in (unbroken, out)]
     assert grades[0]["loss"] == pytest.approx(grades[1]["loss"], abs=1e-4)

@@ -16,7 +16,7 @@ from maskwise.lab.pretraining.pretrain import pretrain
 from maskwise.lab.records.run_folder import read_metrics
 from maskwise.lab.tokens.blocks import open_data
 from maskwise.lab.tokens.prepare import PrepareSettings, prepare
-from maskwise.masking.masker import Moment
+from maskwise.masking.masker import TrainState
 from maskwise.masking.padding import pad_batch
 from maskwise.training.checkpoints import SCORE_STATE
 
@@ -112,9 +112,9 @@ def test_the_realised_rate_on_sst_2_is_within_half_a_point_of_the_budget(data_ro
     )  # fmt: skip
     prepare(settings, show=False)
     trainer = {"max_steps": 30, "per_device_train_batch_size": 32, "bf16": False, "eval_steps": 30, "save_steps": 30}
-    masking = {"score": "typhoon", "spend": "as-scored"}
+    masking = {"score": "typhoon", "budget": "from-scores"}
     settings = resolve(
-        {"data": {"path": str(folder), "exam_blocks": 16}, "model": {"preset": "tiny"}},
+        {"data": {"path": str(folder), "held_out_blocks": 16}, "model": {"preset": "tiny"}},
         {"trainer": trainer},
         {"masking": masking},
     )
@@ -129,7 +129,7 @@ def test_the_realised_rate_on_sst_2_is_within_half_a_point_of_the_budget(data_ro
             for first in range(0, len(rows), 500):
                 numbers = range(first, min(first + 500, len(rows)))
                 padded = pad_batch([{"input_ids": rows[i]["input_ids"], "example_id": i} for i in numbers], 0)
-                batch = masker.prepare(padded, Moment(epoch))
+                batch = masker.prepare(padded, TrainState(epoch))
                 masked += int(masker.choose(batch, masker.scores(batch))[0].sum())
                 eligible += int(batch["eligible"].sum())
         assert eligible > 100_000

@@ -11,7 +11,7 @@ from maskwise.lab.pretraining.pretrain import RunLog, pretrain
 from maskwise.lab.records.run_folder import read_metrics
 from maskwise.recipes import load_recipe
 
-OWN = {"stopping": {"by": "own-masks"}}
+OWN = {"stopping": {"by": "strategy_masks"}}
 TRAINER = {
     "max_steps": 6, "per_device_train_batch_size": 8, "bf16": False, "eval_steps": 2, "save_steps": 2,
     "logging_steps": 6, "report_to": [], "learning_rate": 5e-3, "warmup_steps": 0,
@@ -20,18 +20,18 @@ TRAINER = {
 
 @pytest.fixture
 def settings(tiny_data):
-    base = {"data": {"path": str(tiny_data), "exam_blocks": 16}, "model": {"preset": "tiny"}, "trainer": TRAINER}
+    base = {"data": {"path": str(tiny_data), "held_out_blocks": 16}, "model": {"preset": "tiny"}, "trainer": TRAINER}
     return resolve(load_recipe("entropy-self-cold"), base, {"recipe": "entropy-self-cold"}, OWN)
 
 
 def test_the_model_kept_is_the_best_on_the_runs_own_masks_which_are_not_the_exams(settings, tmp_path):
     result = pretrain(settings, tmp_path / "run", show=False)
     records = read_metrics(tmp_path / "run" / "metrics.jsonl")
-    own, exam = evaluations(records, "own-masks"), evaluations(records)
-    assert [one.step for one in own] == [one.step for one in exam] == [0, 2, 4, 6]
-    assert all(abs(one.loss - other.loss) > 1e-3 for one, other in zip(own, exam, strict=True))
+    own, held_out = evaluations(records, "strategy_masks"), evaluations(records)
+    assert [one.step for one in own] == [one.step for one in held_out] == [0, 2, 4, 6]
+    assert all(abs(one.loss - other.loss) > 1e-3 for one, other in zip(own, held_out, strict=True))
     stopping = json.loads((tmp_path / "run" / "done.json").read_text())["stopping"]
-    assert stopping["by"] == "own-masks"
+    assert stopping["by"] == "strategy_masks"
     assert stopping["best"]["loss"] == min(one.loss for one in own)
     assert "Own masks " in result.stopping
 
@@ -57,5 +57,5 @@ def test_a_resumed_run_judges_by_the_same_losses(settings, tmp_path, monkeypatch
 @pytest.mark.parametrize("kept", [{"stored": True, "source": "teacher"}, {"refresh_epochs": 1, "source": "self"}])
 def test_scores_that_are_kept_for_training_text_cannot_be_asked_of_held_out_text(kept):
     base = {"data": {"path": "d"}, "model": {"preset": "tiny"}, "teacher": "t", "masking": {"score": "entropy", **kept}}
-    with pytest.raises(InputError, match=r"stopping\.by = 'own-masks' scores held-out text"):
+    with pytest.raises(InputError, match=r"stopping\.by = 'strategy_masks' scores held-out text"):
         resolve(base, OWN)

@@ -30,7 +30,7 @@ def test_frequent_types_at_either_end_are_chosen_and_ties_go_to_the_more_frequen
 def test_what_a_run_kept_is_drawn_with_its_types_and_the_rate_of_the_text(data, tmp_path):
     folder = tmp_path / "rates"
     score = Typhoon(data.tokenizer, data.token_counts)
-    keep = KeepRates(folder, Masker(score, data.tokenizer, spend="as-scored", rate=0.2))
+    keep = KeepRates(folder, Masker(score, data.tokenizer, budget="from-scores", rate=0.2))
     state = SimpleNamespace(global_step=0, max_steps=10)
     keep.on_evaluate(None, state, None)
     garden, girl = data.tokenizer.convert_tokens_to_ids(["garden", "girl"])

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.masker import Masker
 from maskwise.masking.padding import pad_batch
-from maskwise.masking.rates import budget
+from maskwise.masking.rates import token_budget
 from maskwise.masking.units import MAX_WORD_PIECES
 from maskwise.scores.model import uniform
 
@@ -125,7 +125,7 @@ def test_no_word_is_split_and_every_row_of_a_block_spends_its_budget(tokenized, 
 
 
 def budget_of(row):
-    return budget(torch.tensor([sum(word >= 0 for word in row["word_ids"])]), 0.15).item()
+    return token_budget(torch.tensor([sum(word >= 0 for word in row["word_ids"])]), 0.15).item()
 
 
 def test_a_short_row_stays_unmasked_only_where_its_first_word_is_twice_the_budget(tokenized):

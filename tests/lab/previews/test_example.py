@@ -20,7 +20,7 @@ from maskwise.lab.previews.terminal import terminal_view
 from maskwise.masking.entropy import logit_statistics
 from maskwise.masking.masker import Masker
 from maskwise.masking.pick import pick
-from maskwise.masking.rates import budget
+from maskwise.masking.rates import token_budget
 from maskwise.masking.units import token_units
 from maskwise.scores.model import Entropy, uniform
 
@@ -232,7 +232,7 @@ def reference_picks(window, strategy, rate):
     """The library's own pick over the window's scores and noise."""
     units = token_units(window.may_mask_N[None])
     scores_1T = torch.ones_like(window.entropy_N) if strategy == "random" else window.entropy_N
-    budget_1 = budget(window.may_mask_N.sum()[None], rate)
+    budget_1 = token_budget(window.may_mask_N.sum()[None], rate)
     name = "sample" if strategy == "random" else strategy
     return picked(pick(scores_1T[None], units, budget_1, window.noise_N[None], name)[0])
 

@@ -87,11 +87,11 @@ def test_a_choice_by_own_masks_is_said_where_it_was_asked_for_and_a_choice_by_th
     adapting["backbones"][0]["settings"] = {"teacher": "runs/teacher"}
     adapted = merge(TREE, adapting)
     del adapted["pretrain"]["data"]
-    assert _chosen_by(check_study(adapted)) == "the frozen exam, the same for all"
-    own = merge(adapted, {"pretrain": {"stopping": {"by": "own-masks"}}})
+    assert _chosen_by(check_study(adapted)) == "the held-out evaluation, the same for all"
+    own = merge(adapted, {"pretrain": {"stopping": {"by": "strategy_masks"}}})
     assert "own masks, as asked for" in _chosen_by(check_study(own))
-    own["arms"] = [TREE["arms"][0], TREE["arms"][1] | {"settings": {"stopping": {"by": "exam"}}}, TREE["arms"][2]]
-    assert _chosen_by(check_study(own)).split("; high: ")[1].startswith("the frozen exam")
+    own["arms"] = [TREE["arms"][0], TREE["arms"][1] | {"settings": {"stopping": {"by": "held_out"}}}, TREE["arms"][2]]
+    assert _chosen_by(check_study(own)).split("; high: ")[1].startswith("the held-out evaluation")
 
 
 def test_collapsed_runs_are_named(report):
@@ -152,8 +152,8 @@ def test_scores_stand_beside_the_constant_classifiers(report):
     assert [row["arm"] for row in rows] == ["random", "high", "self-cold", "constant classifier"]
     assert rows[-1]["mean"] == pytest.approx(0.8)
     assert all(row["low"] < row["mean"] < row["high"] for row in rows[:-1])
-    exam = [row for row in report.tables["scores"].rows if row["task"] == "exam"]
-    assert {row["metric"] for row in exam} == {"loss", "perplexity", "top1", "top5"}
+    held_out = [row for row in report.tables["scores"].rows if row["task"] == "held_out"]
+    assert {row["metric"] for row in held_out} == {"loss", "perplexity", "top1", "top5"}
 
 
 def test_costs_are_ratios_to_the_baseline(report):
@@ -182,8 +182,8 @@ def test_arms_that_adapt_to_a_tasks_text_have_an_exam_and_a_cost_for_each(tmp_pa
     backbones = [{"name": "small", "checkpoint": "runs/small", "settings": {"teacher": "runs/teacher-tiny"}}]
     make_study(tmp_path / "study", {"adapt": True, "backbones": backbones}, without=("high/small/0/pretrain-mrpc",))
     report = make_report(tmp_path / "study", "random")
-    exams = {scores.task for scores in report.scores if scores.metric == "loss"}
-    assert exams == {"exam on cola", "exam on mrpc"}
+    held_outs = {scores.task for scores in report.scores if scores.metric == "loss"}
+    assert held_outs == {"evaluation on cola", "evaluation on mrpc"}
     assert [row["adapted_to"] for row in report.tables["cost"].rows].count("cola") == 3
     assert {(curve.arm, curve.adapted_to) for curve in report.curves if not curve.flops} == {("high", "mrpc")}
     assert {row["cell"] for row in report.tables["missing"].rows} == {"high/small/0/pretrain-mrpc", "high/small/0/mrpc"}

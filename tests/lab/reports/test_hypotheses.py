@@ -18,7 +18,7 @@ SEEDS, TUNING = range(6), range(2)
 def study():
     return check_study(
         {
-            "seeds": list(SEEDS), "tuning_seeds": list(TUNING), "tasks": ["mrpc", "exam"],
+            "seeds": list(SEEDS), "tuning_seeds": list(TUNING), "tasks": ["mrpc", "held_out"],
             "pretrain": {"data": {"path": "d"}}, "backbones": [{"name": "tiny", "preset": "tiny"}],
             "arms": [{"name": "random"}, {"name": "bert"}, {"name": "span"}],
             "statistics": {
@@ -29,7 +29,7 @@ def study():
 
 
 def rows_of(study, gains, sd=0.002):
-    """F1 and exam losses whose differences are the gains, the luck of a seed and of tuning being shared or not."""
+    """F1 and held-out losses whose differences are the gains; the luck of a seed and of tuning is shared or not."""
     rng = np.random.default_rng(0)
     luck, rows = rng.normal(0, 0.05, size=len(SEEDS)), []
     for arm, gain in gains.items():
@@ -38,15 +38,15 @@ def rows_of(study, gains, sd=0.002):
             value = 0.8 + luck[seed] + gain + rng.normal(0, sd)
             rows += [own | {"task": "mrpc", "metric": "f1", "value": value + 0.01 * (2 * k - 1)} for k in TUNING]
             rows += [own | {"task": "mrpc", "metric": "accuracy", "value": 0.5}]
-            rows += [own | {"task": "exam", "metric": "loss", "value": 3 - luck[seed] - gain + rng.normal(0, sd)}]
+            rows += [own | {"task": "held_out", "metric": "loss", "value": 3 - luck[seed] - gain + rng.normal(0, sd)}]
     return rows
 
 
 def test_verdicts_of_known_effects(study):
     family = compare(rows_of(study, {"random": 0.0, "bert": 0.05, "span": 0.0}), study)
     assert [(c.ours, c.theirs, c.task, c.metric) for c in family] == [
-        ("bert", "random", "mrpc", "f1"), ("bert", "random", "exam", "loss"),
-        ("span", "random", "mrpc", "f1"), ("span", "random", "exam", "loss"),
+        ("bert", "random", "mrpc", "f1"), ("bert", "random", "held_out", "loss"),
+        ("span", "random", "mrpc", "f1"), ("span", "random", "held_out", "loss"),
     ]  # fmt: skip
     assert [c.verdict for c in family] == ["better", "better", "equivalent", "equivalent"]
 
@@ -93,7 +93,7 @@ def test_seeds_that_only_one_arm_has_are_left_out(study):
 
 def test_only_the_declared_metric_is_looked_at(study):
     scores = scores_by_seed(rows_of(study, {"random": 0.0}), study)
-    assert scores["random", "tiny", "mrpc"][0] != 0.5 and scores["random", "tiny", "exam"][0] < 0
+    assert scores["random", "tiny", "mrpc"][0] != 0.5 and scores["random", "tiny", "held_out"][0] < 0
 
 
 def test_the_bootstrap_reads_the_stored_predictions(study, tmp_path):
@@ -108,7 +108,7 @@ def test_the_bootstrap_reads_the_stored_predictions(study, tmp_path):
                 columns = {"split": ["validation"] * 40, "index": range(40), "label": labels, "prediction": answers}
                 write_predictions(folder / "predictions.parquet", columns)
     rows = rows_of(study, {"random": 0.0, "bert": 0.05, "span": 0.0})
-    better, exam, none, _ = compare(rows, study, tmp_path)
+    better, held_out, none, _ = compare(rows, study, tmp_path)
     assert better.bootstrap is not None and 0.1 < better.bootstrap.low < better.bootstrap.high
-    assert exam.bootstrap is None
+    assert held_out.bootstrap is None
     assert none.bootstrap is not None and none.bootstrap.low < 0 < none.bootstrap.high

@@ -101,7 +101,9 @@ def test_an_unfinished_study_says_so_at_the_top(hostile):
 
 def test_every_seed_is_on_the_page_as_a_dot(html):
     dots = [title for title in re.findall(r"<title>([^<]*, seed \d: [^<]*)</title>", html)]
-    assert len(dots) == 5 * (3 + 3 + 3) + 5 * (2 + 2)  # scores on two tasks and the exam, differences on two tasks
+    assert len(dots) == 5 * (3 + 3 + 3) + 5 * (
+        2 + 2
+    )  # scores on two tasks and the evaluation, differences on two tasks
 
 
 RECORDER = """<pre id="record"></pre><script>

@@ -47,7 +47,7 @@ def test_there_is_a_row_for_every_arm_seed_task_tuning_seed_and_metric(finished)
     keys = [(r["arm"], r["backbone"], r["seed"], r["task"], r["tuning_seed"], r["metric"]) for r in rows]
     assert len(set(keys)) == len(keys) == 2 * 2 * (4 + 2 * 2)
     assert {(r["task"], r["metric"]) for r in rows} == {
-        *(("exam", metric) for metric in ("loss", "perplexity", "top1", "top5")),
+        *(("held_out", metric) for metric in ("loss", "perplexity", "top1", "top5")),
         ("cola", "matthews_correlation"), ("cola", "accuracy"),
     }  # fmt: skip
     tuned = [r for r in rows if r["task"] == "cola"]
@@ -60,7 +60,7 @@ def test_the_numbers_are_those_that_the_jobs_wrote(finished):
     rows = read_results(out)
     done = json.loads((out / "runs/cold/tiny/1/pretrain/done.json").read_text())
     (loss,) = (r for r in rows if (r["arm"], r["seed"], r["metric"]) == ("cold", 1, "loss"))
-    assert loss["value"] == done["exam"]["entropy-self-cold"]["loss"] and loss["steps"] == 4
+    assert loss["value"] == done["held_out"]["entropy-self-cold"]["loss"] and loss["steps"] == 4
     result = json.loads((out / "runs/random/tiny/0/cola/cola/seed-1/result.json").read_text())
     (accuracy,) = (
         r for r in rows if (r["arm"], r["seed"], r["tuning_seed"], r["metric"]) == ("random", 0, 1, "accuracy")
@@ -132,7 +132,7 @@ def test_a_failed_cell_does_not_stop_the_others(study_tables, write_study, tmp_p
     assert "2 cells were not run: they need one that failed." in result.summary()
     rows = read_results(tmp_path / "out")
     assert {(r["arm"], r["seed"], r["task"]) for r in rows} == {
-        ("random", seed, task) for seed in (0, 1) for task in ("exam", "cola")
+        ("random", seed, task) for seed in (0, 1) for task in ("held_out", "cola")
     }
     (comparison,) = compare(rows, open_study(tmp_path / "out"))
     assert comparison.verdict == "inconclusive"
@@ -140,7 +140,7 @@ def test_a_failed_cell_does_not_stop_the_others(study_tables, write_study, tmp_p
 
 def test_equal_seconds_are_timed_once_and_decide_the_steps_of_every_seed(study_tables, write_study, tmp_path):
     arms = [study_tables["arms"][0], {**study_tables["arms"][1], "equal": "seconds"}]
-    path, out = write_study(merge(study_tables, {"arms": arms, "tasks": ["exam"]})), tmp_path / "out"
+    path, out = write_study(merge(study_tables, {"arms": arms, "tasks": ["held_out"]})), tmp_path / "out"
     assert not run_in_process(path, out).failed
     speeds = [seconds_a_step(out / "speed" / arm / "tiny") for arm in ("random", "cold")]
     assert all(speeds)
@@ -182,8 +182,8 @@ def test_cells_of_their_own_processes_end_with_a_killed_study_and_agree(finished
     """The real thing, two at a time: no orphan writes on after the study is gone, and the table is the same."""
     path, unbroken = finished
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "maskwise.lab.cli", "study", str(path), "--out", str(out), "--jobs", "2"]
-    command += ["--set", 'tasks=["exam"]']
+    command = [sys.executable, "-m", "maskwise", "study", str(path), "--out", str(out), "--jobs", "2"]
+    command += ["--set", 'tasks=["held_out"]']
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     while not list(out.glob("runs/*/tiny/0/pretrain/metrics.jsonl")):
         time.sleep(0.01)
@@ -198,7 +198,7 @@ def test_cells_of_their_own_processes_end_with_a_killed_study_and_agree(finished
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 of 4 cells are done." in done.stdout
-    assert without_costs(out) == [row for row in without_costs(unbroken) if row["task"] == "exam"]
+    assert without_costs(out) == [row for row in without_costs(unbroken) if row["task"] == "held_out"]
     assert all(row["peak_memory"] > 1e8 for row in read_results(out))
 
 
@@ -212,7 +212,7 @@ def _children(pid):
 
 
 def test_task_adaptive_arms_read_the_tasks_own_text(study_tables, study_checkpoint, tmp_path, write_study):
-    """One job: prepare the task's text, go on from the checkpoint by masking, keep what the exam likes, then tune."""
+    """One job: prepare the task's text, continue the checkpoint by masking, keep the best held-out loss, then tune."""
     tables = merge(
         study_tables,
         {
@@ -252,7 +252,7 @@ def test_an_arm_that_takes_typhoons_loss_from_the_task_reads_its_labels(
     assert not result.failed, result.summary()
     rows = open_data(tmp_path / "out/data/small-cola").rows("train")
     assert set(rows["label"]) == {"0", "1"}
-    flops = {row["arm"]: row["flops"] for row in read_results(tmp_path / "out") if row["task"] == "exam"}
+    flops = {row["arm"]: row["flops"] for row in read_results(tmp_path / "out") if row["task"] == "held_out"}
     assert flops["by-task"] > flops["random"]
 
 
@@ -274,7 +274,7 @@ def test_a_cell_that_cannot_start_does_not_stop_the_others(study_tables, write_s
 
 
 def test_the_study_verb_plans_without_writing(study_tables, write_study, monkeypatch, capsys, tmp_path):
-    from maskwise.lab.cli import main
+    from maskwise.__main__ import main
 
     path = write_study(study_tables)
     monkeypatch.chdir(tmp_path)

@@ -97,8 +97,9 @@ BAD = {
     "unknown chooser": (
         merge(GOOD, {"pretrain": {"stopping": {"by": "own-mask"}}}), "found 'own-mask'",
     ),
-    "unknown exam metric": (
-        merge(GOOD, {"tasks": ["exam"], "statistics": {"metrics": {"exam": "f1"}}}), "The exam has no metric 'f1'.",
+    "unknown evaluation metric": (
+        merge(GOOD, {"tasks": ["held_out"], "statistics": {"metrics": {"held_out": "f1"}}}),
+        "The evaluation has no metric 'f1'.",
     ),
 }  # fmt: skip
 
@@ -138,7 +139,7 @@ def test_later_layers_win():
     study = check_study(GOOD | {"pretrain": shared, "backbones": [backbone], "arms": [RANDOM, arm]})
     masking = study.settings(study.arms[1], study.backbones[0], seed=7).masking
     assert (masking.rate, masking.sharpness, masking.corruption) == (0.4, 3.0, (0.5, 0.5, 0.0))
-    assert masking.spend == "bernoulli"
+    assert masking.budget == "bernoulli"
     assert study.settings(study.arms[1], study.backbones[0], seed=7).seed == 7
 
 

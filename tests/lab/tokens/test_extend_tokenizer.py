@@ -184,7 +184,7 @@ def test_another_kind_of_tokenizer_is_refused():
 
 
 def test_prepare_adds_words_of_the_training_text_alone_and_says_what_they_save(make_data, tmp_path, vocabulary_file):
-    """A word of the held-out text would make the exam easier by what only it knows."""
+    """A word of the held-out text would make the evaluation easier by what only it knows."""
     held, train = tmp_path / "held.txt", tmp_path / "train.txt"
     train.write_text("\n\n".join(f"The glioma of the river was seen in case {'i' * n}" for n in range(1, 30)))
     held.write_text("\n\n".join(f"A meningioma or a glioma was not seen in {'o' * n}" for n in range(1, 30)))

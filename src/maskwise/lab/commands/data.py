@@ -17,7 +17,7 @@ LabelColumn = Annotated[
 ]
 
 
-def prepare(
+def prepare_command(
     sources: Sources,
     out: Annotated[Path, Option(help="The data folder to make.")],
     tokenizer: Annotated[str | None, Option(help="A tokenizer's name or folder, or a WordPiece vocab.txt.")] = None,

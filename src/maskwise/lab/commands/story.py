@@ -10,7 +10,7 @@ from typer import Option
 from maskwise.progress import hide_library_bars
 
 
-def demo(
+def demo_command(
     out: Annotated[Path, Option(help="Where the demo's folders go; run again, it goes on.")] = Path("demo-out"),
     jobs: Annotated[int, Option(help="Models at a time; the processor's threads are split among them.")] = 2,
 ) -> None:

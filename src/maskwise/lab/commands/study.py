@@ -17,7 +17,7 @@ Assignments = Annotated[
 ]
 
 
-def study(
+def study_command(
     file: StudyFile,
     out: Annotated[Path | None, Option(help="The study's folder; run again, it goes on.")] = None,
     scale: Scale = None,
@@ -48,7 +48,7 @@ def study(
         raise typer.Exit(1)
 
 
-def report(
+def report_command(
     folder: Annotated[Path, Argument(metavar="DIR", help="A study's folder, finished or not.")],
     against: Annotated[
         str | None, Option(metavar="ARM", help="The baseline. [default: the arm most often compared with]")

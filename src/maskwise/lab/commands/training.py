@@ -1,4 +1,4 @@
-"""The verbs that train by masking and look at what was learnt: pretrain, annotate, exam, preview, recipes."""
+"""The verbs that train by masking and look at what was learnt: pretrain, annotate, evaluation, preview, recipes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ WordSources = Annotated[
     Option(metavar="SOURCE", help="Instead: whole words of this text, in nats a character; any tokenizers."),
 ]
 GeneralData = Annotated[
-    Path | None, Option(metavar="DIR", help="Follow this folder's exam too; stop when adaptation costs too much of it.")
+    Path | None,
+    Option(metavar="DIR", help="Follow this folder's evaluation too; stop when adaptation costs too much of it."),
 ]
 TeacherForQuintiles = Annotated[
     str | None, Option(metavar="CKPT", help="Grade by fifths of this teacher's entropy, not of token frequency.")
@@ -28,7 +29,7 @@ Folds = Annotated[int | None, Option(help="Score each token masked, in this many
 PageFile = Annotated[Path | None, Option(metavar="FILE", help="Write a page to look at, in place of the terminal.")]
 
 
-def pretrain(
+def pretrain_command(
     out: Annotated[Path, Option(help="The run folder to make, or to resume.")],
     data: Annotated[Path | None, Option(help="A data folder made by `maskwise prepare`.")] = None,
     general_data: GeneralData = None,
@@ -80,7 +81,7 @@ def pretrain(
         print(f"The model is in {out}.")
 
 
-def annotate(
+def annotate_command(
     data: Annotated[Path, Option(help="A data folder made by `maskwise prepare`.")],
     teacher: Annotated[str, Option(metavar="CKPT", help="The frozen model that scores; it shares the tokenizer.")],
     score: Annotated[str, Option(help="entropy or surprisal.")] = "entropy",
@@ -95,28 +96,30 @@ def annotate(
     print(f"The scores are in {folder}. To train from them: --teacher {teacher} --set masking.stored=true")
 
 
-def exam(
+def evaluate_command(
     checkpoints: Annotated[list[str], Argument(metavar="CKPT...", help="Run folders or checkpoints.")],
-    data: Annotated[Path | None, Option(help="The data folder whose held-out part is the exam.")] = None,
+    data: Annotated[Path | None, Option(help="The data folder whose held-out part is the evaluation.")] = None,
     words: WordSources = None,
-    blocks: Annotated[int, Option(min=1, help="How many held-out blocks (or windows of text) the exam takes.")] = 1024,
+    blocks: Annotated[
+        int, Option(min=1, help="How many held-out blocks (or windows of text) the evaluation takes.")
+    ] = 1024,
     by_entropy_of: TeacherForQuintiles = None,
     json_: Annotated[bool, Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Grade checkpoints on the frozen exam, side by side."""
+    """Grade checkpoints on the held-out evaluation, side by side."""
     if (data is None) == (not words):
-        raise InputError("Give the exam's text: --data DIR (one tokenizer), or --words SOURCE (any tokenizers).")
+        raise InputError("Give the evaluation's text: --data DIR (one tokenizer), or --words SOURCE (any tokenizers).")
     hide_library_bars()
-    from maskwise.lab.evaluation.side_by_side import examine, examine_words
+    from maskwise.lab.evaluation.side_by_side import evaluate, evaluate_words
 
     if data is not None:
-        report = examine(checkpoints, data, blocks=blocks, by_entropy_of=by_entropy_of)
+        report = evaluate(checkpoints, data, blocks=blocks, by_entropy_of=by_entropy_of)
     else:
-        report = examine_words(checkpoints, words or [], windows=blocks)
+        report = evaluate_words(checkpoints, words or [], windows=blocks)
     print(report.as_json() if json_ else report.table())
 
 
-def preview(
+def preview_command(
     text: Annotated[str, Argument(metavar="TEXT", help="The text, or - to read it from stdin.")],
     model: Annotated[str, Option(metavar="CKPT", help="The masked language model that scores it.")],
     rate: Annotated[float, Option(help="The share of tokens to mask.")] = 0.15,
@@ -138,7 +141,7 @@ def preview(
         print_preview(shown)
 
 
-def recipes(name: Annotated[str | None, Argument(help="Show this recipe's settings.")] = None) -> None:
+def recipes_command(name: Annotated[str | None, Argument(help="Show this recipe's settings.")] = None) -> None:
     """List the recipes, or show one."""
     import tomli_w
 

@@ -22,7 +22,7 @@ Assignments = Annotated[
 ]
 
 
-def finetune(
+def finetune_command(
     checkpoint: Annotated[str, Argument(metavar="CKPT", help="A run folder, a checkpoint, or a hub name.")],
     task: TaskNames,
     out: Annotated[Path, Option(help="Where scores and models go; run again, it goes on.")],
@@ -69,7 +69,7 @@ def distinct_seeds(text: str) -> list[int]:
     return seeds
 
 
-def drift(
+def drift_command(
     checkpoint: Annotated[str, Argument(metavar="CKPT", help="The checkpoint that was tuned.")],
     tuned: Annotated[list[str], Argument(metavar="TUNED...", help="What tuning made of it.")],
     csv: Annotated[Path | None, Option(metavar="FILE", help="Write the figures as CSV too.")] = None,

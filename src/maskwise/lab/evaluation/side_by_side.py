@@ -1,4 +1,4 @@
-"""Several checkpoints side by side on one exam.
+"""Several checkpoints side by side on one evaluation.
 
 Checkpoints with one tokenizer are graded token by token. Across tokenizers a loss per token means nothing, since the
 tokens differ; there whole words of the text are masked and graded in nats per character.
@@ -19,13 +19,13 @@ from torch import Tensor
 
 from maskwise.errors import InputError
 from maskwise.evaluation.held_out import (
-    EXAM_SEED,
-    ExamResult,
+    HELD_OUT_SEED,
+    HeldOutResult,
     entropy_quintiles,
-    exam_table,
-    freeze_exam,
-    grade_model,
-    grade_unigram,
+    evaluate_mlm,
+    evaluate_unigram,
+    held_out_table,
+    make_held_out_eval,
 )
 from maskwise.lab.text.sources import documents
 from maskwise.lab.tokens.blocks import open_data
@@ -41,15 +41,15 @@ WORD_RATE = 0.15
 
 
 @dataclass(frozen=True)
-class ExamReport:
-    """The grades of several checkpoints on one exam, the unigram floor first; `quintiles` says of what they are."""
+class SideBySide:
+    """Several checkpoints on one held-out evaluation, the unigram floor first; `quintiles` names what they are of."""
 
-    results: dict[str, ExamResult]
+    results: dict[str, HeldOutResult]
     quintiles: str = "token frequency, q1 the most frequent"
 
     def table(self) -> str:
         """Returns the grades as plain text."""
-        return f"{exam_table(self.results)}\nq1 to q5: fifths of the graded tokens by {self.quintiles}."
+        return f"{held_out_table(self.results)}\nq1 to q5: fifths of the graded tokens by {self.quintiles}."
 
     def as_json(self) -> str:
         """Returns the grades as JSON."""
@@ -96,14 +96,14 @@ class WordReport:
         return json.dumps({"skipped": self.skipped} | {n: g._asdict() for n, g in self.results.items()}, indent=2)
 
 
-def examine(
+def evaluate(
     checkpoints: Sequence[str],
     data_folder: Path,
     *,
     blocks: int = 1024,
     by_entropy_of: str | None = None,
     show: bool = True,
-) -> ExamReport:
+) -> SideBySide:
     """Returns the token-level grades of checkpoints that share the data folder's tokenizer.
 
     With `by_entropy_of`, a checkpoint too, the quintiles are those of its entropy. Raises InputError for a checkpoint
@@ -112,26 +112,26 @@ def examine(
     data = open_data(data_folder)
     for name in [*checkpoints, *([by_entropy_of] if by_entropy_of else [])]:
         check_same_tokenizer(name, data.tokenizer, data_folder)
-    exam = freeze_exam(data.valid, data.tokenizer, data.token_counts, blocks=blocks)
+    held_out = make_held_out_eval(data.valid, data.tokenizer, data.token_counts, blocks=blocks)
 
     def load(name: str) -> Any:
         model = _load_finite(name, data.tokenizer)
         check_positions(name, model, data.manifest["block"], data.path)
         return model
 
-    quintiles = entropy_quintiles(load(by_entropy_of), exam) if by_entropy_of else None
-    results = {"unigram floor": grade_unigram(exam, quintiles=quintiles)}
+    quintiles = entropy_quintiles(load(by_entropy_of), held_out) if by_entropy_of else None
+    results = {"unigram floor": evaluate_unigram(held_out, quintiles=quintiles)}
     for name in checkpoints:
-        with Progress(f"exam {name}", None, "models", show=show) as progress:
-            results[name] = grade_model(load(name), exam, quintiles=quintiles)
+        with Progress(f"evaluation {name}", None, "models", show=show) as progress:
+            results[name] = evaluate_mlm(load(name), held_out, quintiles=quintiles)
             _check_finite(name, [results[name].sums])
             progress.advance()
     return (
-        ExamReport(results, f"the entropy of {by_entropy_of}, q1 the lowest") if by_entropy_of else ExamReport(results)
+        SideBySide(results, f"the entropy of {by_entropy_of}, q1 the lowest") if by_entropy_of else SideBySide(results)
     )
 
 
-def examine_words(
+def evaluate_words(
     checkpoints: Sequence[str], sources: Sequence[str], *, windows: int = 1024, show: bool = True
 ) -> WordReport:
     """Returns whole-word grades of checkpoints with any tokenizers, over the first `windows` windows of the text.
@@ -140,9 +140,9 @@ def examine_words(
     word is left out where a tokenizer does not know it or a model has too few positions for its window. Raises
     InputError where no word is left, and for a checkpoint with weights that are not finite.
     """
-    models = {name: _load_examinee(name) for name in checkpoints}
+    models = {name: _load_evaluated(name) for name in checkpoints}
     results, skipped = dict.fromkeys(checkpoints, WordGrade()), 0
-    with Progress("exam", windows, "windows", show=show) as progress:
+    with Progress("held_out", windows, "windows", show=show) as progress:
         for number, words in enumerate(islice(_windows(sources), windows)):
             questions = {i for i in range(len(words)) if _is_asked(number, i)}
             fits = all(model.has_room_for(words) for model in models.values())
@@ -155,15 +155,15 @@ def examine_words(
         _check_finite(name, [torch.tensor(grade.loss)])
     if not any(grade.words for grade in results.values()):
         raise InputError(
-            f"There is no word to grade in {', '.join(sources)}: the exam is over windows of {WINDOW_WORDS} words of "
+            f"There is no word to grade in {', '.join(sources)}: windows have {WINDOW_WORDS} words of "
             f"one document, and {skipped:,} words were left out that a model cannot spell. Give longer documents in a "
             "language that all models know."
         )
     return WordReport(results, skipped)
 
 
-class Examinee(NamedTuple):
-    """A checkpoint on the whole-word exam: its head, its tokenizer, and how many positions it has."""
+class EvaluatedModel(NamedTuple):
+    """A checkpoint on the whole-word evaluation: its head, its tokenizer, and how many positions it has."""
 
     head: SparseHead
     tokenizer: Any
@@ -179,10 +179,10 @@ class Examinee(NamedTuple):
         return len(self.tokenizer(" ".join(words))["input_ids"]) <= self.longest
 
 
-def _load_examinee(name: str) -> Examinee:
+def _load_evaluated(name: str) -> EvaluatedModel:
     tokenizer = load_tokenizer(name)
     model = _load_finite(name, tokenizer)
-    return Examinee(SparseHead(model), tokenizer, longest_window(model, tokenizer))
+    return EvaluatedModel(SparseHead(model), tokenizer, longest_window(model, tokenizer))
 
 
 def _load_finite(name: str, tokenizer: Any) -> Any:
@@ -207,12 +207,12 @@ def _windows(sources: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _is_asked(window: int, word: int) -> bool:
-    bits = mix_int(mix_int(mix_int(EXAM_SEED) + int(Stream.EXAM)) + window * WINDOW_WORDS + word)
+    bits = mix_int(mix_int(mix_int(HELD_OUT_SEED) + int(Stream.HELD_OUT)) + window * WINDOW_WORDS + word)
     return bits / 2**64 < WORD_RATE
 
 
 @torch.no_grad()
-def _grade_window(model: Examinee, words: list[str], asked: list[int]) -> WordGrade:
+def _grade_window(model: EvaluatedModel, words: list[str], asked: list[int]) -> WordGrade:
     """Masks every piece that touches an asked word, and sums the losses of those pieces."""
     if not asked:
         return WordGrade()

@@ -22,7 +22,7 @@ def main() -> None:
     started_at = time.monotonic()
     sys.argv = ["maskwise", *arguments]
     try:
-        runpy.run_module("maskwise.lab.cli", run_name="__main__")
+        runpy.run_module("maskwise", run_name="__main__")
     finally:
         note = {"seconds": round(time.monotonic() - started_at, 3), "peak_memory": peak_memory()}
         with Path(cost).open("a", encoding="utf-8") as file:

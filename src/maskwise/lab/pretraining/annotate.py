@@ -32,8 +32,8 @@ import numpy as np
 import torch
 
 from maskwise.errors import InputError, nearest
-from maskwise.files.atomic import write_whole
-from maskwise.files.disk_full import said_when_full
+from maskwise.files.atomic import atomic_write
+from maskwise.files.disk_full import disk_full_as_input_error
 from maskwise.lab.pretraining.stored_scores import data_identity, scores_folder
 from maskwise.lab.records.weights_hash import teacher_hash
 from maskwise.lab.tokens.blocks import MANIFEST, DataFolder, open_data
@@ -44,7 +44,7 @@ from maskwise.models.device import nth_device
 from maskwise.models.loading import check_positions, check_same_tokenizer, load_checkpoint
 from maskwise.progress import Progress, hide_library_bars
 from maskwise.scores.model import MODEL_SCORES
-from maskwise.scores.score_file import TokenFile, row_offsets
+from maskwise.scores.score_file import ScoreFile, row_offsets
 from maskwise.scores.stored import OFFSETS, VALUES
 
 CHUNK_ROWS = 512
@@ -110,19 +110,19 @@ class Chunks:
     """The rows in chunks of `CHUNK_ROWS`: which are done, and where their values go."""
 
     def __init__(self, folder: Path, offsets: np.ndarray) -> None:
-        self.folder, self.file = folder, TokenFile(folder / VALUES, offsets)
+        self.folder, self.file = folder, ScoreFile(folder / VALUES, offsets)
         self.count = -(-(len(offsets) - 1) // CHUNK_ROWS)
 
     def open(self, plan: dict[str, Any]) -> None:
         """Makes the files, or takes up those of an earlier run with the same plan."""
         if _without_name(self._plan()) != _without_name(plan):
             (self.folder / DONE).unlink(missing_ok=True)
-            with said_when_full(self.folder / PLAN):
-                write_whole(self.folder / PLAN, json.dumps(plan, indent=2) + "\n")
+            with disk_full_as_input_error(self.folder / PLAN):
+                atomic_write(self.folder / PLAN, json.dumps(plan, indent=2) + "\n")
         self.file.reserve()
-        with said_when_full(self.folder / OFFSETS):
+        with disk_full_as_input_error(self.folder / OFFSETS):
             np.save(self.folder / OFFSETS, self.file.offsets)
-        with said_when_full(self.folder / DONE), (self.folder / DONE).open("ab") as done:
+        with disk_full_as_input_error(self.folder / DONE), (self.folder / DONE).open("ab") as done:
             done.truncate(self.count)
 
     def _plan(self) -> dict[str, Any]:

@@ -46,7 +46,7 @@ from maskwise.models.loading import (
 from maskwise.models.new_tokens import grow_vocabulary
 from maskwise.models.presets import build_model
 from maskwise.scores import model as scores
-from maskwise.scores.refreshed import Stale
+from maskwise.scores.refreshed import RefreshedScores
 from maskwise.scores.stored import Stored
 from maskwise.training.distill import Distillation
 
@@ -149,10 +149,10 @@ def load_model(settings: PretrainSettings, data: DataFolder) -> Any:
     name, tokenizer = settings.model.checkpoint, data.tokenizer
     if name is None:
         assert settings.model.preset is not None
-        near, preset = settings.model.start == "near", settings.model.preset
-        model = build_model(preset, len(tokenizer), settings.seed, padding_id(tokenizer), near=near)
+        from_unigrams, preset = settings.model.initialization == "unigram", settings.model.preset
+        model = build_model(preset, len(tokenizer), settings.seed, padding_id(tokenizer), near_heads=from_unigrams)
         check_positions(preset, model, data.manifest["block"], data.path)
-        if near:
+        if from_unigrams:
             start_at_unigram(model, torch.from_numpy(data.token_counts), tokenizer.all_special_ids)
         return model
     model = load_masked_lm(name)
@@ -178,7 +178,7 @@ def load_general(settings: PretrainSettings, data: DataFolder) -> DataFolder | N
         counts = f"{general.manifest['vocabulary']:,} and {data.manifest['vocabulary']:,} tokens"
         raise InputError(
             f"{general.path} and {data.path} were prepared with different tokenizers ({counts}), and one model cannot "
-            "sit both exams.\nPrepare the general text again with the domain's, extended or not: "
+            "sit both evaluations.\nPrepare the general text again with the domain's, extended or not: "
             f"maskwise prepare SOURCE... --tokenizer {data.path / TOKENIZER} --out DIR"
         )
     return general
@@ -193,7 +193,7 @@ def build_masker(settings: MaskingSettings, data: DataFolder, *, seed: int, teac
         unit=settings.unit,
         pick=settings.pick,
         rate=build_rate(settings.rate),
-        spend=settings.spend,
+        budget=settings.budget,
         corruption=settings.corruption,
         sharpness=settings.sharpness,
         mask_special_tokens=settings.mask_special_tokens,
@@ -276,7 +276,7 @@ def _model_score(settings: MaskingSettings, teacher: Any) -> Score:
     kind = scores.MODEL_SCORES[settings.score]
     if settings.source == "self":
         live = kind(folds=settings.folds)
-        return live if settings.refresh_epochs is None else Stale(live, settings.refresh_epochs)
+        return live if settings.refresh_epochs is None else RefreshedScores(live, settings.refresh_epochs)
     if settings.source == "teacher":
         return kind(teacher, folds=settings.folds)
     switch = {"epochs": settings.teacher_epochs, "steps": settings.teacher_steps, "share": settings.teacher_share}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from maskwise.files.atomic import write_whole
+from maskwise.files.atomic import atomic_write
 
 PANEL_WIDTH, PANEL_HEIGHT = 7.0, 2.6  # inches
 
@@ -53,7 +53,7 @@ def draw_curves(panels: Sequence[Panel], path: Path, *, marked_step: int | None 
         axes[-1].set_xlabel("step")
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
-    write_whole(path, text.getvalue())
+    atomic_write(path, text.getvalue())
 
 
 def _draw_panel(ax: Any, panel: Panel, marked_step: int | None) -> None:

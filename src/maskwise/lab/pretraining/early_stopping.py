@@ -1,4 +1,4 @@
-"""When a run is stopped by its exams, and which of its models that keeps.
+"""When a run is stopped by its evaluations, and which of its models that keeps.
 
 The rule is a function of the evaluations so far. These are in the trainer's own history, which every checkpoint holds
 and every process of a run has alike, so a resumed run and all ranks decide the same.
@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from transformers import TrainerCallback, TrainerState
 
-from maskwise.evaluation.held_out import Exam
+from maskwise.evaluation.held_out import HeldOutEval
 from maskwise.lab.pretraining.curves import Panel, draw_curves, read_curve
-from maskwise.lab.pretraining.strategy_masks import own_exam
+from maskwise.lab.pretraining.strategy_masks import strategy_masks_eval
 from maskwise.lab.records.run_folder import read_metrics
 
 if TYPE_CHECKING:
     from maskwise.training.trainer import MaskingTrainer
 
 Reason = Literal["no improvement", "over-specialisation"]
-LOSS, GENERAL_LOSS, OWN_LOSS = "eval_loss", "general_loss", "own_loss"
-DECIDES = {"exam": LOSS, "own-masks": OWN_LOSS}
+LOSS, GENERAL_LOSS, OWN_LOSS = "eval_loss", "general_loss", "strategy_loss"
+DECIDES = {"held_out": LOSS, "strategy_masks": OWN_LOSS}
 
 
 class Evaluation(NamedTuple):
-    """The losses (nats) at a step: of what decides, and of the general exam, None where none is followed."""
+    """The losses (nats) at a step: of what decides, and of the general evaluation, None where none is followed."""
 
     step: int
     loss: float
@@ -46,17 +46,17 @@ class Verdict(NamedTuple):
     def describe(self, max_steps: int) -> str:
         """Returns two lines: why the run ended, and which model is kept with its losses before and after."""
         _, reason, start, best, last = self
-        name = "exam" if start.general is None else "domain exam"
-        name = "own masks" if self.rule.by == "own-masks" else name
+        name = "held_out" if start.general is None else "domain evaluation"
+        name = "own masks" if self.rule.by == "strategy_masks" else name
         kept = f"Kept: the model of step {best.step:,}. {name.capitalize()} {start.loss:.3f} -> {best.loss:.3f} nats"
         if start.general is not None:
-            kept += f", general exam {start.general:.3f} -> {best.general:.3f} nats"
+            kept += f", general evaluation {start.general:.3f} -> {best.general:.3f} nats"
         if reason is None:
-            return f"Ran to its last step, {last.step:,}: the exams did not stop it.\n{kept}."
+            return f"Ran to its last step, {last.step:,}: the evaluations did not stop it.\n{kept}."
         why = f"the {name} had not become better for {self.rule.patience} evaluations"
         if reason == "over-specialisation":
             worse, tolerance = _worsening(start, last), self.rule.tolerance
-            why = f"the general exam was {worse:.3f} nats worse than at the start (tolerance {tolerance:g})"
+            why = f"the general evaluation was {worse:.3f} nats worse than at the start (tolerance {tolerance:g})"
         return f"Stopped at step {last.step:,} of {max_steps:,}, {reason}: {why}.\n{kept}."
 
     def as_dict(self) -> dict[str, Any]:
@@ -67,12 +67,12 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True)
 class StoppingRule:
-    """Stops when the exam has not improved for `patience` evaluations, or the general exam got too much worse.
+    """Stops after `patience` evaluations without a better loss, or when the general loss got too much worse.
 
-    Too much is more than `tolerance` nats above its loss at the first evaluation, which is that of the model before
-    any training. A rule that is None never stops. The best model is the one with the lowest loss among those that
-    are within the tolerance, the first of equals. `by` says whose masks that loss is on: the exam's, or the run's own.
-    With `trained_only` the model before any training is kept only where no later one is within the tolerance.
+    Too much is more than `tolerance` nats above its loss at the first evaluation, which is that of the model before any
+    training. A rule that is None never stops. The best model is the one with the lowest loss among those that are
+    within the tolerance, the first of equals. `by` says whose masks that loss is on: the evaluation's, or the run's
+    own. With `trained_only` the model before any training is kept only where no later one is within the tolerance.
 
     >>> rule = StoppingRule(patience=2, tolerance=0.1)
     >>> rule.judge([Evaluation(0, 5.0, 4.0), Evaluation(10, 4.8, 4.05), Evaluation(20, 4.6, 4.2)]).reason
@@ -81,7 +81,7 @@ class StoppingRule:
 
     patience: int | None = None
     tolerance: float | None = None
-    by: Literal["exam", "own-masks"] = "exam"
+    by: Literal["held_out", "strategy_masks"] = "held_out"
     trained_only: bool = False
 
     def judge(self, evaluations: Iterable[Evaluation]) -> Verdict:
@@ -103,11 +103,11 @@ class StoppingRule:
 
 
 def _worsening(start: Evaluation, now: Evaluation) -> float:
-    """Returns by how many nats the general exam is worse than at the start; 0 where none is followed."""
+    """Returns by how many nats the general evaluation is worse than at the start; 0 where none is followed."""
     return 0.0 if start.general is None or now.general is None else now.general - start.general
 
 
-def evaluations(records: Iterable[Mapping[str, Any]], by: str = "exam") -> list[Evaluation]:
+def evaluations(records: Iterable[Mapping[str, Any]], by: str = "held_out") -> list[Evaluation]:
     """Returns the evaluations that are among the records of a trainer's `log_history` or of a `metrics.jsonl`."""
     losses: dict[int, dict[str, float]] = {}
     for record in records:
@@ -117,15 +117,15 @@ def evaluations(records: Iterable[Mapping[str, Any]], by: str = "exam") -> list[
     return [Evaluation(step, found[DECIDES[by]], found.get(GENERAL_LOSS)) for step, found in sorted(losses.items())]
 
 
-class StopByExams(TrainerCallback):
-    """Grades the model before training, follows the general exam beside the trainer's own, and stops by the rule.
+class StopByHeldOut(TrainerCallback):
+    """Grades the model before training, follows the general evaluation beside the trainer's own, and stops by the rule.
 
     The checkpoint of the best model is written when it is found, and kept from then on; the last step is always
     evaluated. `say` is given the reason at the end. All ranks need the callback: grading is work that they share.
     """
 
     def __init__(
-        self, trainer: MaskingTrainer, rule: StoppingRule, general: Exam | None, say: Callable[[str], None]
+        self, trainer: MaskingTrainer, rule: StoppingRule, general: HeldOutEval | None, say: Callable[[str], None]
     ) -> None:
         self.trainer, self.rule, self.general, self.say = trainer, rule, general, say
 
@@ -163,11 +163,13 @@ class StopByExams(TrainerCallback):
     def _log_others(self) -> None:
         if self.general is not None:
             self._log("general", self.general)
-        if self.rule.by == "own-masks":
-            self._log("own", own_exam(self.trainer))
+        if self.rule.by == "strategy_masks":
+            self._log("own", strategy_masks_eval(self.trainer))
 
-    def _log(self, name: str, exam: Exam) -> None:
-        self.trainer.log({f"{name}_{figure}": value for figure, value in self.trainer.grade(exam).as_dict().items()})
+    def _log(self, name: str, held_out: HeldOutEval) -> None:
+        self.trainer.log(
+            {f"{name}_{figure}": value for figure, value in self.trainer.grade(held_out).as_dict().items()}
+        )
 
 
 def had_ended(checkpoint: Path, rule: StoppingRule | None) -> TrainerState | None:
@@ -180,15 +182,17 @@ def had_ended(checkpoint: Path, rule: StoppingRule | None) -> TrainerState | Non
     return state if stopped or state.global_step >= state.max_steps else None
 
 
-def draw_exams(metrics: Path, verdict: Verdict, out: Path) -> None:
-    """Writes the picture of the exams' losses in a `metrics.jsonl`, with the tolerance and the step that is kept."""
+def draw_held_out(metrics: Path, verdict: Verdict, out: Path) -> None:
+    """Draws the held-out losses of a `metrics.jsonl`, with the tolerance and the step that is kept."""
     records = read_metrics(metrics)
-    panels = [Panel("Exam: loss in nats a token", {"exam": read_curve(records, LOSS)})]
+    panels = [Panel("Evaluation: loss in nats a token", {"held_out": read_curve(records, LOSS)})]
     if verdict.start.general is not None:
         tolerance = verdict.rule.tolerance
         limit = None if tolerance is None else verdict.start.general + tolerance
-        panels = [Panel("Domain exam: loss in nats a token", {"domain": read_curve(records, LOSS)})]
-        panels += [Panel("General exam: loss in nats a token", {"general": read_curve(records, GENERAL_LOSS)}, limit)]
-    if verdict.rule.by == "own-masks":
+        panels = [Panel("Domain evaluation: loss in nats a token", {"domain": read_curve(records, LOSS)})]
+        panels += [
+            Panel("General evaluation: loss in nats a token", {"general": read_curve(records, GENERAL_LOSS)}, limit)
+        ]
+    if verdict.rule.by == "strategy_masks":
         panels.append(Panel("The run's own masks: loss in nats a token", {"own": read_curve(records, OWN_LOSS)}))
     draw_curves(panels, out, marked_step=verdict.best.step)

@@ -1,7 +1,8 @@
 """How much arithmetic a pretraining run is, counted before it runs: what "equal compute" means.
 
 Special tokens count as if they could be masked. A backward pass is twice its forward pass. Scores that a teacher stored
-before cost nothing here, nor do exams, nor Typhoon's saliency of the training loss, whose gradient is taken anyway.
+before cost nothing here, nor do evaluations, nor Typhoon's saliency of the training loss, whose gradient is taken
+anyway.
 """
 
 from __future__ import annotations

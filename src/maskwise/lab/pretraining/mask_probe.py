@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from maskwise.evaluation.held_out import NUM_QUINTILES
-from maskwise.masking.masker import Masker, Moment
+from maskwise.masking.masker import Masker, TrainState
 from maskwise.masking.padding import pad_batch
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ NUM_TYPES = 10
 class MaskProbe:
     """A fixed set of training blocks and what the masker picks of them at a moment.
 
-    `quintile_V`: each type's quintile by frequency, as in `exam.Exam`.
+    `quintile_V`: each type's quintile by frequency, as in `evaluation.HeldOutEval`.
     """
 
     def __init__(self, masker: Masker, rows: Any, quintile_V: Tensor, num_blocks: int = PROBE_BLOCKS) -> None:
@@ -37,15 +37,15 @@ class MaskProbe:
         self.rows = [{**rows[int(i)], "example_id": int(i)} for i in np.unique(indices)]
         self._last_picks: list[Tensor] | None = None
 
-    def look(self, moment: Moment, device: torch.device) -> dict[str, Any]:
-        """Returns figures on the picks at `moment`, ready to be logged.
+    def look(self, state: TrainState, device: torch.device) -> dict[str, Any]:
+        """Returns figures on the picks at `state`, ready to be logged.
 
         `masked_rate`, and the `budget` it is to meet; `masked_score` and `eligible_score`, the mean score of the picked
         and of all eligible tokens (of entropy and surprisal in nats); `masked_q1` ... `masked_q5`, the share of picks
         by frequency quintile; `overlap`, the share of these picks that the last look picked too (absent on the first
         look); `most_masked`, the types picked most often; `score_source` where a model scores.
         """
-        parts = [self._pick(start, moment, device) for start in range(0, len(self.rows), PROBE_BATCH)]
+        parts = [self._pick(start, state, device) for start in range(0, len(self.rows), PROBE_BATCH)]
         picks = [picked for picked, *_ in parts]
         ids, scores, eligible, picked = (
             torch.cat([part.flatten() for part in values])
@@ -55,7 +55,7 @@ class MaskProbe:
         )
         figures: dict[str, Any] = {
             "masked_rate": picked.sum().item() / max(eligible.sum().item(), 1),
-            "budget": self.masker.rate_at(moment.progress),
+            "budget": self.masker.rate_at(state.progress),
             "masked_score": scores[picked].mean().item(),
             "eligible_score": scores[eligible].mean().item(),
             **self._by_quintile(ids[picked]),
@@ -65,14 +65,14 @@ class MaskProbe:
             kept = sum((new & old).sum().item() for new, old in zip(picks, self._last_picks, strict=True))
             figures["overlap"] = kept / max(picked.sum().item(), 1)
         if hasattr(self.masker.score, "source"):
-            figures["score_source"] = self.masker.score.source(moment)
+            figures["score_source"] = self.masker.score.source(state)
         self._last_picks = picks
         return figures
 
-    def _pick(self, start: int, moment: Moment, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _pick(self, start: int, state: TrainState, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         rows: Sequence[dict[str, Any]] = self.rows[start : start + PROBE_BATCH]
         padded = pad_batch(rows, self.masker.vocabulary.pad_token_id)
-        batch = self.masker.prepare({key: value.to(device) for key, value in padded.items()}, moment)
+        batch = self.masker.prepare({key: value.to(device) for key, value in padded.items()}, state)
         scores = self.masker.scores(batch)
         picked, _ = self.masker.choose(batch, scores)
         return picked.cpu(), batch["input_ids"].cpu(), scores.cpu(), batch["eligible"].cpu()
@@ -101,6 +101,6 @@ class LogMasks(TrainerCallback):
     def on_evaluate(self, args, state, control, **kwargs):
         """Takes one look, in the precision of training."""
         with self.trainer.precision():
-            figures = self.probe.look(self.trainer.moment(), args.device)
+            figures = self.probe.look(self.trainer.train_state(), args.device)
         trained_rate = self.trainer.rate_meter.take()
         self.trainer.log(figures if trained_rate is None else figures | {"trained_rate": trained_rate})

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from maskwise.evaluation.held_out import ExamResult, exam_table
+from maskwise.evaluation.held_out import HeldOutResult, held_out_table
 from maskwise.lab.config import PretrainSettings, to_toml
 
 
 def model_card(
-    settings: PretrainSettings, manifest: Mapping[str, Any], exam: Mapping[str, ExamResult], stopping: str = ""
+    settings: PretrainSettings, manifest: Mapping[str, Any], held_out: Mapping[str, HeldOutResult], stopping: str = ""
 ) -> str:
     """Returns the card as Markdown with the metadata header the Hugging Face hub reads.
 
-    `stopping` says why the run ended and which model was kept, in a run that was followed by `stopping.StopByExams`.
+    `stopping` says why the run ended and which model was kept, in a run that was followed by `stopping.StopByHeldOut`.
     """
     start = settings.model.checkpoint or f"{settings.model.preset}, from scratch"
     return f"""---
@@ -31,14 +31,14 @@ tags: [masked-lm, maskwise]
 - Text: {", ".join(f"`{source['name']}`" for source in manifest["sources"])}
 - Blocks of {manifest["block"]} tokens, mode `{manifest["mode"]}`, seed {settings.seed}
 
-## Frozen exam
+## Frozen evaluation
 
 15% of each held-out block masked at random, all as the mask token; losses in nats a token. Quintile q1 holds the most
-frequent types. The exam follows training; it is the training objective of the recipe `random`, so it does not decide
-between masking strategies.
+frequent types. The evaluation follows training; it is the training objective of the recipe `random`, so it does not
+decide between masking strategies.
 
 ```
-{exam_table(exam)}
+{held_out_table(held_out)}
 ```
 {_stopping_section(stopping)}
 ## Use

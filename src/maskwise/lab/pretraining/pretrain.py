@@ -10,8 +10,14 @@ from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback
 
-from maskwise.evaluation.held_out import Exam, ExamResult, exam_table, freeze_exam, grade_unigram
-from maskwise.files.atomic import write_whole
+from maskwise.evaluation.held_out import (
+    HeldOutEval,
+    HeldOutResult,
+    evaluate_unigram,
+    held_out_table,
+    make_held_out_eval,
+)
+from maskwise.files.atomic import atomic_write
 from maskwise.lab.config import PretrainSettings
 from maskwise.lab.pretraining.build import (
     build_distillation,
@@ -28,10 +34,10 @@ from maskwise.lab.pretraining.build import (
 )
 from maskwise.lab.pretraining.early_stopping import (
     GENERAL_LOSS,
-    StopByExams,
+    StopByHeldOut,
     StoppingRule,
     Verdict,
-    draw_exams,
+    draw_held_out,
     had_ended,
 )
 from maskwise.lab.pretraining.mask_probe import LogMasks, MaskProbe
@@ -41,39 +47,39 @@ from maskwise.lab.records import run_folder
 from maskwise.lab.tokens.blocks import DataFolder, open_data
 from maskwise.models.hf_logging import silent_on_tied_weights
 from maskwise.progress import Progress, printer
-from maskwise.scores.refreshed import delete_banks
+from maskwise.scores.refreshed import delete_score_files
 from maskwise.scores.typhoon import SaliencyTable
 from maskwise.training.cpu_dropout import use_bit_dropout
 from maskwise.training.trainer import MaskingTrainer, check_runs_eager
 
 CURVES = "curves.svg"
 RATES, RATES_PICTURE = "type-rates", "type-rates.svg"
-GENERAL_ROW = "on the general exam"
+GENERAL_ROW = "on the general evaluation"
 
 
 @dataclass(frozen=True)
 class PretrainResult:
-    """`exam` holds the final grades beside the floor's: `{"unigram floor": ..., "model": ...}`.
+    """`evaluation` holds the final grades beside the floor's: `{"unigram floor": ..., "model": ...}`.
 
-    Where a general exam was followed, its grades are a third row. `stopping` says why the run ended and which model
-    was kept; it is empty where the exams had no say.
+    Where a general evaluation was followed, its grades are a third row. `stopping` says why the run ended and which
+    model was kept; it is empty where the evaluations had no say.
     """
 
     folder: Path
-    exam: Mapping[str, ExamResult]
+    held_out: Mapping[str, HeldOutResult]
     stopping: str = ""
 
     def table(self) -> str:
-        """Returns the exam as plain text."""
-        return exam_table(self.exam)
+        """Returns the evaluation as plain text."""
+        return held_out_table(self.held_out)
 
 
 def pretrain(settings: PretrainSettings, out: str | Path, *, resume: bool = False, show: bool = True) -> PretrainResult:
-    """Trains a masked language model and returns its final exam; everything is kept in `out` (see `runs`).
+    """Trains a masked language model and returns its final evaluation; everything is kept in `out` (see `runs`).
 
-    With `resume`, goes on from the newest complete checkpoint to the same bytes an unbroken run would have given
-    (CPU, same number of threads). With `[stopping]` or a general exam the run may end early, and the best model is
-    kept (see `stopping`). Raises InputError for settings, data or a folder that cannot work.
+    With `resume`, goes on from the newest complete checkpoint to the same bytes an unbroken run would have given (CPU,
+    same number of threads). With `[stopping]` or a general evaluation the run may end early, and the best model is kept
+    (see `stopping`). Raises InputError for settings, data or a folder that cannot work.
     """
     out, settings = Path(out), with_defaults(settings)
     data = open_data(settings.data.path)
@@ -87,8 +93,8 @@ def pretrain(settings: PretrainSettings, out: str | Path, *, resume: bool = Fals
     check_runs_eager(masker.score, args)
     if hasattr(masker.score, "check_run"):
         masker.score.check_run(*planned_run(args, len(data.train)))
-    exam = _exam(data, settings)
-    general_exam = _exam(general, settings) if general else None
+    held_out = _held_out(data, settings)
+    general_held_out = _held_out(general, settings) if general else None
     if first:
         run_folder.open_run(out, settings, resume=resume)
     if args.device.type == "cpu":
@@ -99,26 +105,26 @@ def pretrain(settings: PretrainSettings, out: str | Path, *, resume: bool = Fals
         masker=masker,
         distillation=build_distillation(settings.distillation, teacher),
         train_dataset=data.train,
-        eval_dataset=exam,
+        eval_dataset=held_out,
         processing_class=data.tokenizer,
     )
     trainer.remove_callback(PrinterCallback)
     if first:
         trainer.add_callback(RunLog(out, data.manifest["block"], show=show))
-        trainer.add_callback(LogMasks(MaskProbe(masker, data.train, exam.quintile_V), trainer))
+        trainer.add_callback(LogMasks(MaskProbe(masker, data.train, held_out.quintile_V), trainer))
         if isinstance(masker.score, SaliencyTable):
             trainer.add_callback(KeepRates(out / RATES, masker))
     stopper = None
     if (rule := build_rule(settings.stopping)) is not None:
-        stopper = StopByExams(trainer, rule, general_exam, printer(show and first))
+        stopper = StopByHeldOut(trainer, rule, general_held_out, printer(show and first))
         trainer.add_callback(stopper)
     with run_folder.kept_when_full(out):
         train(trainer, rule, newest_checkpoint(trainer, out) if resume else None)
         return finish(trainer, stopper, settings, data, out)
 
 
-def _exam(data: DataFolder, settings: PretrainSettings) -> Exam:
-    return freeze_exam(data.valid, data.tokenizer, data.token_counts, blocks=settings.data.exam_blocks)
+def _held_out(data: DataFolder, settings: PretrainSettings) -> HeldOutEval:
+    return make_held_out_eval(data.valid, data.tokenizer, data.token_counts, blocks=settings.data.held_out_blocks)
 
 
 def newest_checkpoint(trainer: MaskingTrainer, out: Path) -> Path | None:
@@ -157,33 +163,33 @@ def copy_weights(model: Any, other: Any) -> None:
 
 
 def finish(
-    trainer: MaskingTrainer, stopper: StopByExams | None, settings: PretrainSettings, data: DataFolder, out: Path
+    trainer: MaskingTrainer, stopper: StopByHeldOut | None, settings: PretrainSettings, data: DataFolder, out: Path
 ) -> PretrainResult:
     """Grades the trained model (where there is a `stopper`, the best one), saves it, and marks the run as done."""
     trainer.raise_if_not_finite()
-    exam, verdict = trainer.eval_dataset, stopper.verdict() if stopper else None
+    held_out, verdict = trainer.eval_dataset, stopper.verdict() if stopper else None
     if verdict is not None:
         keep_best(trainer, verdict, settings, data, out)
-    grades = {"unigram floor": grade_unigram(exam), settings.recipe: trainer.grade(exam)}
+    grades = {"unigram floor": evaluate_unigram(held_out), settings.recipe: trainer.grade(held_out)}
     if stopper is not None and stopper.general is not None:
         grades[GENERAL_ROW] = trainer.grade(stopper.general)
     result = PretrainResult(out, grades, verdict.describe(trainer.state.max_steps) if verdict else "")
     if trainer.is_world_process_zero():
         trainer.save_model(str(out))
         if verdict is not None:
-            draw_exams(out / run_folder.METRICS, verdict, out / CURVES)
+            draw_held_out(out / run_folder.METRICS, verdict, out / CURVES)
         if (out / RATES).exists():
             draw_rates(out / RATES, data, out / RATES_PICTURE)
-        write_whole(out / "README.md", model_card(settings, data.manifest, result.exam, result.stopping))
-        write_whole(out / run_folder.DONE, json.dumps(_done(trainer, result, verdict), indent=2) + "\n")
-        delete_banks(out)
+        atomic_write(out / "README.md", model_card(settings, data.manifest, result.held_out, result.stopping))
+        atomic_write(out / run_folder.DONE, json.dumps(_done(trainer, result, verdict), indent=2) + "\n")
+        delete_score_files(out)
     trainer.accelerator.wait_for_everyone()
     return result
 
 
 def _done(trainer: MaskingTrainer, result: PretrainResult, verdict: Verdict | None) -> dict[str, Any]:
-    figures = {name: grade.as_dict() for name, grade in result.exam.items()}
-    done = {"steps": trainer.state.global_step, "exam": figures}
+    figures = {name: grade.as_dict() for name, grade in result.held_out.items()}
+    done = {"steps": trainer.state.global_step, "held_out": figures}
     return done | ({"stopping": verdict.as_dict()} if verdict else {})
 
 
@@ -209,7 +215,7 @@ class RunLog(TrainerCallback):
         """Appends a line to `metrics.jsonl`."""
         logs = logs or {}
         self.metrics.write(state.global_step, {"epoch": state.epoch, **logs})
-        for key, label in (("loss", "loss"), ("eval_loss", "exam"), (GENERAL_LOSS, "general exam")):
+        for key, label in (("loss", "loss"), ("eval_loss", "held_out"), (GENERAL_LOSS, "general evaluation")):
             if key in logs:
                 self.progress.note = f"step {state.global_step}, {label} {float(logs[key]):.3f}"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from transformers import TrainerCallback
 
-from maskwise.files.atomic import write_whole
+from maskwise.files.atomic import atomic_write
 from maskwise.masking.masker import Masker
 from maskwise.masking.vocabulary import Vocabulary
 
@@ -84,7 +84,7 @@ def draw_rates(folder: Path, data: DataFolder, path: Path) -> None:
         rows[1][1].set_xlabel("step")
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
-    write_whole(path, text.getvalue())
+    atomic_write(path, text.getvalue())
 
 
 def _draw_bars(ax: Any, title: str, names: list[str], rates: np.ndarray, color: str, average: float) -> None:

@@ -109,14 +109,14 @@ def preview(
     if not text.strip():
         raise InputError("There is no text to preview: it is empty. Give some words, or - to read them from stdin.")
     tokenizer = load_tokenizer(checkpoint)
-    examiner = _Examiner(tokenizer, rate, folds)
+    evaluator = _Evaluator(tokenizer, rate, folds)
     pieces, after = pieces_of(text, tokenizer)
-    if not any(examiner.may_mask(piece) for piece in pieces):
+    if not any(evaluator.may_mask(piece) for piece in pieces):
         raise InputError(f"The text has no token that may be masked: {checkpoint} reads nothing in it.")
     model = load_checkpoint(checkpoint, tokenizer)
     size = _checked_window(window, longest_window(model, tokenizer))
-    examiner.bind(model)
-    return Preview(checkpoint, rate, folds, tuple(_windows(pieces, examiner, size)), after)
+    evaluator.bind(model)
+    return Preview(checkpoint, rate, folds, tuple(_windows(pieces, evaluator, size)), after)
 
 
 def read_text(text: str) -> str:
@@ -162,17 +162,17 @@ def _checked_window(window: int | None, longest: int) -> int:
     return window
 
 
-def _windows(pieces: Sequence[Piece], examiner: _Examiner, size: int) -> Iterator[Window]:
+def _windows(pieces: Sequence[Piece], evaluator: _Evaluator, size: int) -> Iterator[Window]:
     lengths = split_lengths(np.array([len(pieces)]), size - 2).tolist()
     start = 0
     with Progress("preview", len(lengths), "windows", show=len(lengths) >= SHOWN_FROM_WINDOWS) as progress:
         for length in lengths:
-            yield examiner.window(tuple(pieces[start : start + length]))
+            yield evaluator.window(tuple(pieces[start : start + length]))
             start += length
             progress.advance()
 
 
-class _Examiner:
+class _Evaluator:
     """One masker a strategy, all with the same entropy; what can be refused is refused before a model is loaded."""
 
     def __init__(self, tokenizer: Any, rate: float, folds: int | None) -> None:

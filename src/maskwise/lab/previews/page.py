@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from maskwise.errors import InputError
-from maskwise.files.atomic import write_whole
+from maskwise.files.atomic import atomic_write
 from maskwise.lab.previews.example import STRATEGIES, Preview, Scale, Window
 
 NOISE_STEPS = 2**24
@@ -23,7 +23,7 @@ NOISE_STEPS = 2**24
 def write_page(preview: Preview, path: Path) -> None:
     """Writes a preview's page; raises InputError where the file cannot be written."""
     try:
-        write_whole(path, page(preview))
+        atomic_write(path, page(preview))
     except OSError as error:
         raise InputError(
             f"The page cannot be written to {path}: {error.strerror}. Give a file in a folder that exists."

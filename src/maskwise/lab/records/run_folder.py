@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from maskwise.errors import InputError
-from maskwise.files.atomic import write_whole
+from maskwise.files.atomic import atomic_write
 from maskwise.files.checkpoint_folders import complete_checkpoints, delete_incomplete, step_of
 from maskwise.files.disk_full import is_disk_full
 from maskwise.lab.config import PretrainSettings, merge, resolve, to_toml
@@ -42,8 +42,8 @@ def open_run(out: Path, settings: PretrainSettings, *, resume: bool) -> Path | N
     checkpoints = complete_checkpoints(out)
     with kept_when_full(out):
         out.mkdir(parents=True, exist_ok=True)
-        write_whole(out / CONFIG, to_toml(settings))
-        write_whole(out / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
+        atomic_write(out / CONFIG, to_toml(settings))
+        atomic_write(out / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
         cut_metrics(out / METRICS, step_of(checkpoints[-1]) if checkpoints else -1)
     return checkpoints[-1] if checkpoints else None
 
@@ -118,7 +118,7 @@ def cut_metrics(path: Path, last_step: int) -> None:
     """Drops the records after `last_step`: a resumed run writes them again."""
     if path.exists():
         kept = [record for record in read_metrics(path) if record["step"] <= last_step]
-        write_whole(path, "".join(json.dumps(record) + "\n" for record in kept))
+        atomic_write(path, "".join(json.dumps(record) + "\n" for record in kept))
 
 
 def _check_same(out: Path, settings: PretrainSettings) -> None:

@@ -16,7 +16,7 @@ from maskwise.errors import InputError, nearest
 from maskwise.lab.config import StoppingSettings
 from maskwise.lab.records.run_folder import DONE, ENVIRONMENT
 from maskwise.lab.reports.findings import Finding, find, verdict_table
-from maskwise.lab.reports.masks import Curve, exam_curves, mask_table
+from maskwise.lab.reports.masks import Curve, held_out_curves, mask_table
 from maskwise.lab.reports.measures import Scores, collapsed_table, cost_table, score_table, scores_of, value_table
 from maskwise.lab.reports.paper_comparison import published_table
 from maskwise.lab.reports.tables import Column, Table
@@ -24,7 +24,7 @@ from maskwise.lab.study.jobs_of_a_study import FINETUNED, SPEED, log_file, place
 from maskwise.lab.study.power_statement import statement
 from maskwise.lab.study.results import RESULTS, SCHEMA, collect, read_results
 from maskwise.lab.study.runner import open_study
-from maskwise.lab.study.study_file import EXAM, EXAM_METRICS, Study
+from maskwise.lab.study.study_file import HELD_OUT, HELD_OUT_METRICS, Study
 from maskwise.lab.tokens.blocks import MANIFEST
 from maskwise.lab.tuning.results import PREDICTIONS
 from maskwise.progress import format_seconds
@@ -98,7 +98,7 @@ def make_report(out: str | Path, against: str | None = None, *, published: bool 
         findings,
         {table.name: table.without_empty_columns() for table in tables},
         scores,
-        tuple(exam_curves(study, out, rows)),
+        tuple(held_out_curves(study, out, rows)),
         num_cells - len(missing.rows),
         num_cells,
     )
@@ -126,9 +126,9 @@ def results_of(study: Study, out: Path) -> Rows:
 
 
 def _cells(study: Study) -> Iterator[tuple[str, str, Any]]:
-    """Yields every cell's name, the task it is on (`exam` for pretraining), and its place."""
+    """Yields every cell's name, the task it is on (`evaluation` for pretraining), and its place."""
     for place in places(study):
-        yield place.name, EXAM, place
+        yield place.name, HELD_OUT, place
         for task in tasks_of(study, place):
             yield f"{place.arm.name}/{place.backbone.name}/{place.seed}/{task}", task, place
 
@@ -146,7 +146,7 @@ def _on_disk(study: Study, out: Path) -> list[str]:
     return [
         name
         for name, task, place in _cells(study)
-        if (place.folder(out) / DONE if task == EXAM else place.root(out) / task / FINETUNED).exists()
+        if (place.folder(out) / DONE if task == HELD_OUT else place.root(out) / task / FINETUNED).exists()
     ]
 
 
@@ -157,7 +157,7 @@ def _missing(study: Study, out: Path, rows: Rows) -> tuple[Table, int]:
     num_cells = len(cells) + len(missing)
     for name, task, place in cells:
         if name not in found:
-            folder = place.folder(out) if task == EXAM else place.root(out) / task
+            folder = place.folder(out) if task == HELD_OUT else place.root(out) / task
             missing.append({"cell": name, "log": _last_line(log_file(folder))})
     note = "A log's last line tells why a cell failed, or how far it is. The same study command goes on with them."
     return Table("missing", "What is missing", MISSING_COLUMNS, tuple(missing), note), num_cells
@@ -188,7 +188,7 @@ def _usual_baseline(study: Study) -> str:
 
 
 def _facts(study: Study, rows: Rows) -> Iterator[tuple[str, str]]:
-    runs = [row for row in rows if row["task"] == EXAM and row["metric"] == EXAM_METRICS[0]]
+    runs = [row for row in rows if row["task"] == HELD_OUT and row["metric"] == HELD_OUT_METRICS[0]]
     yield "Arms", ", ".join(arm_names(study))
     yield "Backbones", ", ".join(f"{b.name} ({b.model})" if b.model != b.name else b.name for b in study.backbones)
     yield "Pretraining seeds", f"{len(study.seeds)}: {', '.join(map(str, study.seeds))}"
@@ -215,9 +215,9 @@ def _compared_at(study: Study) -> str:
 def _chosen_by(study: Study) -> str:
     """Returns by which loss the step that is tuned was chosen, arm by arm where they differ; empty where by none."""
     words = {
-        "exam": "the frozen exam, the same for all",
-        "own-masks": "the loss on the arm's own masks, as asked for by stopping.by: these losses are of one arm each, "
-        "and no scale between arms",
+        "held_out": "the held-out evaluation, the same for all",
+        "strategy_masks": "the loss on the arm's own masks, as stopping.by asks: these losses belong to one arm each "
+        "and cannot be compared between arms",
     }
     data = "task" if study.adapt else None
     settings = {arm.name: study.settings(arm, study.backbones[0], study.seeds[0], data) for arm in study.arms}

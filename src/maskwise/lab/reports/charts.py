@@ -1,4 +1,4 @@
-"""Pictures of a study as SVG for a page: every seed as a dot, exams over training, shares as bars.
+"""Pictures of a study as SVG for a page: every seed as a dot, evaluations over training, shares as bars.
 
 Each picture is small enough for a phone and stands beside others where there is room. Colours are classes, `a0` to `a7`
 for arms and `q1` to `q5` for shares, so that the page sets them for light, dark and print.
@@ -19,7 +19,7 @@ ROW = 34.0
 LETTER = 6.6  # the mean width of a letter, to cut names that would not fit
 NUM_COLOURS = 8
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2")
-WARM_UP = 0.1  # the share of training whose exams may lie above the picture
+WARM_UP = 0.1  # the share of training whose evaluations may lie above the picture
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def strips(title: str, rows: Sequence[Strip], *, line: float | None = None, line
 
 
 def curves(title: str, x_name: str, lines: Sequence[Line]) -> str:
-    """Returns exam losses over training; those of its first tenth may lie above the picture."""
+    """Returns evaluation losses over training; those of its first tenth may lie above the picture."""
     xs = [x for line in lines for x, _ in line.points]
     last = max(xs)
     ys = [y for line in lines for x, y in line.points if x >= WARM_UP * last]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from maskwise.errors import InputError
-from maskwise.files.atomic import write_whole
+from maskwise.files.atomic import atomic_write
 from maskwise.lab.reports.assemble import Report
 from maskwise.lab.reports.page import page
 
@@ -27,7 +27,7 @@ def write_report(report: Report, path: Path) -> list[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(exist_ok=True)
         for file, text in texts.items():
-            write_whole(file, text)
+            atomic_write(file, text)
     except OSError as error:
         raise InputError(f"The report cannot be written to {path}: {error.strerror}. Give another --out.") from None
     return [path, markdown, data, folder]
@@ -39,7 +39,7 @@ def as_markdown(report: Report) -> str:
 
 
 def as_json(report: Report) -> str:
-    """Returns the report as JSON: its sentences, every table in full precision, and the exams over training."""
+    """Returns the report as JSON: its sentences, every table in full precision, and the evaluations over training."""
     said = {
         "question": report.study.question,
         "against": report.against,
@@ -51,7 +51,7 @@ def as_json(report: Report) -> str:
             for found in report.findings
         ],
         "tables": {name: table.plain_rows() for name, table in report.tables.items()},
-        "exams": [vars(curve) for curve in report.curves],
+        "evaluations": [vars(curve) for curve in report.curves],
         "study": report.study.model_dump(mode="json", exclude_none=True),
     }
     return json.dumps(said, indent=1) + "\n"

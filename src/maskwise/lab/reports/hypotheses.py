@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from maskwise.lab.stats.bootstrap import METRICS, Bootstrapped, multi_bootstrap
 from maskwise.lab.stats.paired import equivalence_p, holm, paired_t, sign_flip_p, verdicts
 from maskwise.lab.study.jobs_of_a_study import Place
-from maskwise.lab.study.study_file import EXAM, LESS_IS_BETTER, Study
+from maskwise.lab.study.study_file import HELD_OUT, LESS_IS_BETTER, Study
 from maskwise.lab.tasks.table import find_task
 from maskwise.lab.tuning.results import PREDICTIONS
 
@@ -152,7 +152,7 @@ def _judged(
 def _bootstrap(test: Mapping[str, Any], study: Study, out: Path) -> Bootstrapped | None:
     name, ending = _split_off(test["metric"])
     metric = METRICS.get(name)
-    if test["task"] == EXAM or metric is None or find_task(test["task"]).kind != "classify":
+    if test["task"] == HELD_OUT or metric is None or find_task(test["task"]).kind != "classify":
         return None
     arms = {arm.name: arm for arm in study.arms}
     (backbone,) = (backbone for backbone in study.backbones if backbone.name == test["backbone"])

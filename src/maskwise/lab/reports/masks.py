@@ -1,4 +1,4 @@
-"""What each arm masked, and how its exam went while it trained, as the runs' `metrics.jsonl` have them."""
+"""What each arm masked, and how its evaluation went while it trained, as the runs' `metrics.jsonl` have them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from maskwise.lab.records.run_folder import METRICS, read_metrics
 from maskwise.lab.reports.tables import Column, Table
 from maskwise.lab.study.jobs_of_a_study import Place, places
-from maskwise.lab.study.study_file import EXAM, Study
+from maskwise.lab.study.study_file import HELD_OUT, Study
 
 QUINTILES = tuple(f"masked_q{number}" for number in range(1, 6))
 RATES = ("budget", "trained_rate", "masked_rate")
@@ -30,7 +30,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Curve:
-    """The exam's loss (nats) of one run by optimizer step, and by the counted flops so far where they are known."""
+    """The held-out loss (nats) of one run by optimizer step, and by the counted flops so far if they are known."""
 
     arm: str
     backbone: str
@@ -42,26 +42,26 @@ class Curve:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no exam was taken."""
+        """Whether no evaluation was taken."""
         return not self.steps
 
 
-def exam_curves(study: Study, out: Path, rows: Sequence[Mapping[str, Any]]) -> list[Curve]:
-    """Returns the exam of every run, finished or not, as far as it got.
+def held_out_curves(study: Study, out: Path, rows: Sequence[Mapping[str, Any]]) -> list[Curve]:
+    """Returns the evaluation of every run, finished or not, as far as it got.
 
     A run's flops are spread evenly over its steps.
     """
     a_step = {
         (row["arm"], row["backbone"], row["adapted_to"], row["seed"]): row["flops"] / row["steps"]
         for row in rows
-        if row["task"] == EXAM and row["flops"] is not None and row["steps"]
+        if row["task"] == HELD_OUT and row["flops"] is not None and row["steps"]
     }
     curves = []
     for place in places(study):
-        exams = {r["step"]: r["eval_loss"] for r in read_metrics(place.folder(out) / METRICS) if "eval_loss" in r}
+        held_outs = {r["step"]: r["eval_loss"] for r in read_metrics(place.folder(out) / METRICS) if "eval_loss" in r}
         key = (place.arm.name, place.backbone.name, place.task, place.seed)
-        flops = tuple(step * a_step[key] for step in exams) if key in a_step else ()
-        curves.append(Curve(*key, tuple(exams), tuple(exams.values()), flops))
+        flops = tuple(step * a_step[key] for step in held_outs) if key in a_step else ()
+        curves.append(Curve(*key, tuple(held_outs), tuple(held_outs.values()), flops))
     return [curve for curve in curves if not curve.is_empty]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from maskwise.lab.reports.hypotheses import collapsed_runs
 from maskwise.lab.reports.tables import Column, Table
 from maskwise.lab.stats.paired import paired_t
-from maskwise.lab.study.study_file import EXAM, EXAM_METRICS, Study
+from maskwise.lab.study.study_file import HELD_OUT, HELD_OUT_METRICS, Study
 
 CONSTANT = "constant classifier"
 SCORE_COLUMNS = (
@@ -46,7 +46,8 @@ Rows = Sequence[Mapping[str, Any]]
 class Scores:
     """One arm's values of a metric by pretraining seed, tuning seeds averaged; `constant` needs no model.
 
-    `task` is "exam" for the frozen exam; where arms adapt to a task's text it is "exam on" that task's.
+    `task` is "held_out" for the held-out evaluation; where arms adapt to a task's text it is "evaluation on" that
+    task's.
     """
 
     arm: str
@@ -67,7 +68,7 @@ class Scores:
 
 
 def scores_of(rows: Rows, study: Study) -> list[Scores]:
-    """Returns the scores by task, backbone, metric and arm: tasks and arms in the study's order, the exam last."""
+    """Returns the scores by task, backbone, metric and arm: tasks and arms in the study's order, held-out loss last."""
     found: dict[tuple[str, str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
         found[task_label(row), row["backbone"], row["metric"], row["arm"]].append(row)
@@ -84,13 +85,13 @@ def scores_of(rows: Rows, study: Study) -> list[Scores]:
 
 
 def task_label(row: Mapping[str, Any]) -> str:
-    """Returns a row's task; an exam on a task's own text is another for each."""
-    return f"{EXAM} on {row['adapted_to']}" if row["task"] == EXAM and row["adapted_to"] else row["task"]
+    """Returns a row's task; an evaluation on a task's own text is another for each."""
+    return f"{HELD_OUT} on {row['adapted_to']}" if row["task"] == HELD_OUT and row["adapted_to"] else row["task"]
 
 
 def is_main(scores: Scores, study: Study) -> bool:
     """Returns whether this is the metric that the study's hypotheses on the task are about."""
-    return scores.metric == study.metric(EXAM if scores.task.startswith(EXAM) else scores.task)
+    return scores.metric == study.metric(HELD_OUT if scores.task.startswith(HELD_OUT) else scores.task)
 
 
 def score_table(scores: Sequence[Scores], study: Study) -> Table:
@@ -109,9 +110,9 @@ def cost_table(rows: Rows, study: Study, against: str) -> Table:
     tuning: dict[tuple[str, str, str | None], dict[tuple[int, str, int], float]] = defaultdict(dict)
     for row in rows:
         key = (row["arm"], row["backbone"], row["adapted_to"])
-        if row["task"] == EXAM and row["metric"] == EXAM_METRICS[0]:
+        if row["task"] == HELD_OUT and row["metric"] == HELD_OUT_METRICS[0]:
             pretraining[key].append(row)
-        elif row["task"] != EXAM and row["seconds"] is not None:
+        elif row["task"] != HELD_OUT and row["seconds"] is not None:
             tuning[key][row["seed"], row["task"], row["tuning_seed"]] = row["seconds"]
     table = {key: _cost(runs, tuning[key]) for key, runs in pretraining.items()}
     for (_, backbone, task), cost in table.items():

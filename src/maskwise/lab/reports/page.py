@@ -53,7 +53,7 @@ def page(report: Report) -> str:
         legend=[(name, Markup(charts.swatch(number))) for number, name in enumerate(arm_names(report.study))],
         differences=list(difference_pictures(report)),
         dots=list(dot_pictures(report)),
-        exams=list(exam_pictures(report)),
+        held_outs=list(held_out_pictures(report)),
         shares=list(share_pictures(report)),
         after_scores=[report.tables[name] for name in AFTER_SCORES if name in report.tables],
     )
@@ -103,8 +103,8 @@ def dot_pictures(report: Report) -> Iterator[Picture]:
         yield Picture(heading, Markup(svg))
 
 
-def exam_pictures(report: Report) -> Iterator[Picture]:
-    """Yields two charts for each backbone (and text adapted to): the exam by steps, and by counted flops."""
+def held_out_pictures(report: Report) -> Iterator[Picture]:
+    """Yields two charts for each backbone (and text adapted to): the evaluation by steps, and by counted flops."""
     places: dict[tuple[str, str | None], list[Curve]] = {}
     for curve in report.curves:
         places.setdefault((curve.backbone, curve.adapted_to), []).append(curve)
@@ -114,7 +114,7 @@ def exam_pictures(report: Report) -> Iterator[Picture]:
             lines = list(_lines(many, arm_names(report.study), name))
             if lines:
                 heading = f"{where}: at equal {'steps' if name == 'steps' else 'compute'}"
-                yield Picture(heading, Markup(charts.curves(f"Exam loss, {heading}", axis, lines)))
+                yield Picture(heading, Markup(charts.curves(f"Evaluation loss, {heading}", axis, lines)))
 
 
 def share_pictures(report: Report) -> Iterator[Picture]:

@@ -18,7 +18,7 @@ from maskwise.lab.tuning.settings import resolve_tuning
 from maskwise.models.flops import forward_flops
 from maskwise.models.loading import load_tokenizer
 
-START_SECONDS = 10.0  # a cell's process: Python, torch, the data, the last exam
+START_SECONDS = 10.0  # a cell's process: Python, torch, the data, the last evaluation
 SHARE_OF_PEAK = 0.35  # what training reaches of the speed of a plain matrix product
 TOKENS_A_WORD = 1.4
 LIKELY_EPOCHS = 12  # of fine-tuning with early stopping

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from maskwise.errors import InputError
-from maskwise.files.atomic import write_whole
+from maskwise.files.atomic import atomic_write
 from maskwise.lab.config import to_toml
 from maskwise.lab.study.budget import ArmBudget, Corpus, arm_budget, short_settings
 from maskwise.lab.study.estimate import expected_corpus, seconds_for, tuning_flops
@@ -167,11 +167,11 @@ def _timed_before(study: Study, place: Place) -> tuple[str, ...]:
 
 def _write_settings(study: Study, place: Place, out: Path) -> None:
     """Writes the settings that a pretraining cell reads; the data of its task is there by now."""
-    write_whole(settings_file(place.folder(out)), to_toml(arm_budget(study, place, out).settings))
+    atomic_write(settings_file(place.folder(out)), to_toml(arm_budget(study, place, out).settings))
 
 
 def _write_short_run(study: Study, place: Place, out: Path) -> None:
-    write_whole(settings_file(place.speed_folder(out)), to_toml(short_settings(study, place, out)))
+    atomic_write(settings_file(place.speed_folder(out)), to_toml(short_settings(study, place, out)))
 
 
 def _write_texts(study: Study, data: TaskData, folder: Path) -> None:
@@ -179,7 +179,7 @@ def _write_texts(study: Study, data: TaskData, folder: Path) -> None:
     if study.asks_for_labels:
         rows = [row | {LABEL: label} for row, label in zip(rows, data.train.labels, strict=True)]
     folder.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(text_file(folder), "".join(json.dumps(row) + "\n" for row in rows))
+    atomic_write(text_file(folder), "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _short(number: float) -> str:

@@ -1,7 +1,8 @@
 """Every number a study has measured, as one table: `results.parquet`.
 
-One row per arm, backbone, seed, task, tuning seed and metric. The task "exam" is the frozen exam of pretraining; its
-rows carry the cost of pretraining, the others that of tuning. Costs are those of the job, alike in all of its rows.
+One row per arm, backbone, seed, task, tuning seed and metric. The task "held_out" is the held-out evaluation of
+pretraining; its rows carry the cost of pretraining, the others that of tuning. Costs are those of the job, alike in all
+of its rows.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from maskwise.lab.records.run_folder import CONFIG, DONE, METRICS, read_metrics
 from maskwise.lab.records.weights_hash import teacher_hash
 from maskwise.lab.study.budget import arm_budget
 from maskwise.lab.study.jobs_of_a_study import FINETUNED, Place, cost_file, places, tasks_of
-from maskwise.lab.study.study_file import EXAM, EXAM_METRICS, Study
+from maskwise.lab.study.study_file import HELD_OUT, HELD_OUT_METRICS, Study
 from maskwise.lab.tokens.blocks import open_data
 from maskwise.recipes import read_toml
 
@@ -66,23 +67,23 @@ def _rows_at(study: Study, place: Place, out: Path) -> Iterator[Row]:
         "seed": place.seed, "adapted_to": place.task,
     }  # fmt: skip
     pretrained = _pretraining(study, place, out)
-    exam = pretrained.pop("exam")
-    for metric in EXAM_METRICS:
-        yield {**keys, "task": EXAM, "metric": metric, "value": exam[metric], **pretrained}
+    held_out = pretrained.pop("held_out")
+    for metric in HELD_OUT_METRICS:
+        yield {**keys, "task": HELD_OUT, "metric": metric, "value": held_out[metric], **pretrained}
     for task in tasks_of(study, place):
         for row in _tuned_rows(study, place.root(out) / task, task, pretrained["settings_hash"]):
             yield {**keys, "task": task, **row}
 
 
 def _pretraining(study: Study, place: Place, out: Path) -> Row:
-    """Returns the exam and the cost of a finished pretraining run; an early end costs its share of the plan."""
+    """Returns the evaluation and the cost of a finished pretraining run; an early end costs its share of the plan."""
     folder = place.folder(out)
     done = json.loads((folder / DONE).read_text(encoding="utf-8"))
     budget = arm_budget(study, place, out)
     share = done["steps"] / budget.steps
-    own = {name: figures for name, figures in done["exam"].items() if name == budget.settings.recipe}
+    own = {name: figures for name, figures in done["held_out"].items() if name == budget.settings.recipe}
     return {
-        "exam": next(iter(own.values())),
+        "held_out": next(iter(own.values())),
         "steps": done["steps"],
         "tokens": budget.tokens * share,
         "flops": budget.flops * share,

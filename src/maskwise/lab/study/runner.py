@@ -15,7 +15,7 @@ from typing import IO
 import tomli_w
 
 from maskwise.errors import InputError
-from maskwise.files.atomic import write_whole
+from maskwise.files.atomic import atomic_write
 from maskwise.lab.jobs.claims import locked
 from maskwise.lab.study.estimate import flops_per_second, seconds_for
 from maskwise.lab.study.jobs_of_a_study import SPEED, Cell
@@ -63,7 +63,7 @@ def run_study(study: Study, out: str | Path, *, jobs: int = 1, show: bool = True
     plan = make_plan(study, out)
     with locked(out) as lock:
         _check_folder(out, study)
-        write_whole(out / STUDY_FILE, _to_toml(study))
+        atomic_write(out / STUDY_FILE, _to_toml(study))
         printer(show)(plan.describe(jobs))
         try:
             failed = _run_cells(plan, jobs, lock, show)

@@ -1,7 +1,7 @@
 """How long a step of an arm takes on this machine, from a short run of it: what "equal seconds" means.
 
 The short run is a cell like any other, so it trains beside the same other jobs and with the same threads. What comes on
-top of steps (exams, checkpoints, compiling) is not in it.
+top of steps (evaluations, checkpoints, compiling) is not in it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def short_run(settings: PretrainSettings, run: Budget) -> PretrainSettings:
             "masking": masking,
             "distillation": distillation,
             "stopping": StoppingSettings(),
-            "data": settings.data.model_copy(update={"exam_blocks": 1}),
+            "data": settings.data.model_copy(update={"held_out_blocks": 1}),
             "trainer": merge(settings.trainer, TIMED),
         }
     )

@@ -47,11 +47,13 @@ from maskwise.lab.tasks.table import find_task
 from maskwise.lab.tuning.settings import resolve_tuning
 from maskwise.recipes import load_recipe, read_toml
 
-EXAM = "exam"  # the frozen exam of pretraining, listed among the tasks where it is a hypothesis too
-EXAM_METRICS = ("loss", "perplexity", "top1", "top5")
+HELD_OUT = "held_out"  # the held-out evaluation of pretraining, listed among the tasks where it is a hypothesis too
+HELD_OUT_METRICS = ("loss", "perplexity", "top1", "top5")
 LESS_IS_BETTER = frozenset({"loss", "perplexity"})
 FULL_SCALE = "paper"
-NO_END = 10**6  # a patience that never runs out: the frozen exam chooses the checkpoint and does not end the run
+NO_END = (
+    10**6
+)  # a patience that never runs out: the held-out evaluation chooses the checkpoint and does not end the run
 
 Equal = Literal["steps", "compute", "seconds"]
 Seeds = Annotated[tuple[int, ...], BeforeValidator(read_seeds)]
@@ -116,8 +118,8 @@ class Study(_Section):
 
     @property
     def tuned_tasks(self) -> tuple[str, ...]:
-        """The tasks that models are tuned on: all but the exam."""
-        return tuple(task for task in self.tasks if task != EXAM)
+        """The tasks that models are tuned on: all but the evaluation."""
+        return tuple(task for task in self.tasks if task != HELD_OUT)
 
     def equal_of(self, arm: Arm) -> tuple[Equal, Arm | None]:
         """Returns what an arm has alike with another, and that one; None where it trains as its settings say."""
@@ -143,7 +145,7 @@ class Study(_Section):
 
     def metric(self, task: str) -> str:
         """Returns the metric that a task's hypotheses are about."""
-        return self.statistics.metrics.get(task) or ("loss" if task == EXAM else find_task(task).official[0])
+        return self.statistics.metrics.get(task) or ("loss" if task == HELD_OUT else find_task(task).official[0])
 
     def settings(self, arm: Arm, backbone: Backbone, seed: int, data: str | Path | None = None) -> PretrainSettings:
         """Returns the settings of one pretraining run; `data` replaces the shared data folder.
@@ -261,14 +263,14 @@ def _check_backbones(study: Study) -> None:
 def _check_tasks(study: Study) -> None:
     _refuse_repeats("task", study.tasks)
     if not study.tasks:
-        raise InputError(f'tasks is empty. Name tasks, or "{EXAM}" to compare pretraining by its exam alone.')
+        raise InputError(f'tasks is empty. Name tasks, or "{HELD_OUT}" to compare pretraining by its evaluation alone.')
     if study.adapt and not study.tuned_tasks:
         raise InputError("adapt = true pretrains on a task's own text; tasks names none.")
     for task, metric in study.statistics.metrics.items():
-        if task != EXAM:
+        if task != HELD_OUT:
             find_task(task)
-        elif metric not in EXAM_METRICS:
-            raise InputError(f"The exam has no metric {metric!r}. Known: {', '.join(EXAM_METRICS)}.")
+        elif metric not in HELD_OUT_METRICS:
+            raise InputError(f"The evaluation has no metric {metric!r}. Known: {', '.join(HELD_OUT_METRICS)}.")
     for task in study.tuned_tasks:
         find_task(task)
 

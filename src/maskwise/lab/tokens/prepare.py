@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from maskwise.errors import InputError
-from maskwise.files.atomic_folder import whole_folder
+from maskwise.files.atomic_folder import atomic_folder
 from maskwise.lab.text.corpus import Batch, Corpus
 from maskwise.lab.text.sources import BUILT_IN, Source, find_sources
 from maskwise.lab.tokens.blocks import MANIFEST, TOKEN_COUNTS, TOKENIZER, BlockWriter, DataFolder, Mode, open_data
@@ -102,7 +102,7 @@ def prepare(settings: PrepareSettings, show: bool = True) -> DataFolder:
     )  # fmt: skip
     given = load_tokenizer(settings.tokenizer) if settings.tokenizer is not None else None
     base = load_tokenizer(settings.extend_tokenizer) if settings.extend_tokenizer is not None else None
-    with whole_folder(settings.out) as folder:
+    with atomic_folder(settings.out) as folder:
         batches: Iterable[Batch] = corpus if given else _spooled(corpus, folder, show)
         extension = _extension(base, folder, settings) if base else None
         tokenizer = given or (extension.tokenizer if extension else _trained(folder, settings))

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from maskwise.errors import InputError
-from maskwise.files.atomic import write_whole
-from maskwise.files.disk_full import said_when_full
+from maskwise.files.atomic import atomic_write
+from maskwise.files.disk_full import disk_full_as_input_error
 from maskwise.lab.tasks.table import Task, find_task
 from maskwise.lab.tuning.results import read_result
 from maskwise.lab.tuning.scores import FinetuneResult, TaskScores
@@ -61,14 +61,14 @@ def finetune(
             folder = _folder(out, task, seed)
             results[seed] = read_result(folder)
             if results[seed] is None:
-                with said_when_full(folder), _nothing_left_when_refused(folder):
+                with disk_full_as_input_error(folder), _nothing_left_when_refused(folder):
                     folder.mkdir(parents=True, exist_ok=True)
-                    write_whole(folder / STARTED, json.dumps(_identity(checkpoint, settings), indent=2) + "\n")
+                    atomic_write(folder / STARTED, json.dumps(_identity(checkpoint, settings), indent=2) + "\n")
                     results[seed] = kind.tune(str(checkpoint), task, data, settings, seed, folder, show=show)
         scores.append(TaskScores(task, results, kind.baselines(task, data), data.repairs))
     result = FinetuneResult(out, str(checkpoint), settings, scores)
-    with said_when_full(out / RESULTS):
-        write_whole(out / RESULTS, result.as_json() + "\n")
+    with disk_full_as_input_error(out / RESULTS):
+        atomic_write(out / RESULTS, result.as_json() + "\n")
     return result
 
 

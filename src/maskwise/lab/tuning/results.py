@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from maskwise.files.atomic import write_whole
+from maskwise.files.atomic import atomic_write
 from maskwise.lab.tuning.fit import Fitted, delete_checkpoints
 from maskwise.models.hf_logging import only_errors
 
@@ -35,7 +35,7 @@ def write_result(
         **more,
         "history": fitted.history,
     }
-    write_whole(out / RESULT, json.dumps(result, indent=2) + "\n")
+    atomic_write(out / RESULT, json.dumps(result, indent=2) + "\n")
     return result
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maskwise.files.atomic import write_whole
+from maskwise.files.atomic import atomic_write
 from maskwise.lab.weight_changes.measure import ALL, Change, Drift, compare
 from maskwise.lab.weight_changes.parameter_groups import HEAD, OTHER, PARTS
 from maskwise.lab.weight_changes.weights import open_weights
@@ -54,7 +54,7 @@ class DriftReport:
         writer = csv.DictWriter(text, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        write_whole(path, text.getvalue())
+        atomic_write(path, text.getvalue())
 
     def table(self) -> str:
         """Returns both measures of each checkpoint by layer and part, what moved most, and what was skipped."""
