@@ -62,21 +62,21 @@ def text(tmp_path) -> Path:
 
 
 def test_quintiles_may_be_those_of_a_teacher_s_entropy(maskwise, two, tiny_data):
-    by_frequency = json.loads(maskwise(["held_out", two[0], "--data", tiny_data, "--json"]))
-    by_entropy = json.loads(maskwise(["held_out", two[0], "--data", tiny_data, "--by-entropy-of", two[1], "--json"]))
+    by_frequency = json.loads(maskwise(["evaluate", two[0], "--data", tiny_data, "--json"]))
+    by_entropy = json.loads(maskwise(["evaluate", two[0], "--data", tiny_data, "--by-entropy-of", two[1], "--json"]))
     assert by_entropy[two[0]]["loss"] == pytest.approx(by_frequency[two[0]]["loss"])
     assert by_entropy[two[0]]["loss_q1"] != pytest.approx(by_frequency[two[0]]["loss_q1"])
-    table = maskwise(["held_out", two[0], "--data", tiny_data, "--by-entropy-of", two[1]])
+    table = maskwise(["evaluate", two[0], "--data", tiny_data, "--by-entropy-of", two[1]])
     assert table.strip().endswith(f"by the entropy of {two[1]}, q1 the lowest.")
 
 
 def test_a_teacher_with_another_tokenizer_cannot_sort_the_tokens(refused, two, foreign, tiny_data):
-    message = refused(["held_out", two[0], "--data", str(tiny_data), "--by-entropy-of", foreign])
+    message = refused(["evaluate", two[0], "--data", str(tiny_data), "--by-entropy-of", foreign])
     assert "tokenizer" in message and foreign in message
 
 
 def test_checkpoints_stand_side_by_side_under_the_floor(two, tiny_data, maskwise):
-    shown = maskwise(["held_out", *two, "--data", tiny_data, "--blocks", 20])
+    shown = maskwise(["evaluate", *two, "--data", tiny_data, "--blocks", 20])
     *lines, legend = shown.splitlines()
     assert "token frequency" in legend
     data = open_data(tiny_data)
@@ -94,15 +94,15 @@ def test_nothing_but_our_own_progress_is_shown(two, tiny_data, exit_code, capsys
     from transformers.utils.logging import enable_progress_bar
 
     enable_progress_bar()
-    exit_code(["held_out", *two, "--data", tiny_data, "--blocks", 4])
+    exit_code(["evaluate", *two, "--data", tiny_data, "--blocks", 4])
     shown = capsys.readouterr().err
     assert "Loading weights" not in shown
     assert [line.split(":")[0] for line in shown.splitlines()] == [f"evaluation {name}" for name in two]
 
 
 def test_json_has_every_figure_of_the_table(two, tiny_data, maskwise):
-    figures = json.loads(maskwise(["held_out", *two, "--data", tiny_data, "--blocks", 20, "--json"]))
-    *table, _ = maskwise(["held_out", *two, "--data", tiny_data, "--blocks", 20]).splitlines()
+    figures = json.loads(maskwise(["evaluate", *two, "--data", tiny_data, "--blocks", 20, "--json"]))
+    *table, _ = maskwise(["evaluate", *two, "--data", tiny_data, "--blocks", 20]).splitlines()
     assert list(figures) == ["unigram floor", *two]
     for line, (name, grades) in zip(table[1:], figures.items(), strict=True):
         cells = line.removeprefix(name).split()
@@ -112,7 +112,7 @@ def test_json_has_every_figure_of_the_table(two, tiny_data, maskwise):
 
 
 def test_another_tokenizer_is_an_error_that_points_to_whole_words(two, foreign, tiny_data, refused):
-    said = refused(["held_out", two[0], foreign, "--data", str(tiny_data)])
+    said = refused(["evaluate", two[0], foreign, "--data", str(tiny_data)])
     assert foreign in said
     assert "different vocabularies" in said
     assert "--words" in said
@@ -131,7 +131,7 @@ def broken(tiny_data, two, tmp_path_factory) -> str:
 @pytest.mark.parametrize("way", ["tokens", "words", "teacher"])
 def test_a_checkpoint_with_a_weight_that_is_no_number_has_no_grade(way, two, broken, tiny_data, text, refused):
     """It would stand in the table as nan, or as a teacher sort the tokens in no order."""
-    said = refused(["held_out", *{
+    said = refused(["evaluate", *{
         "tokens": [two[0], broken, "--data", tiny_data, "--blocks", 4],
         "words": [two[0], broken, "--words", text],
         "teacher": [two[0], "--data", tiny_data, "--blocks", 4, "--by-entropy-of", broken],
@@ -147,25 +147,25 @@ def test_a_checkpoint_whose_losses_overflow_has_no_grade(words, two, tiny_data, 
     model.save_pretrained(tmp_path / "model")
     AutoTokenizer.from_pretrained(two[0]).save_pretrained(tmp_path / "model")
     source = ["--words", text] if words else ["--data", tiny_data, "--blocks", 4]
-    assert "losses that are not finite" in refused(["held_out", tmp_path / "model", *source])
+    assert "losses that are not finite" in refused(["evaluate", tmp_path / "model", *source])
 
 
 @pytest.mark.parametrize("both", [False, True])
 def test_an_exam_is_of_one_kind(both, two, tiny_data, text, refused):
     arguments = ["--data", str(tiny_data), "--words", str(text)] if both else []
-    assert "--data DIR (one tokenizer), or --words SOURCE" in refused(["held_out", *two, *arguments])
+    assert "--data DIR (one tokenizer), or --words SOURCE" in refused(["evaluate", *two, *arguments])
 
 
 # Several tokenizers: word by word.
 
 
 def test_checkpoints_with_different_tokenizers_are_asked_the_same_words(two, foreign, text, maskwise):
-    grades = json.loads(maskwise(["held_out", two[0], foreign, "--words", text, "--json"]))
+    grades = json.loads(maskwise(["evaluate", two[0], foreign, "--words", text, "--json"]))
     mine, theirs = grades[two[0]], grades[foreign]
     assert (mine["words"], mine["characters"]) == (theirs["words"], theirs["characters"])
     assert 5 < mine["words"] + grades["skipped"] < 0.4 * 3 * WINDOW_WORDS
     assert mine["loss"] != theirs["loss"]
-    shown = maskwise(["held_out", two[0], foreign, "--words", text])
+    shown = maskwise(["evaluate", two[0], foreign, "--words", text])
     for name, grade in ((two[0], mine), (foreign, theirs)):
         (line,) = [line for line in shown.splitlines() if line.startswith(name)]
         assert line.removeprefix(name).split()[0] == f"{grade['loss'] / grade['characters']:.4f}"
@@ -269,6 +269,6 @@ def test_a_window_that_a_model_has_no_positions_for_is_left_out(two, tmp_path):
 def test_a_text_without_a_window_is_an_error_that_says_how_long_one_is(two, tmp_path, refused):
     path = tmp_path / "short.txt"
     path.write_text("A few words are no evaluation.", encoding="utf-8")
-    said = refused(["held_out", *two, "--words", str(path)])
+    said = refused(["evaluate", *two, "--words", str(path)])
     assert f"windows of {WINDOW_WORDS} words" in said
     assert str(path) in said
