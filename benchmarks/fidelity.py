@@ -42,12 +42,13 @@ from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.entropy import RowStatistics, row_statistics
 from maskwise.masking.masker import Masker
 from maskwise.masking.padding import pad_batch
+from maskwise.masking.score import uniform
 from maskwise.models.loading import load_checkpoint
 from maskwise.models.presets import preset_config
 from maskwise.models.sparse import SparseHead, evaluating
 from maskwise.progress import hide_library_bars
 from maskwise.recipes import load_recipe
-from maskwise.scores.model import Entropy, uniform
+from maskwise.scores.model import Entropy
 from maskwise.scores.stored import Stored
 from maskwise.training.trainer import MaskingTrainer
 

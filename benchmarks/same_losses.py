@@ -22,8 +22,9 @@ from common import bert_tokenizer
 from transformers import PrinterCallback, TrainingArguments
 
 from maskwise.masking.masker import Masker
+from maskwise.masking.score import uniform
 from maskwise.models.presets import build_model
-from maskwise.scores.model import Entropy, uniform
+from maskwise.scores.model import Entropy
 from maskwise.training.trainer import MaskingTrainer
 
 RECORDED = Path(__file__).parent.parent / "tests" / "training" / "same_losses.json"

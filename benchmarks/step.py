@@ -33,10 +33,12 @@ from transformers import BertForMaskedLM, DataCollatorForLanguageModeling
 
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.linear_loss import linear_mlm_loss
-from maskwise.masking.masker import Masker, TrainState
+from maskwise.masking.masker import Masker
+from maskwise.masking.score import uniform
+from maskwise.masking.score_context import TrainState
 from maskwise.models.presets import preset_config
 from maskwise.models.sparse import SparseHead
-from maskwise.scores.model import Entropy, uniform
+from maskwise.scores.model import Entropy
 from maskwise.training.cpu_allocator import kept_buffers
 from maskwise.training.cpu_dropout import use_bit_dropout
 from maskwise.training.distill import Distillation

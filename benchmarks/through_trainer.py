@@ -21,9 +21,9 @@ from transformers import (
 )
 
 from maskwise.masking.masker import Masker
+from maskwise.masking.score import uniform
 from maskwise.models.device import on_one_device
 from maskwise.models.presets import preset_config
-from maskwise.scores.model import uniform
 from maskwise.training.cpu_dropout import use_bit_dropout
 from maskwise.training.trainer import MaskingTrainer
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from maskwise.scores.model import uniform
+from maskwise.masking.score import StatefulScore, uniform
 from maskwise.testing import SIDES, check_score, check_score_on, edge_batches, make_batch, random_batches
 
 
@@ -134,13 +134,13 @@ def test_a_score_may_declare_that_it_depends_on_the_batch(tiny_tokenizer):
     check_score(standardised_over_the_batch, tiny_tokenizer, row_by_row=False)
 
 
-class Careless:
+class Careless(StatefulScore):
     """Looks at a bound model, and leaves one thing behind."""
 
     def __init__(self, change):
         self.change = change
 
-    def bind(self, model):
+    def bind(self, model, tokenizer):
         self.model = model
 
     def __call__(self, batch):
@@ -168,7 +168,7 @@ def test_a_score_must_leave_its_model_as_it_was(tiny_tokenizer, tiny_model, chan
         check_score(Careless(change), tiny_tokenizer, model=tiny_model)
 
 
-class Forgetful:
+class Forgetful(StatefulScore):
     """Counts, and loses the count when it is restored."""
 
     offset = 1.0

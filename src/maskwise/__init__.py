@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from maskwise.masking.losses import distillation_loss, mlm_loss
     from maskwise.masking.masker import Masker
     from maskwise.masking.pick import pick
+    from maskwise.masking.score import uniform
     from maskwise.recipes import load_recipe
-    from maskwise.scores.model import Entropy, Surprisal, uniform
+    from maskwise.scores.model import Entropy, Surprisal
     from maskwise.scores.stored import Stored
     from maskwise.scores.typhoon import Typhoon
     from maskwise.training.trainer import MaskingTrainer
@@ -57,7 +58,7 @@ _MODULES = {
     "mlm_loss": "maskwise.masking.losses",
     "pick": "maskwise.masking.pick",
     "token_entropy": "maskwise.masking.entropy",
-    "uniform": "maskwise.scores.model",
+    "uniform": "maskwise.masking.score",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES, elsewhere="maskwise.lab")

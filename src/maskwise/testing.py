@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from maskwise.masking.corrupt import IGNORE
-from maskwise.masking.masker import UNITS, Masker, Score, TrainState
+from maskwise.masking.masker import UNITS, Masker
 from maskwise.masking.pick import STRATEGIES
+from maskwise.masking.score import Score, ScoreTree, all_scores, as_score
+from maskwise.masking.score_context import TrainState
 from maskwise.masking.vocabulary import padding_id
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def check_score(
     of its model as they were; survive its own `state_dict`; and work with every unit and pick.
 
     `batches`: your own in place of random ones, for a score that knows only some examples. `model`: bound to the
-    score if it has `bind`. `row_by_row=False`: the score may depend on the other rows of its batch.
+    score. `row_by_row=False`: the score may depend on the other rows of its batch.
     `padding_sides=("right",)`: for a model with absolute positions, which left padding shifts. `tolerance`: how far
     equal scores may lie apart, relative to 1 + |score|.
 
@@ -60,8 +62,10 @@ def check_score(
         ...
     AssertionError: The score '<lambda>' must leave torch's random state alone.
     """
-    if model is not None and hasattr(score, "bind"):
-        score.bind(model)
+    whole = as_score(score)
+    if model is not None:
+        for part in all_scores(whole):
+            part.bind(model, tokenizer)
     if batches is None:
         batches = [*edge_batches(tokenizer), *random_batches(tokenizer, num_batches, seed, padding_sides)]
     for batch in batches:
@@ -198,10 +202,10 @@ def _check_repeats(score: Score, prepared: dict[str, Any], scores_BT: Tensor) ->
         score,
         "must give the same numbers for the same batch; a second call gave others.",
     )
-    if hasattr(score, "state_dict"):
-        score.load_state_dict(score.state_dict())
-        same = torch.equal(score(prepared)[eligible_BT], scores_BT[eligible_BT])
-        _require(same, score, "must give the same numbers after load_state_dict(state_dict()).")
+    tree = ScoreTree(as_score(score))
+    tree.load_state_dict(tree.state_dict())
+    same = torch.equal(score(prepared)[eligible_BT], scores_BT[eligible_BT])
+    _require(same, score, "must give the same numbers after load_state_dict(state_dict()).")
 
 
 def _repadded(
@@ -288,5 +292,4 @@ def _rows(bad_B: Tensor) -> str:
 
 def _require(holds: bool, score: Score, text: str) -> None:
     if not holds:
-        name = getattr(score, "__name__", type(score).__name__)
-        raise AssertionError(f"The score {name!r} {text}")
+        raise AssertionError(f"The score {as_score(score).name!r} {text}")

@@ -10,9 +10,10 @@ from torch.utils.data import DataLoader
 from maskwise.errors import InputError
 from maskwise.masking.collator import MaskingCollator
 from maskwise.masking.corrupt import IGNORE
-from maskwise.masking.masker import Masker, TrainState
+from maskwise.masking.masker import Masker
 from maskwise.masking.padding import pad_batch
-from maskwise.scores.model import uniform
+from maskwise.masking.score import uniform
+from maskwise.masking.score_context import TrainState
 
 BERT = (0.8, 0.1, 0.1)
 

@@ -15,10 +15,11 @@ from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFas
 from maskwise.errors import InputError
 from maskwise.masking import noise, rates
 from maskwise.masking.corrupt import IGNORE
-from maskwise.masking.masker import UNITS, Masker, TrainState
+from maskwise.masking.masker import UNITS, Masker
 from maskwise.masking.pick import STRATEGIES
+from maskwise.masking.score import uniform
+from maskwise.masking.score_context import TrainState
 from maskwise.masking.vocabulary import Vocabulary
-from maskwise.scores.model import uniform
 from maskwise.testing import SIDES, make_batch
 
 PAD, UNK, CLS, SEP, MASK = range(5)  # of tiny_tokenizer

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from architectures import ARCHITECTURES, LENGTH, VOCAB_SIZE, WITHOUT_DECODER, random_batch, random_model
-from maskwise.masking.masker import TrainState
+from maskwise.masking.score_context import TrainState
 from maskwise.models.sparse import SparseHead
 from maskwise.scores import model as scores
 from maskwise.scores.model import Entropy, Surprisal

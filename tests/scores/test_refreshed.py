@@ -99,7 +99,7 @@ def test_the_bank_holds_the_models_own_entropy_at_the_start_of_the_epoch(rows, t
     trainer = make_trainer(score, rows, tokenizer, tmp_path, epochs=3)
     trainer.add_callback(Keep())
     trainer.train()
-    batch = trainer.training_batch(range(NUM_ROWS))
+    batch = trainer.score_context().training_batch(range(NUM_ROWS))
     found_BT, last = score(batch), trainer.model
     for epoch, is_in_the_bank in ((2, True), (1, False)):
         last.load_state_dict(weights[epoch])
@@ -114,7 +114,7 @@ def test_scoring_all_rows_leaves_the_random_state_alone(rows, tokenizer, tmp_pat
     trainer = make_trainer(RefreshedScores(Entropy()), rows, tokenizer, tmp_path)
     trainer.state.epoch = 0.0
     before = torch.get_rng_state()
-    trainer.masker.score.start_epoch(trainer)
+    trainer.masker.score.on_epoch_start(trainer.score_context())
     assert torch.equal(torch.get_rng_state(), before)
     assert trainer.model.training
 
@@ -122,7 +122,7 @@ def test_scoring_all_rows_leaves_the_random_state_alone(rows, tokenizer, tmp_pat
 def test_it_keeps_the_contract_of_every_score(rows, tokenizer, tmp_path):
     trainer = make_trainer(RefreshedScores(Entropy()), rows, tokenizer, tmp_path)
     trainer.state.epoch = 0.0
-    trainer.masker.score.start_epoch(trainer)
+    trainer.masker.score.on_epoch_start(trainer.score_context())
     batch = make_batch(tokenizer, [rows[i]["input_ids"] for i in (1, 7, 9)], example_ids=[1, 7, 9])
     check_score(trainer.masker.score, tokenizer, batches=[batch])
 

@@ -19,11 +19,11 @@ from maskwise.lab.pretraining.pretrain import pretrain
 from maskwise.lab.records.run_folder import read_metrics
 from maskwise.lab.tokens.blocks import open_data
 from maskwise.masking.corrupt import IGNORE
-from maskwise.masking.masker import TrainState
 from maskwise.masking.padding import pad_batch
+from maskwise.masking.score_context import TrainState
 from maskwise.models.presets import build_model
 from maskwise.testing import check_score, make_batch
-from maskwise.training.trainer import IndexedRows
+from maskwise.training.indexed_rows import IndexedRows
 
 
 @pytest.fixture(scope="module")

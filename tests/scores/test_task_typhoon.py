@@ -49,7 +49,7 @@ def trainer_of(model, score, tokenizer, rows, out, **options) -> MaskingTrainer:
 def test_the_words_that_decide_the_label_are_masked_more(make_score, tiny_model, tiny_tokenizer, rows, tmp_path):
     score = make_score(cap=1.0)
     trainer_of(tiny_model, score, tiny_tokenizer, rows, tmp_path).train()
-    rates = score.rates(0.2)
+    rates = score.type_rates(0.2)
     deciding = [rates[tiny_tokenizer.convert_tokens_to_ids(word)].item() for word in ("good", "man")]
     others = [rates[tiny_tokenizer.convert_tokens_to_ids(word)].item() for word in WORDS]
     assert np.mean(deciding) > 2 * np.mean(others)
@@ -83,7 +83,7 @@ def test_the_model_in_training_and_the_random_state_are_left_alone(
     """Tuning a classifier on the model itself, or drawing its head from the run's numbers, would be another arm."""
     trainer = trainer_of(tiny_model, make_score(), tiny_tokenizer, rows, tmp_path)
     before, state = copy.deepcopy(tiny_model.state_dict()), torch.get_rng_state()
-    trainer.masker.score.start_epoch(trainer)
+    trainer.masker.score.on_epoch_start(trainer.score_context())
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in tiny_model.state_dict().items())
     assert all(parameter.grad is None and parameter.requires_grad for parameter in tiny_model.parameters())

@@ -13,9 +13,11 @@ from transformers import TrainingArguments
 from maskwise.errors import InputError
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.masker import Masker
+from maskwise.masking.score_context import ScoreContext
 from maskwise.scores.typhoon import Typhoon
 from maskwise.testing import check_score
-from maskwise.training.trainer import IndexedRows, MaskingTrainer
+from maskwise.training.indexed_rows import IndexedRows
+from maskwise.training.trainer import MaskingTrainer
 
 TEXT = "the girl walked by the river and a dog was quickly playing in her green garden on a good day"
 LEGACY = dict(
@@ -92,9 +94,9 @@ def test_the_table_is_a_moving_average_over_steps(tiny_model, tiny_tokenizer, ro
     steps = []
 
     class Noting(Typhoon):
-        def end_step(self, trainer):
+        def on_step_end(self, context):
             means_V, occurred_V = self._pending.means()
-            super().end_step(trainer)
+            super().on_step_end(context)
             steps.append((means_V, occurred_V, self.saliency_V.clone()))
 
     score = Noting(tiny_tokenizer, counts, ema=0.8)
@@ -126,8 +128,8 @@ def test_accumulation_makes_no_difference_to_the_table_nor_to_the_masks(
     whole, parts = tables
     assert whole.num_steps == parts.num_steps == 3
     torch.testing.assert_close(parts.saliency_V, whole.saliency_V, rtol=1e-3, atol=1e-6)
-    torch.testing.assert_close(parts.rates(0.3), whole.rates(0.3), rtol=1e-3, atol=1e-5)
-    assert whole.rates(0.3).unique().numel() > 5
+    torch.testing.assert_close(parts.type_rates(0.3), whole.type_rates(0.3), rtol=1e-3, atol=1e-5)
+    assert whole.type_rates(0.3).unique().numel() > 5
 
 
 def test_nothing_as_large_as_positions_times_vocabulary_is_made(tiny_model, tiny_tokenizer, rows, counts, tmp_path):
@@ -149,7 +151,7 @@ def test_nothing_as_large_as_positions_times_vocabulary_is_made(tiny_model, tiny
     width = tiny_model.config.hidden_size
     with Sizes():
         score.observe(batch, torch.randn(*batch["input_ids"].shape, width))
-        score.take_up()
+        score.take_up(ScoreContext.alone())
         score(masker.prepare(batch))
     assert max(sizes) == batch["input_ids"].numel() * width < batch["input_ids"].numel() * len(tiny_tokenizer)
 
@@ -167,12 +169,12 @@ def test_rates_meet_the_budget_by_share_of_text_and_special_tokens_have_none(
     tiny_model, tiny_tokenizer, rows, counts, tmp_path
 ):
     score = Typhoon(tiny_tokenizer, counts)
-    torch.testing.assert_close(score.rates(0.2)[score.eligible_V].unique(), torch.tensor([0.2]))
+    torch.testing.assert_close(score.type_rates(0.2)[score.eligible_V].unique(), torch.tensor([0.2]))
     trainer_of(tiny_model, score, tiny_tokenizer, rows, tmp_path, max_steps=3).train()
     special = [i for i in tiny_tokenizer.all_special_ids if i != tiny_tokenizer.unk_token_id]
     eligible = np.setdiff1d(np.arange(len(counts)), special)
     for rate in (0.15, 0.3):
-        rates = score.rates(rate).numpy()
+        rates = score.type_rates(rate).numpy()
         assert not rates[special].any()
         assert rates.max() <= 0.5 + 1e-6
         assert np.average(rates[eligible], weights=counts[eligible]) == pytest.approx(rate, abs=1e-6)
@@ -185,7 +187,7 @@ def test_the_2023_form_stays_below_its_budget_since_special_tokens_take_a_share(
     score = Typhoon(tiny_tokenizer, counts, **LEGACY)
     trainer_of(tiny_model, score, tiny_tokenizer, rows, tmp_path, max_steps=3).train()
     eligible = score.eligible_V.numpy()
-    realised = np.average(score.rates(0.3).numpy()[eligible], weights=counts[eligible])
+    realised = np.average(score.type_rates(0.3).numpy()[eligible], weights=counts[eligible])
     assert 0.25 < realised < 0.299
 
 
@@ -197,7 +199,7 @@ def test_gradients_that_overflowed_are_left_out(tiny_model, tiny_tokenizer, coun
     gradients_BTD = torch.ones(1, 3, 32)
     gradients_BTD[0, 1] = torch.inf
     score.observe({"input_ids": ids_BT, "labels": torch.full_like(ids_BT, IGNORE)}, gradients_BTD)
-    score.take_up()
+    score.take_up(ScoreContext.alone())
     assert score.saliency_V.isfinite().all()
     assert score.visited_V[ids_BT[0]].tolist() == [True, False, True]
 
@@ -209,12 +211,12 @@ def test_a_step_of_nothing_but_overflows_leaves_the_table_as_it_was(tiny_model, 
     ids_BT = torch.where(score.eligible_V, score.shares_V, 0).topk(3).indices[None]
     batch = {"input_ids": ids_BT, "labels": torch.full_like(ids_BT, IGNORE)}
     score.observe(batch, torch.full((1, 3, 32), torch.inf))
-    score.take_up()
+    score.take_up(ScoreContext.alone())
     assert score.num_steps == 0
-    assert score.rates(0.15)[ids_BT[0]].tolist() == pytest.approx([0.15] * 3)
+    assert score.type_rates(0.15)[ids_BT[0]].tolist() == pytest.approx([0.15] * 3)
     score.observe(batch, torch.ones(1, 3, 32))
-    score.take_up()
-    assert score.num_steps == 1 and score.rates(0.15).isfinite().all()
+    score.take_up(ScoreContext.alone())
+    assert score.num_steps == 1 and score.type_rates(0.15).isfinite().all()
 
 
 def test_mistakes_are_answered_in_words(tiny_model, tiny_tokenizer, rows, counts, tmp_path):

@@ -11,10 +11,12 @@ from transformers import BertConfig, BertForMaskedLM
 
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.linear_loss import linear_mlm_loss
-from maskwise.masking.masker import Masker, TrainState
+from maskwise.masking.masker import Masker
 from maskwise.masking.rows import Rows
+from maskwise.masking.score import uniform
+from maskwise.masking.score_context import TrainState
 from maskwise.models.sparse import SparseHead
-from maskwise.scores.model import Entropy, uniform
+from maskwise.scores.model import Entropy
 from maskwise.training.distill import Distillation
 from maskwise.training.rate_meter import RateMeter
 

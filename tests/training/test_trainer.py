@@ -11,10 +11,12 @@ from transformers import TrainingArguments
 from maskwise.errors import InputError
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.masker import Masker
-from maskwise.scores.model import Entropy, uniform
+from maskwise.masking.score import uniform
+from maskwise.scores.model import Entropy
 from maskwise.training import trainer as trainer_module
 from maskwise.training.distill import Distillation
-from maskwise.training.trainer import IndexedRows, MaskingTrainer
+from maskwise.training.indexed_rows import IndexedRows
+from maskwise.training.trainer import MaskingTrainer
 
 TEXT = "the girl walked by the river and a dog was quickly playing in her green garden on a good day"
 

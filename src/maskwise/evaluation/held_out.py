@@ -19,8 +19,9 @@ from maskwise.errors import InputError
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.masker import Masker
 from maskwise.masking.padding import pad_batch
+from maskwise.masking.score import uniform
 from maskwise.models.sparse import SparseHead
-from maskwise.scores.model import score_with, uniform
+from maskwise.scores.model import score_with
 
 HELD_OUT_SEED = 20_240_229
 HELD_OUT_BATCH = 32

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from maskwise.errors import InputError
-from maskwise.masking.masker import Masker, TrainState
+from maskwise.masking.masker import Masker
 from maskwise.masking.padding import pad_batch
+from maskwise.masking.score_context import TrainState
 
 
 class MaskingCollator:

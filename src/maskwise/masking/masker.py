@@ -5,8 +5,8 @@ Shapes: B sequences, T positions, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,13 +18,14 @@ from maskwise.masking.noise import Stream
 from maskwise.masking.pick import check_strategy, pick, pick_independently, proportional_probabilities
 from maskwise.masking.rates import ONE_TOKEN_RATE, RateSchedule, constant, rate_at, token_budget
 from maskwise.masking.rows import Rows, sync_stalls
+from maskwise.masking.score import Score, StatefulScore, all_scores, as_score
+from maskwise.masking.score_context import TrainState
 from maskwise.masking.units import Units, span_units, token_units, word_units
 from maskwise.masking.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Score = Callable[[Mapping[str, Any]], Tensor]
 UNITS = ("token", "word", "span")
 BUDGETS = ("exact", "bernoulli", "from-scores")
 NOT_FOR_THE_MODEL = frozenset(
@@ -32,20 +33,13 @@ NOT_FOR_THE_MODEL = frozenset(
 )
 
 
-class TrainState(NamedTuple):
-    """Where in a run a batch is masked: the epoch, the optimizer step, and the share of the run that is over."""
-
-    epoch: int = 0
-    step: int = 0
-    progress: float = 0.0
-
-
 class Masker:
     """Masks batches: any score x unit x pick x rate x corruption.
 
     `score(batch) -> [B, T]` says how much each token is worth masking; it sees the batch with more keys: `eligible`
     [B, T], `state` (a `TrainState`), `rate`, `example_id` [B] and `mask_token_id`. `unit`: token, word or span.
-    `pick`: see `maskwise.pick`, or `alternating` (a fair coin per step between high and low). `rate`: a share, or a
+    `pick`: see `maskwise.pick`, or `alternating` (a fair coin per step between high and low); by default the score's
+    own (`high` for entropy and surprisal, else `sample`). `rate`: a share, or a
     schedule from `maskwise.masking.rates`. `budget`: `exact` (k tokens a sequence), `bernoulli` (each unit on its
     own) or `from-scores` (the score is the probability of being masked, and meets the rate by itself). The mask of an
     example depends on (`seed`, epoch, example id) and on the scores. `mask_special_tokens` masks [CLS] and [SEP] too,
@@ -61,7 +55,7 @@ class Masker:
         tokenizer: PreTrainedTokenizerBase,
         *,
         unit: str = "token",
-        pick: str = "sample",
+        pick: str | None = None,
         rate: float | RateSchedule = 0.15,
         budget: str = "exact",
         corruption: tuple[float, float, float] = (1.0, 0.0, 0.0),
@@ -71,13 +65,15 @@ class Masker:
     ) -> None:
         _check_name("unit", unit, UNITS)
         _check_name("budget", budget, BUDGETS)
+        self.score = as_score(score)
+        pick = pick or self.score.default_pick
         if pick != "alternating":
             check_strategy(pick)
         if budget != "exact" and pick != "sample":
             raise InputError(
                 f"budget={budget!r} draws each unit on its own, so it needs pick='sample'; found {pick!r}."
             )
-        self.score, self.unit, self.pick, self.budget, self.sharpness = score, unit, pick, budget, sharpness
+        self.unit, self.pick, self.budget, self.sharpness = unit, pick, budget, sharpness
         self.rate: RateSchedule = rate if callable(rate) else constant(rate)
         self.rate_at(0.0)
         self.corruption = Corruption(*corruption).check()
@@ -85,6 +81,11 @@ class Masker:
         self.tokenizer = tokenizer
         vocabulary = Vocabulary.of(tokenizer)
         self.vocabulary = vocabulary.with_special_tokens() if mask_special_tokens else vocabulary
+
+    @property
+    def scores_inside(self) -> list[StatefulScore]:
+        """The score and those inside it, outermost first: everything that has hooks."""
+        return list(all_scores(self.score))
 
     def __call__(self, batch: Mapping[str, Any], state: TrainState = TrainState()) -> dict[str, Tensor]:
         """Returns the model's inputs with `input_ids` corrupted and `labels` made; `batch` stays as it is."""
@@ -196,7 +197,7 @@ class Masker:
         return noise.uniform_noise(self.seed, batch["state"].epoch, batch["example_id"], positions_BT, stream)
 
 
-def _check_finite(scores_BT: Tensor, eligible_BT: Tensor, example_ids_B: Tensor, score: Score) -> None:
+def _check_finite(scores_BT: Tensor, eligible_BT: Tensor, example_ids_B: Tensor, score: StatefulScore) -> None:
     bad_B = (~torch.isfinite(scores_BT) & eligible_BT).any(dim=-1)
     if sync_stalls(bad_B.device) and bad_B.device.type != "mps":  # which has no check that the host need not wait for
         torch._assert_async(~bad_B.any(), "a score is not finite")
@@ -214,5 +215,5 @@ def _check_name(what: str, name: str, known: tuple[str, ...]) -> None:
         raise InputError(f"No {what} {name!r}; there are {', '.join(known)}.{nearest(name, known)}")
 
 
-def _name(score: Score) -> str:
-    return f"The score {getattr(score, '__name__', type(score).__name__)!r}"
+def _name(score: StatefulScore) -> str:
+    return f"The score {score.name!r}"

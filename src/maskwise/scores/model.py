@@ -1,7 +1,6 @@
-"""How much each token is worth masking: the scores that come with the package.
+"""Scores that a language model gives: entropy and surprisal.
 
-Shapes: B sequences, T positions, R rows. A score is any callable `score(batch) -> [B, T]`; nothing is registered. It
-may also have `bind(model)`, `check_run(max_steps, num_epochs)`, and `state_dict` / `load_state_dict`.
+Shapes: B sequences, T positions, R rows.
 """
 
 from __future__ import annotations
@@ -16,20 +15,17 @@ from maskwise.errors import InputError
 from maskwise.masking.entropy import RowStatistics, logit_statistics, row_statistics
 from maskwise.masking.noise import Stream, text_positions, uniform_noise
 from maskwise.masking.rows import Rows, sync_stalls
+from maskwise.masking.score import StatefulScore
+from maskwise.masking.score_context import RunPlan, TrainState
 from maskwise.models.model_limits import vocabulary_size
-from maskwise.models.sparse import SparseHead, evaluating
+from maskwise.models.sparse import SparseHead, evaluating, unwrapped
 from maskwise.scores.stored import Stored
 
 DENSE_POSITIONS = 512
 
 
-def uniform(batch: Mapping[str, Any]) -> Tensor:
-    """Returns 1 for every token: random masking."""
-    return torch.ones(batch["input_ids"].shape, device=batch["input_ids"].device)
-
-
-class ModelScore:
-    """A score that a language model gives: of a frozen teacher, of the model in training, or one after the other.
+class ModelScore(StatefulScore):
+    """A score that a language model gives: of a teacher, of the model in training, or one after the other.
 
     `teacher`: a model, or its `Stored` scores; without one the model in training scores, once `bind` has named it
     (MaskingTrainer does).
@@ -37,11 +33,13 @@ class ModelScore:
     training afterwards. `folds`: None scores the unmasked text in one pass, as the paper does; K masks each K-th of
     the eligible tokens in turn and scores them masked, in K passes.
 
-    Scoring is in eval mode and without gradient; the model's mode and the random state are as before afterwards.
+    Scoring is in eval mode and without gradient; the mode of every model and the random state are as before afterwards,
+    and a teacher's parameters are left as they are.
     Raises InputError for two switches at once, a switch without a teacher, or fewer than 2 folds.
     """
 
     statistic: ClassVar[str]
+    default_pick = "high"
 
     def __init__(
         self,
@@ -63,27 +61,38 @@ class ModelScore:
         self.epochs, self.steps, self.share, self.folds, self.compiled = epochs, steps, share, folds, compiled
         if isinstance(teacher, Stored):
             self._check_stored(teacher)
-        is_live = isinstance(teacher, nn.Module)
-        self.teacher = SparseHead(teacher.eval().requires_grad_(False)) if is_live else teacher
+        self.teacher = SparseHead(teacher) if isinstance(teacher, nn.Module) else teacher
         self.student: SparseHead | None = None
+        self.is_local = isinstance(teacher, Stored) and not switches
 
-    def bind(self, model: nn.Module) -> None:
-        """Names the model in training; raises InputError where a teacher has another vocabulary size."""
+    def bind(self, model: nn.Module, tokenizer: Any = None) -> None:
+        """Names the model in training, and moves a live teacher to its device.
+
+        Raises:
+            InputError: If the teacher has another vocabulary size, or is the model in training.
+        """
         self.student = SparseHead(model)
         if isinstance(self.teacher, SparseHead):
+            if unwrapped(self.teacher.model) is unwrapped(model):
+                name = type(self).__name__
+                raise InputError(
+                    f"{name}(model) takes a teacher, and this one is the model in training itself. "
+                    f"To score with the model in training write {name}()."
+                )
             check_same_vocabulary(self.teacher.model, model)
+            self.teacher.model.to(next(model.parameters()).device)
 
-    def check_run(self, max_steps: int, num_epochs: float) -> None:
-        """Raises InputError where the run would end before the switch to the model in training."""
-        ends_before = (self.epochs or 0) >= num_epochs or (self.steps or 0) >= max_steps or (self.share or 0) >= 1
+    def check_run(self, plan: RunPlan) -> None:
+        """Raises InputError if the run would end before the switch to the model in training."""
+        ends_before = (self.epochs or 0) >= plan.epochs or (self.steps or 0) >= plan.steps or (self.share or 0) >= 1
         if ends_before:
             raise InputError(
-                f"The run of {max_steps:,} steps ({num_epochs:g} epochs) would end before the teacher's phase does "
+                f"The run of {plan.steps:,} steps ({plan.epochs:g} epochs) would end before the teacher's phase does "
                 f"({self._switch_text()}). Train longer, shorten the phase, or leave it out to keep the teacher."
             )
 
-    def source(self, state: Any) -> str:
-        """Returns who scores at a moment of the run: `teacher` or `self`."""
+    def source(self, state: TrainState) -> str:
+        """Returns who scores at a point of the run: `teacher` or `self`."""
         if self.teacher is None:
             return "self"
         switches = (
@@ -99,8 +108,14 @@ class ModelScore:
         if isinstance(head, Stored):
             return head(batch)
         if head is None:
-            raise InputError(f"{type(self).__name__}() scores with the model in training: call bind(model) first.")
+            raise InputError(f"{self.name}() scores with the model in training: call bind(model) first.")
         return score_with(head, batch, self.statistic, folds=self.folds, compiled=self.compiled)
+
+    def fingerprint(self) -> str:
+        """Returns the class, its settings, and what the teacher is."""
+        teacher = self.teacher
+        kind = "none" if teacher is None else teacher.fingerprint() if isinstance(teacher, Stored) else "live"
+        return f"{super().fingerprint()[:-1]}, teacher={kind})"
 
     def _check_stored(self, stored: Stored) -> None:
         wanted = self.statistic.removesuffix("_R")
@@ -118,7 +133,7 @@ class ModelScore:
 class Entropy(ModelScore):
     """The entropy of the model's prediction at each token, in nats (entropy paper 2.1-2.2).
 
-    >>> Entropy().source(None)
+    >>> Entropy().source(TrainState())
     'self'
     """
 

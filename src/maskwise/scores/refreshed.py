@@ -13,18 +13,17 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from maskwise.errors import InputError
 from maskwise.files.checkpoint_folders import complete_checkpoints
-from maskwise.scores.score_file import ScoreFile, row_offsets
-
-if TYPE_CHECKING:
-    from maskwise.masking.masker import Score
+from maskwise.masking.score import Score, StatefulScore, as_score
+from maskwise.masking.score_context import ScoreContext, TrainState
+from maskwise.scores.score_file import ScoreFile, offsets_of
 
 SCORED_ROWS = (
     32  # not the training batch: the score file is then the same whatever the batch and the number of processes
@@ -32,7 +31,7 @@ SCORED_ROWS = (
 PROBE_ROWS = 64
 
 
-class RefreshedScores:
+class RefreshedScores(StatefulScore):
     """A score of the model in training as it was when the running period of `refresh_epochs` epochs began.
 
     At the start of epochs 0, R, 2R, ... `score` (`Entropy()`, say) is taken of every training row and kept in the run
@@ -48,32 +47,31 @@ class RefreshedScores:
     def __init__(self, score: Score, refresh_epochs: int = 1) -> None:
         if refresh_epochs < 1:
             raise InputError(f"refresh_epochs is a number of epochs, at least 1; found {refresh_epochs}.")
-        self.score, self.refresh_epochs = score, refresh_epochs
+        self.score, self.refresh_epochs = as_score(score), refresh_epochs
+        self.default_pick = self.score.default_pick
         self.score_file: ScoreFile | None = None
 
-    def bind(self, model: nn.Module) -> None:
-        """Names the model in training to the score."""
-        if hasattr(self.score, "bind"):
-            self.score.bind(model)
+    def parts(self) -> tuple[StatefulScore, ...]:
+        """Returns the score that is refreshed."""
+        return (self.score,)
 
-    def source(self, state: Any) -> str:
+    def source(self, state: TrainState) -> str:
         """Returns who scores: `self`, though as it was."""
         return "self"
 
-    def start_epoch(self, trainer: Any) -> None:
-        """Scores all training rows where a period begins; takes up its score file where a run is resumed inside it."""
-        if not hasattr(trainer.train_dataset, "__len__"):
-            raise InputError("Refreshed scores are kept by row number, so they need a dataset with a length.")
-        folder, epoch = Path(str(trainer.args.output_dir)), trainer.state.epoch or 0.0
-        offsets = self.score_file.offsets if self.score_file else row_offsets(trainer.train_dataset.rows)
+    def on_epoch_start(self, context: ScoreContext) -> None:
+        """Scores all training rows when a period begins; takes up its score file if a run is resumed inside it."""
+        assert context.folder is not None, "refreshed scores are kept in the run's folder"
+        folder, epoch = context.folder, context.epoch
+        offsets = self.score_file.offsets if self.score_file else offsets_of(context.row_lengths())
         period = self._period(epoch)
         self.score_file = ScoreFile(score_file_path(folder, period), offsets)
         if epoch == period:
-            self._refresh(trainer, self.score_file)
+            self._refresh(context, self.score_file)
             old = ScoreFile(score_file_path(folder, period - self.refresh_epochs), offsets)
             if old.is_whole():
-                trainer.log({"refresh_overlap": overlap(trainer, old, self.score_file)})
-            if trainer.is_world_process_zero():
+                context.log({"refresh_overlap": overlap(context, old, self.score_file)})
+            if context.rank == 0:
                 delete_score_files(folder, before=self._first_needed(folder, epoch))
         elif not self.score_file.is_whole():
             raise InputError(
@@ -91,24 +89,23 @@ class RefreshedScores:
         """Returns the epoch in which the period of `epoch` began."""
         return int(epoch) - int(epoch) % self.refresh_epochs
 
-    def _refresh(self, trainer: Any, score_file: ScoreFile) -> None:
+    def _refresh(self, context: ScoreContext, score_file: ScoreFile) -> None:
         """Each process scores every so many-th batch into one file, which gets its name when all are through."""
-        wait, args = trainer.accelerator.wait_for_everyone, trainer.args
         writing = ScoreFile(score_file.path.with_suffix(".unfinished"), score_file.offsets)
-        if trainer.is_world_process_zero():
+        if context.rank == 0:
             writing.path.parent.mkdir(parents=True, exist_ok=True)
             writing.reserve()
-        wait()
+        context.barrier()
         num_rows = len(score_file.offsets) - 1
-        for first in range(SCORED_ROWS * args.process_index, num_rows, SCORED_ROWS * args.world_size):
-            batch = trainer.training_batch(range(first, min(first + SCORED_ROWS, num_rows)))
-            with trainer.precision():
+        for first in range(SCORED_ROWS * context.rank, num_rows, SCORED_ROWS * context.world_size):
+            batch = context.training_batch(range(first, min(first + SCORED_ROWS, num_rows)))
+            with context.precision():
                 writing.write(first, _text_values(self.score(batch), batch))
-        wait()
-        if trainer.is_world_process_zero():
+        context.barrier()
+        if context.rank == 0:
             writing.sync()
             writing.path.replace(score_file.path)
-        wait()
+        context.barrier()
 
     def _first_needed(self, folder: Path, epoch: float) -> int:
         """Returns the oldest bank that a resumed run could ask for: that of the newest checkpoint's last step."""
@@ -120,12 +117,12 @@ class RefreshedScores:
 
 
 @torch.no_grad()
-def overlap(trainer: Any, old: ScoreFile, fresh: ScoreFile) -> float:
+def overlap(context: ScoreContext, old: ScoreFile, fresh: ScoreFile) -> float:
     """Returns the share of tokens picked by the fresh score file that the old one picks too, on a few rows."""
     num_rows = len(fresh.offsets) - 1
     rows = np.unique(np.linspace(0, num_rows - 1, PROBE_ROWS).astype(np.int64)).tolist()
-    batch = trainer.training_batch(rows)
-    old_BT, fresh_BT = (trainer.masker.choose(batch, score_file.read(batch))[0] for score_file in (old, fresh))
+    batch = context.training_batch(rows)
+    old_BT, fresh_BT = (context.pick(batch, score_file.read(batch)) for score_file in (old, fresh))
     return ((old_BT & fresh_BT).sum() / fresh_BT.sum().clamp_min(1)).item()
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from maskwise.errors import InputError
 from maskwise.files.disk_full import disk_full_as_input_error
+from maskwise.masking.score_context import row_lengths
 
 BYTES = np.dtype(np.float32).itemsize
 
@@ -96,23 +97,14 @@ class ScoreFile:
 def row_offsets(rows: Any) -> np.ndarray:
     """Returns int64 [N + 1]: where each row of a data set begins, its padding (`attention_mask` 0) not counted.
 
-    A `datasets.Dataset` is asked for its Arrow offsets, other data sets for every row.
-
     >>> row_offsets([{"input_ids": [5, 6, 7]}, {"input_ids": [5, 0], "attention_mask": [1, 0]}]).tolist()
     [0, 3, 4]
     """
-    is_arrow = hasattr(rows, "with_format") and "attention_mask" not in rows.column_names
-    lengths_N = _arrow_lengths(rows) if is_arrow else [_length(rows[i]) for i in range(len(rows))]
+    return offsets_of(row_lengths(rows))
+
+
+def offsets_of(lengths_N: np.ndarray) -> np.ndarray:
+    """Returns int64 [N + 1]: where each of N rows of these lengths begins, and where the last one ends."""
     offsets = np.zeros(len(lengths_N) + 1, np.int64)
     np.cumsum(lengths_N, out=offsets[1:])
     return offsets
-
-
-def _arrow_lengths(rows: Any) -> np.ndarray:
-    tables = rows.select_columns(["input_ids"]).with_format("arrow").iter(batch_size=10_000)
-    lengths = [chunk.value_lengths().to_numpy() for table in tables for chunk in table["input_ids"].chunks]
-    return np.concatenate([np.zeros(0, np.int32), *lengths])
-
-
-def _length(row: Mapping[str, Any]) -> int:
-    return int(sum(row["attention_mask"])) if "attention_mask" in row else len(row["input_ids"])

@@ -14,12 +14,13 @@ import numpy as np
 from torch import Tensor
 
 from maskwise.errors import InputError
+from maskwise.masking.score import StatefulScore
 from maskwise.scores.score_file import ScoreFile
 
 VALUES, OFFSETS, MANIFEST = "values.f32", "offsets.npy", "manifest.json"
 
 
-class Stored:
+class Stored(StatefulScore):
     """A score that reads a teacher's entropy or surprisal, in nats, by `batch["example_id"]` from a memory map.
 
     `folder` is what `annotate` returned; nothing outside it is read. It holds no model, so it works in the workers of
@@ -28,6 +29,9 @@ class Stored:
 
     Raises InputError for an unfinished annotate, and when a batch's rows are not as long as those that were scored.
     """
+
+    is_local = True
+    default_pick = "high"
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -39,6 +43,10 @@ class Stored:
             raise InputError(
                 f"{self.file.path} is missing or cut short. Delete {self.folder} and run maskwise annotate again."
             )
+
+    def fingerprint(self) -> str:
+        """Returns the statistic and the hash of the teacher's weights."""
+        return f"{super().fingerprint()[:-1]}, teacher_sha256={self.manifest['teacher_sha256']})"
 
     def __call__(self, batch: Mapping[str, Any]) -> Tensor:
         """Returns the stored scores [B, T], 0 at special tokens and padding."""

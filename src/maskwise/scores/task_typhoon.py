@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from maskwise.masking.score_context import ScoreContext
 from maskwise.models.embedding import EmbeddingTap
 from maskwise.scores.typhoon import SaliencyTable
 
@@ -60,42 +61,43 @@ class TaskTyphoon(SaliencyTable):
         self.classifier: nn.Module | None = None
         self._tuned: Mapping[str, Tensor] | None = None
 
-    def start_epoch(self, trainer: Any) -> None:
+    def on_epoch_start(self, context: ScoreContext) -> None:
         """Makes the classifier where there is none yet: tunes it, or takes the one that a checkpoint brought."""
         if self.classifier is not None:
             return
-        device = trainer.args.device
+        assert context.model is not None
+        device = context.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
-            torch.manual_seed(trainer.args.seed)
-            classifier = self.task.classifier(trainer.model).to(device)
+            torch.manual_seed(context.seed)
+            classifier = self.task.classifier(context.model).to(device)
             if self._tuned is None:
                 self.task.tune(classifier.train())
             else:
                 classifier.load_state_dict(self._tuned)
         self.classifier = classifier.eval().requires_grad_(False)
         if self.num_steps == 0:
-            self.refresh(trainer)
+            self.refresh(context)
 
-    def end_step(self, trainer: Any) -> None:
+    def on_step_end(self, context: ScoreContext) -> None:
         """Looks at labelled text again where a period ends."""
-        if trainer.state.global_step % self.refresh_steps == 0:
-            self.refresh(trainer)
+        if context.state.step % self.refresh_steps == 0:
+            self.refresh(context)
 
-    def refresh(self, trainer: Any) -> None:
+    def refresh(self, context: ScoreContext) -> None:
         """Moves the averages by the next labelled batches."""
         assert self.classifier is not None
-        num_batches = max(self.refresh_batches, trainer.args.world_size)  # a process without one would not sum up
+        num_batches = max(self.refresh_batches, context.world_size)  # a process without one would not sum up
         tap, first = EmbeddingTap(self.classifier), self.num_steps * num_batches
-        for number in range(trainer.args.process_index, num_batches, trainer.args.world_size):
-            batch = {key: value.to(trainer.args.device) for key, value in self.task.batch(first + number).items()}
+        for number in range(context.rank, num_batches, context.world_size):
+            batch = {key: value.to(context.device) for key, value in self.task.batch(first + number).items()}
             with tap.open(), torch.enable_grad():
-                with trainer.precision():
+                with context.precision():
                     loss = self.classifier(**batch).loss
                 loss.backward()
             ids_BT = batch["input_ids"]
             masked_BT = torch.zeros_like(ids_BT, dtype=torch.bool)
             self.add(tap, tap.gradients(ids_BT), ids_BT, masked_BT, batch.get("attention_mask"))
-        self.take_up()
+        self.take_up(context)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the table and the classifier's weights."""

@@ -23,6 +23,8 @@ from maskwise.masking.saliency import (
     smooth,
     sum_by_type,
 )
+from maskwise.masking.score import StatefulScore
+from maskwise.masking.score_context import ScoreContext
 from maskwise.masking.vocabulary import Vocabulary
 from maskwise.models.embedding import EmbeddingTap
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class SaliencyTable:
+class SaliencyTable(StatefulScore):
     """A score: each token's probability of being masked, from a moving average of its type's saliency.
 
     The expected share of masked tokens, sum_t f_t r_t, is the masker's rate, with f_t the type's share of
@@ -90,9 +92,9 @@ class SaliencyTable:
         """Returns each token's probability of being masked [B, T], 0 at special tokens."""
         ids_BT = batch["input_ids"]
         self._move(ids_BT.device)
-        return torch.where(batch["eligible"], self.rates(batch["rate"])[ids_BT], 0.0)
+        return torch.where(batch["eligible"], self.type_rates(batch["rate"])[ids_BT], 0.0)
 
-    def rates(self, rate: float) -> Tensor:
+    def type_rates(self, rate: float) -> Tensor:
         """Returns each type's probability of being masked [V] that meets the budget `rate`, 0 for special tokens."""
         if self._rates is None or self._rates[0] != rate:
             rates_V = self._calibrated(rate) if self.num_steps else torch.full_like(self.shares_V, rate)
@@ -108,7 +110,7 @@ class SaliencyTable:
         masked_BT: Tensor,
         attention_mask_BT: Tensor | None = None,
     ) -> None:
-        """Adds the saliency of a batch's original tokens to what the next `end_step` takes up.
+        """Adds the saliency of a batch's original tokens to what the next `on_step_end` takes up.
 
         Special tokens and padding are left out, and gradients that are not finite (overflows of fp16).
         """
@@ -123,14 +125,14 @@ class SaliencyTable:
             sums if before is None else TypeSums(before.sums_KV + sums.sums_KV, before.counts_KV + sums.counts_KV)
         )
 
-    def take_up(self) -> None:
-        """Moves the averages by what was added since, on all processes together; nothing where nothing was.
+    def take_up(self, context: ScoreContext) -> None:
+        """Moves the averages by what was added since, on all processes together; nothing if nothing was.
 
         A step of which no gradient was finite, as fp16 has while its loss scale is found, leaves them alone.
         """
         if self._pending is None:
             return
-        means_V, occurred_V = _sum_over_ranks(self._pending).means()
+        means_V, occurred_V = TypeSums(*context.sum_over_ranks(torch.stack(self._pending))).means()
         self._pending = None
         if not occurred_V.any():
             return
@@ -166,34 +168,31 @@ class SaliencyTable:
 class Typhoon(SaliencyTable):
     """Masks the types that the masked-LM loss in training depends on: `SaliencyTable`, fed from its own gradients.
 
-    MaskingTrainer calls `observe` with every micro-batch and `end_step` after every optimizer step; the masks of the
+    MaskingTrainer calls `observe` with every micro-batch and `on_step_end` after every optimizer step; the masks of the
     next step know it. Costs one gather and one product over [B, T, D]. Runs eager: a compiled model hides the gradient.
 
         counts = np.bincount(np.concatenate(rows["input_ids"]), minlength=len(tokenizer))
         masker = Masker(Typhoon(tokenizer, counts), tokenizer, budget="from-scores")
     """
 
+    wants_gradients = True
     tap: EmbeddingTap | None = None
 
-    def bind(self, model: nn.Module) -> None:
-        """Names the model in training; raises InputError where its input embedding cannot be watched."""
+    def bind(self, model: nn.Module, tokenizer: Any = None) -> None:
+        """Names the model in training; raises InputError if its input embedding cannot be watched."""
         self.tap = EmbeddingTap(model)
 
-    def observe(self, batch: Mapping[str, Any], embedding_gradients: Tensor) -> None:
-        """Takes a masked batch and the gradient [B, T, D] at its embedding's output.
-
-        `embedding_gradients` are those of the step's loss: sums over labelled tokens divided by the count of the
-        whole step, on every process, and without a loss scale.
-        """
+    def observe(self, batch: Mapping[str, Any], gradients_BTD: Tensor) -> None:
+        """Takes a masked batch and the gradient at its embedding's output."""
         if self.tap is None:
-            raise InputError(f"{type(self).__name__} reads the model's embedding: call bind(model) first.")
+            raise InputError(f"{self.name} reads the model's embedding: call bind(model) first.")
         masked_BT = batch["labels"] != IGNORE
         ids_BT = torch.where(masked_BT, batch["labels"], batch["input_ids"])
-        self.add(self.tap, embedding_gradients, ids_BT, masked_BT, batch.get("attention_mask"))
+        self.add(self.tap, gradients_BTD, ids_BT, masked_BT, batch.get("attention_mask"))
 
-    def end_step(self, trainer: Any) -> None:
+    def on_step_end(self, context: ScoreContext) -> None:
         """Moves the averages by the step that ends."""
-        self.take_up()
+        self.take_up(context)
 
 
 def _shares(token_counts: Any, eligible_V: Tensor, count_special_tokens: bool) -> Tensor:
@@ -210,16 +209,6 @@ def _shares(token_counts: Any, eligible_V: Tensor, count_special_tokens: bool) -
     if not counts_V.sum() > 0:
         raise InputError("token_counts counts nothing that may be masked: count the ids of the training text.")
     return counts_V / counts_V.sum()
-
-
-def _sum_over_ranks(sums: TypeSums) -> TypeSums:
-    import torch.distributed as dist
-
-    if not (dist.is_available() and dist.is_initialized()):
-        return sums
-    stacked = torch.stack(sums)
-    dist.all_reduce(stacked)
-    return TypeSums(*stacked)
 
 
 def _check_number(what: str, value: float, is_fine: bool, wanted: str) -> None:

@@ -1,13 +1,15 @@
 """Checkpoints that are either complete or known not to be.
 
-The Trainer writes `checkpoint-N` file by file, and a kill can leave half of one. Here the score's state follows, a
-marker is written last, older checkpoints are deleted only after the marker, and a resume takes the newest one marked.
+The Trainer writes `checkpoint-N` file by file, and a kill can leave half of one. Here other states follow (that of the
+score, say), a marker is written last, older checkpoints are deleted only after the marker, and a resume takes the
+newest one marked.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +18,13 @@ import torch
 from maskwise.files.atomic import atomic_write
 from maskwise.files.checkpoint_folders import MARKER, complete_checkpoints, step_of
 
-SCORE_STATE = "score_state.pt"
+
+class Stateful(Protocol):
+    """Something whose state a checkpoint keeps."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
 
 
 class WatchedTrainer(Protocol):
@@ -28,19 +36,22 @@ class WatchedTrainer(Protocol):
 
 
 class Checkpoints:
-    """Finishes each checkpoint of a run, keeps the newest `keep` (all where None), and restores the score's state.
+    """Finishes each checkpoint of a run, keeps the newest `keep` (None: all), and restores the states it was given.
 
-    The checkpoint of `kept_step` is kept too, however old it gets.
+    Args:
+        states: What else a checkpoint holds, by name: a non-empty state is kept as `<name>_state.pt`.
+        keep: How many complete checkpoints to keep. That of `kept_step` is kept too, however old it gets.
     """
 
-    def __init__(self, score: Any, keep: int | None) -> None:
-        self.score, self.keep = score, keep
+    def __init__(self, states: Mapping[str, Stateful], keep: int | None) -> None:
+        self.states, self.keep = states, keep
         self.kept_step: int | None = None
 
     def finish(self, folder: Path, step: int) -> None:
-        """Writes the score's state, then the marker; then deletes what is older than the newest `keep`."""
-        if hasattr(self.score, "state_dict"):
-            torch.save(self.score.state_dict(), folder / SCORE_STATE)
+        """Writes the states, then the marker; then deletes what is older than the newest `keep`."""
+        for name, stateful in self.states.items():
+            if state := stateful.state_dict():
+                torch.save(state, state_file(folder, name))
         atomic_write(folder / MARKER, json.dumps({"step": step}))
         if self.keep is not None:
             for old in complete_checkpoints(folder.parent)[: -self.keep]:
@@ -49,9 +60,11 @@ class Checkpoints:
                     shutil.rmtree(old)
 
     def restore(self, folder: Path) -> None:
-        """Loads the score's state from a complete checkpoint."""
-        if hasattr(self.score, "load_state_dict") and (folder / SCORE_STATE).exists():
-            self.score.load_state_dict(torch.load(folder / SCORE_STATE, map_location="cpu", weights_only=True))
+        """Loads the states from a complete checkpoint."""
+        for name, stateful in self.states.items():
+            path = state_file(folder, name)
+            state = torch.load(path, map_location="cpu", weights_only=True) if path.exists() else {}
+            stateful.load_state_dict(state)
 
     def newest(self, run_folder: str | Path | None) -> Path | None:
         """Returns the newest complete checkpoint of a run folder, or None."""
@@ -69,10 +82,6 @@ class Checkpoints:
                 if control.should_log or control.should_save or control.should_training_stop:
                     trainer.raise_if_not_finite()
 
-            def on_train_begin(self, args, state, control, **kwargs):
-                if hasattr(checkpoints.score, "check_run"):
-                    checkpoints.score.check_run(state.max_steps, state.num_train_epochs)
-
             def on_save(self, args: Any, state, control, **kwargs):
                 trainer.accelerator.wait_for_everyone()
                 if args.should_save:
@@ -80,3 +89,8 @@ class Checkpoints:
                 trainer.accelerator.wait_for_everyone()
 
         return FinishCheckpoints()
+
+
+def state_file(folder: Path, name: str) -> Path:
+    """Returns where a checkpoint keeps a state."""
+    return folder / f"{name}_state.pt"

@@ -13,17 +13,17 @@ from torch import Tensor, nn
 
 from maskwise.errors import InputError
 from maskwise.masking.losses import distillation_loss, mlm_loss
-from maskwise.masking.masker import TrainState
 from maskwise.masking.rows import Rows
-from maskwise.models.sparse import SparseHead
+from maskwise.masking.score_context import TrainState
+from maskwise.models.sparse import SparseHead, evaluating, unwrapped
 
 
 class Distillation:
     """(1 - weight) gold + weight T^2 KL(teacher || student) over the labelled rows, both seeing the same masked input.
 
-    The teacher runs in eval mode, without gradient, and its head on the labelled rows only. `start_epochs` or
-    `start_share` (of the run) put it off; until then the loss is the gold one. Source: entropy paper 3.6, which gives
-    both halves equal weight. Raises InputError for a weight outside [0, 1] or two starts.
+    The teacher runs in eval mode and without gradient, and is left as it was; its head on the labelled rows only.
+    `start_epochs` or `start_share` (of the run) put it off; until then the loss is the gold one. Source: entropy paper
+    3.6, which gives both halves equal weight. Raises InputError for a weight outside [0, 1] or two starts.
     """
 
     def __init__(
@@ -39,9 +39,15 @@ class Distillation:
             raise InputError(f"The distillation weight is a share of the loss, from 0 to 1; found {weight:g}.")
         if start_epochs is not None and start_share is not None:
             raise InputError("Give the start of distillation once: start_epochs or start_share.")
-        self.teacher = SparseHead(teacher.eval().requires_grad_(False))
+        self.teacher = SparseHead(teacher)
         self.weight, self.temperature = weight, temperature
         self.start_epochs, self.start_share = start_epochs, start_share
+
+    def bind(self, model: nn.Module) -> None:
+        """Moves the teacher to the device of the model in training; raises InputError if it is that model."""
+        if unwrapped(self.teacher.model) is unwrapped(model):
+            raise InputError("Distillation needs a teacher of its own, and this one is the model in training itself.")
+        self.teacher.model.to(next(model.parameters()).device)
 
     def is_on(self, state: TrainState) -> bool:
         """Returns True once the start is reached."""
@@ -51,7 +57,7 @@ class Distillation:
 
     def teacher_logits(self, inputs: Mapping[str, Tensor], rows: Tensor | Rows) -> Tensor:
         """Returns the teacher's logits [R, V] of the labelled rows."""
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(self.teacher.model):
             return self.teacher.logits(inputs, rows)
 
     def loss(self, student_RV: Tensor, teacher_RV: Tensor, targets_R: Tensor, num_labelled: Any = None) -> Tensor:

@@ -9,27 +9,32 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, RandomSampler, Sampler
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from torch.utils.data import RandomSampler, Sampler
+from transformers import Trainer, TrainingArguments
 
 from maskwise.errors import InputError
 from maskwise.evaluation.held_out import HeldOutEval, HeldOutResult, evaluate_mlm, make_held_out_eval, sum_over_ranks
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.linear_loss import linear_mlm_loss
 from maskwise.masking.losses import mlm_loss
-from maskwise.masking.masker import Masker, TrainState
+from maskwise.masking.masker import Masker
 from maskwise.masking.padding import pad_batch
 from maskwise.masking.rows import Rows
+from maskwise.masking.score import ScoreTree
+from maskwise.masking.score_context import ScoreContext, TrainState
 from maskwise.models.embedding import EmbeddingTap
 from maskwise.models.sparse import DecoderInputs, SparseHead
 from maskwise.training.checkpoints import Checkpoints
 from maskwise.training.cpu_allocator import kept_buffers
 from maskwise.training.distill import Distillation
+from maskwise.training.indexed_rows import IndexedRows
 from maskwise.training.rate_meter import RateMeter
+from maskwise.training.run_hooks import RunHooks
 from maskwise.training.shuffle import ShuffledRows
 
 
@@ -44,11 +49,11 @@ class MaskingTrainer(Trainer):
     - A loss that is not finite stops the run, with the step; it is looked for when logging and before every save.
     - Checkpoints carry the score's state and end with a completion marker (`checkpoints`).
     - With `torch_compile` the model is compiled for its scores and evaluations too, not for its steps alone.
-    - A score with `observe` gets the gradient at the embedding's output in every step, and runs eager.
+    - A score that `wants_gradients` gets the gradient at the embedding's output in every step, and runs eager.
 
     Rows are tokenised: `input_ids`, and `word_ids` for word and span units. `distillation` mixes a teacher's
     predictions into the loss. Raises InputError for a `data_collator`, since a second masking would corrupt the first,
-    and for `torch_compile`, FSDP or DeepSpeed with a score that has `observe`.
+    and for `torch_compile`, FSDP or DeepSpeed with a score that wants gradients.
     """
 
     # The Trainer declares them for every task: optional, and without evaluations.
@@ -72,8 +77,8 @@ class MaskingTrainer(Trainer):
         args = copy.copy(args) if args is not None else TrainingArguments("trainer_output")
         args.remove_unused_columns = False
         args.logging_nan_inf_filter = False
-        check_runs_eager(masker.score, args)
-        self.checkpoints = Checkpoints(masker.score, args.save_total_limit)
+        check_runs_eager(masker, args)
+        self.checkpoints = Checkpoints({"score": ScoreTree(masker.score)}, args.save_total_limit)
         args.save_total_limit = None
         super().__init__(
             model,
@@ -85,16 +90,14 @@ class MaskingTrainer(Trainer):
             **kwargs,
         )
         self.masker, self.distillation, self.rate_meter = masker, distillation, RateMeter()
-        self._decoder_inputs: Callable[[], DecoderInputs] | None = None
-        self._teacher_RV: Tensor | None = None
-        self._rows: Rows
+        self._step: _Step
         self.head = SparseHead(self.model)
         self._first_bad_step: Tensor | None = None
-        self._embedding_tap = self._tap_embedding() if hasattr(masker.score, "observe") else None
-        if hasattr(masker.score, "bind"):
-            masker.score.bind(self.model)
+        self._wanting_gradients = [score for score in masker.scores_inside if score.wants_gradients]
+        self._embedding_tap = self._tap_embedding() if self._wanting_gradients else None
+        self.bind(self.model)
+        self.add_callback(RunHooks(self))
         self.add_callback(self.checkpoints.for_trainer(self))
-        self.add_callback(TellScore(self))
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Trains as the `Trainer` does; on a CPU the buffers of a step are kept for the next."""
@@ -106,14 +109,15 @@ class MaskingTrainer(Trainer):
         return super().get_batch_samples(map(self._mask, epoch_iterator), num_batches, device)
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
-        """Runs one micro-batch forward and backward; a score with `observe` gets its gradient, free of scales."""
+        """Runs one micro-batch forward and backward; scores that want it get the gradient, free of scales."""
         if self._embedding_tap is None:
             return super().training_step(model, inputs, num_items_in_batch)
         batch = dict(inputs)
         with self._embedding_tap.open():
             loss = super().training_step(model, inputs, num_items_in_batch)
         gradients_BTD = self._embedding_tap.gradients(batch["input_ids"])
-        self.masker.score.observe(batch, gradients_BTD / self._loss_scale(num_items_in_batch))
+        for score in self._wanting_gradients:
+            score.observe(batch, gradients_BTD / self._loss_scale(num_items_in_batch))
         return loss
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch=None):
@@ -121,16 +125,14 @@ class MaskingTrainer(Trainer):
         masked = {key: value for key, value in inputs.items() if key != "labels"}
         own = model.training  # labels of somebody else's, as in `predict`, are counted
         labels_BT = inputs["labels"]
-        self._rows = rows = self.masker.rows(labels_BT, self.train_state()) if own else Rows.of(labels_BT != IGNORE)
-        self._teacher_RV = None
-        if self.distillation is not None and self.distillation.is_on(self.train_state()):
-            with self.precision():
-                self._teacher_RV = self.distillation.teacher_logits(masked, rows)
-        distilled = self._teacher_RV is not None
+        rows = self.masker.rows(labels_BT, self.train_state()) if own else Rows.of(labels_BT != IGNORE)
+        teacher_RV = self._teacher_logits(masked, rows)
         # Sharded weights (FSDP, DeepSpeed) are whole only inside the model's own forward: there it makes the logits.
-        streamed = not (distilled or self.is_fsdp_enabled or self.is_deepspeed_enabled) and self.head.is_linear(masked)
+        is_sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        streamed = teacher_RV is None and not is_sharded and self.head.is_linear(masked)
         around = self.head.before_decoder if streamed else self.head.only
-        with self.precision(), around(rows) as self._decoder_inputs:
+        with self.precision(), around(rows) as decoder_inputs:
+            self._step = _Step(rows, teacher_RV, decoder_inputs)
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
     def evaluate(self, eval_dataset: Any = None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
@@ -166,22 +168,48 @@ class MaskingTrainer(Trainer):
                 "Try a lower learning rate, more warm-up, or trainer.bf16 = false."
             )
 
-    def training_batch(self, numbers: Sequence[int]) -> dict[str, Any]:
-        """Returns the training rows of these numbers as a score sees them, on the device."""
+    def bind(self, model: Any) -> None:
+        """Names the model in training to the scores and to the distillation."""
+        for score in self.masker.scores_inside:
+            score.bind(model, self.masker.tokenizer)
+        if self.distillation is not None:
+            self.distillation.bind(model)
+
+    def score_context(self, is_resume: bool = False) -> ScoreContext:
+        """Returns the run as the hooks of a score see it now."""
+        state = self.train_state()
+        return ScoreContext(
+            device=self.args.device,
+            rank=self.args.process_index,
+            world_size=self.args.world_size,
+            seed=self.args.seed,
+            state=state,
+            epoch=self.state.epoch or 0.0,
+            rate=self.masker.rate_at(state.progress),
+            is_resume=is_resume,
+            model=self.model,
+            folder=Path(str(self.args.output_dir)),
+            rows=self.train_dataset.rows if isinstance(self.train_dataset, IndexedRows) else None,
+            make_batch=self._training_batch,
+            choose=lambda batch, scores_BT: self.masker.choose(batch, scores_BT)[0],
+            autocast=self.precision,
+            write_log=self.log,
+        )
+
+    def _training_batch(self, numbers: Sequence[int]) -> dict[str, Any]:
         rows = self.train_dataset.__getitems__(list(numbers))
         return self.masker.prepare(self._prepare_inputs(self.data_collator(rows)), self.train_state())
 
-    def take_compiled(self) -> None:
-        """Hands the model to its score and to the evaluation as it trains, if that is compiled.
+    def take_model(self) -> None:
+        """Hands the model to its scores and to the evaluation as it trains: the compiled one, if it is compiled.
 
-        The Trainer compiles it late and keeps the compiled one to itself. Not so where processes share gradients: their
-        wrapper is inside, and scoring would go through it.
+        The Trainer replaces the model late (`model_init`, torch_compile) and keeps the compiled one to itself. Not so
+        if processes share gradients: their wrapper is inside, and scoring would go through it.
         """
         compiled = cast(Any, self.model_wrapped)
-        if getattr(compiled, "_orig_mod", None) is self.model:
-            self.head = SparseHead(compiled)
-            if hasattr(self.masker.score, "bind"):
-                self.masker.score.bind(compiled)
+        model = compiled if getattr(compiled, "_orig_mod", None) is self.model else self.model
+        self.head = SparseHead(model)
+        self.bind(model)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
         sampler = super()._get_train_sampler(train_dataset)
@@ -205,7 +233,7 @@ class MaskingTrainer(Trainer):
     def _tap_embedding(self) -> EmbeddingTap:
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             raise InputError(
-                f"{type(self.masker.score).__name__} reads the embedding and the gradient at its output, which FSDP "
+                f"{self.masker.score.name} reads the embedding and the gradient at its output, which FSDP "
                 "and DeepSpeed shard. Train with one process for each GPU (torchrun)."
             )
         return EmbeddingTap(self.model)
@@ -217,9 +245,9 @@ class MaskingTrainer(Trainer):
         return (self.accelerator.num_processes if averaged else 1) * (scaler.get_scale() if scaler else 1.0)
 
     def _loss(self, outputs: Any, labels_BT: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
-        targets_R = self._rows.take(labels_BT, IGNORE)
-        if self._decoder_inputs is not None:
-            loss = linear_mlm_loss(*self._decoder_inputs(), targets_R, num_items_in_batch)
+        targets_R = self._step.rows.take(labels_BT, IGNORE)
+        if self._step.decoder_inputs is not None:
+            loss = linear_mlm_loss(*self._step.decoder_inputs(), targets_R, num_items_in_batch)
         else:
             logits = outputs["logits"] if isinstance(outputs, dict) else outputs[0]
             loss = self._dense_loss(logits.reshape(-1, logits.shape[-1]), targets_R, num_items_in_batch)
@@ -227,9 +255,15 @@ class MaskingTrainer(Trainer):
         return loss
 
     def _dense_loss(self, logits_RV: Tensor, targets_R: Tensor, num_labelled: Tensor | int | None) -> Tensor:
-        if self.distillation is None or self._teacher_RV is None:
+        if self.distillation is None or self._step.teacher_RV is None:
             return mlm_loss(logits_RV, targets_R, num_labelled)
-        return self.distillation.loss(logits_RV, self._teacher_RV, targets_R, num_labelled)
+        return self.distillation.loss(logits_RV, self._step.teacher_RV, targets_R, num_labelled)
+
+    def _teacher_logits(self, masked: dict[str, Any], rows: Rows) -> Tensor | None:
+        if self.distillation is None or not self.distillation.is_on(self.train_state()):
+            return None
+        with self.precision():
+            return self.distillation.teacher_logits(masked, rows)
 
     def _note_if_not_finite(self, loss: Tensor) -> None:
         """Keeps the first bad step on the device: a look at every loss would stall a GPU."""
@@ -239,65 +273,25 @@ class MaskingTrainer(Trainer):
         self._first_bad_step = torch.where(is_first, self.state.global_step, self._first_bad_step)
 
 
-def check_runs_eager(score: Any, args: TrainingArguments) -> None:
-    """Raises InputError where a score that has `observe` is asked to run compiled."""
-    if hasattr(score, "observe") and args.torch_compile:
-        raise InputError(
-            f"{type(score).__name__} takes a gradient inside the model, which a compiled model does not "
-            "give: it runs eager. Set torch_compile to false (--set trainer.torch_compile=false)."
-        )
-
-
-class TellScore(TrainerCallback):
-    """Tells the score, on every rank, where the run is: `start_epoch` and `end_step` where it has them.
-
-    Epochs start where a run is resumed, too; a step ends before anything is saved.
-    """
-
-    def __init__(self, trainer: MaskingTrainer) -> None:
-        self.trainer, self.score = trainer, trainer.masker.score
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        """Hands the compiled model on."""
-        self.trainer.take_compiled()
-
-    def on_epoch_begin(self, args, state, control, **kwargs):
-        """Hands the trainer to the score."""
-        if hasattr(self.score, "start_epoch"):
-            self.score.start_epoch(self.trainer)
-
-    def on_step_end(self, args, state, control, **kwargs):
-        """Hands the trainer to the score."""
-        if hasattr(self.score, "end_step"):
-            self.score.end_step(self.trainer)
-
-
-class IndexedRows(Dataset):
-    """A map-style dataset whose rows carry their index as `example_id`."""
-
-    def __init__(self, rows: Any) -> None:
-        self.rows = rows
-
-    @classmethod
-    def wrap(cls, rows: Any) -> Any:
-        """Returns `rows` with example ids; an iterable dataset as it is (its rows are told apart by content)."""
-        return cls(rows) if hasattr(rows, "__getitem__") and hasattr(rows, "__len__") else rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return {**self.rows[index], "example_id": index}
-
-    def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
-        """Rows of one batch at once: one read from disk instead of one a row."""
-        rows = (
-            self.rows.__getitems__(indices) if hasattr(self.rows, "__getitems__") else [self.rows[i] for i in indices]
-        )
-        return [{**row, "example_id": index} for index, row in zip(indices, rows, strict=True)]
-
-
 def _as_held_out(dataset: Any, masker: Masker) -> HeldOutEval | None:
     if dataset is None or isinstance(dataset, HeldOutEval):
         return dataset
     return make_held_out_eval(dataset, masker.tokenizer)
+
+
+class _Step(NamedTuple):
+    """What the loss of a micro-batch needs besides the model's output."""
+
+    rows: Rows
+    teacher_RV: Tensor | None
+    decoder_inputs: Callable[[], DecoderInputs] | None
+
+
+def check_runs_eager(masker: Masker, args: TrainingArguments) -> None:
+    """Raises InputError if a score that wants gradients is asked to run compiled."""
+    for score in masker.scores_inside:
+        if score.wants_gradients and args.torch_compile:
+            raise InputError(
+                f"{score.name} takes a gradient inside the model, which a compiled model does not "
+                "give: it runs eager. Set torch_compile to false (--set trainer.torch_compile=false)."
+            )

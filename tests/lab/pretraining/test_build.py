@@ -11,7 +11,7 @@ import torch
 from maskwise.lab.config import MaskingSettings
 from maskwise.lab.pretraining.build import build_masker
 from maskwise.masking.corrupt import IGNORE
-from maskwise.masking.masker import TrainState
+from maskwise.masking.score_context import TrainState
 from maskwise.recipes import load_recipe
 from maskwise.testing import SIDES, make_batch
 
@@ -83,4 +83,4 @@ def test_the_other_recipes_mask_words_and_never_a_special_token(tiny_tokenizer, 
         assert picked_BT[is_text_BT].double().mean().item() == pytest.approx(rate, abs=0.05)
         if recipe != "random":
             masker.score.load_state_dict(table_with_salient_special_tokens(len(tiny_tokenizer), seed))
-            assert masker.score.rates(rate)[MASK + 1 :].std() > 0.01
+            assert masker.score.type_rates(rate)[MASK + 1 :].std() > 0.01

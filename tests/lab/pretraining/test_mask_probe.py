@@ -7,9 +7,10 @@ import torch
 
 from maskwise.lab.pretraining.mask_probe import MaskProbe
 from maskwise.lab.records.run_folder import read_metrics
-from maskwise.masking.masker import Masker, TrainState
+from maskwise.masking.masker import Masker
 from maskwise.masking.rates import token_budget
-from maskwise.scores.model import uniform
+from maskwise.masking.score import uniform
+from maskwise.masking.score_context import TrainState
 
 CPU = torch.device("cpu")
 

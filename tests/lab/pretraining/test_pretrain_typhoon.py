@@ -16,11 +16,10 @@ from maskwise.lab.pretraining.pretrain import pretrain
 from maskwise.lab.records.run_folder import read_metrics
 from maskwise.lab.tokens.blocks import open_data
 from maskwise.lab.tokens.prepare import PrepareSettings, prepare
-from maskwise.masking.masker import TrainState
 from maskwise.masking.padding import pad_batch
-from maskwise.training.checkpoints import SCORE_STATE
+from maskwise.masking.score_context import TrainState
 
-TABLE = f"checkpoint-12/{SCORE_STATE}"
+TABLE = "checkpoint-12/score_state.pt"
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +120,8 @@ def test_the_realised_rate_on_sst_2_is_within_half_a_point_of_the_budget(data_ro
     pretrain(settings, tmp_path / "run", show=False)
     data = open_data(folder)
     masker = build_masker(settings.masking, data, seed=0)
-    masker.score.load_state_dict(torch.load(tmp_path / "run" / "checkpoint-30" / SCORE_STATE))
-    assert masker.score.rates(0.15).std() > 0.01
+    masker.score.load_state_dict(torch.load(tmp_path / "run" / "checkpoint-30" / "score_state.pt")["0"])
+    assert masker.score.type_rates(0.15).std() > 0.01
     for rows, epochs in ((data.train, 3), (data.valid, 6)):
         masked = eligible = 0
         for epoch in range(epochs):

@@ -14,8 +14,8 @@ from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.masker import Masker
 from maskwise.masking.padding import pad_batch
 from maskwise.masking.rates import token_budget
+from maskwise.masking.score import uniform
 from maskwise.masking.units import MAX_WORD_PIECES
-from maskwise.scores.model import uniform
 
 SYLLABLES = ["ba", "de", "fi", "go", "lu", "ma", "ne", "ri", "so", "tu", "ka", "mi"]
 SPECIAL = ["<pad>", "<unk>", "<s>", "</s>", "<mask>"]

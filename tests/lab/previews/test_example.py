@@ -21,8 +21,9 @@ from maskwise.masking.entropy import logit_statistics
 from maskwise.masking.masker import Masker
 from maskwise.masking.pick import pick
 from maskwise.masking.rates import token_budget
+from maskwise.masking.score import uniform
 from maskwise.masking.units import token_units
-from maskwise.scores.model import Entropy, uniform
+from maskwise.scores.model import Entropy
 
 TEXT = "The girl, playing by the old sea, was unfriendly & <b>quick</b>.\n\nNo zebra walked."
 RATES = (0.01, 0.05, 0.15, 0.25, 0.333, 0.5, 0.8, 0.95)

@@ -31,7 +31,8 @@ from maskwise.lab.pretraining.stored_scores import open_stored
 from maskwise.lab.tokens.blocks import TOKENIZER, DataFolder, open_data
 from maskwise.lab.tokens.extend_tokenizer import extends, pieces_of_new_tokens
 from maskwise.masking import rates
-from maskwise.masking.masker import Masker, Score
+from maskwise.masking.masker import Masker
+from maskwise.masking.score import Score, uniform
 from maskwise.masking.vocabulary import padding_id
 from maskwise.models.device import on_one_device
 from maskwise.models.initialization import start_at_unigram
@@ -259,7 +260,7 @@ def build_rate(rate: float | str | RateSettings) -> rates.RateSchedule:
 def build_score(settings: MaskingSettings, teacher: Any = None) -> Score:
     """Returns a score by its name, or your own by `package.module:function`."""
     if settings.score == "uniform":
-        return scores.uniform
+        return uniform
     if settings.score in MODEL_SCORES:
         return _model_score(settings, teacher)
     module_name, colon, function_name = settings.score.partition(":")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from maskwise.errors import InputError
 from maskwise.lab.config import TyphoonSettings
 from maskwise.lab.tokens.blocks import TOKENIZER, DataFolder, open_data
-from maskwise.masking.masker import Score
+from maskwise.masking.score import Score
 from maskwise.masking.vocabulary import padding_id
 from maskwise.scores.task_labels import LabelledRows
 from maskwise.scores.task_typhoon import TaskTyphoon

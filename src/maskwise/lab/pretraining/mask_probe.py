@@ -14,8 +14,9 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from maskwise.evaluation.held_out import NUM_QUINTILES
-from maskwise.masking.masker import Masker, TrainState
+from maskwise.masking.masker import Masker
 from maskwise.masking.padding import pad_batch
+from maskwise.masking.score_context import TrainState
 
 if TYPE_CHECKING:
     from maskwise.training.trainer import MaskingTrainer
@@ -64,8 +65,8 @@ class MaskProbe:
         if self._last_picks is not None:
             kept = sum((new & old).sum().item() for new, old in zip(picks, self._last_picks, strict=True))
             figures["overlap"] = kept / max(picked.sum().item(), 1)
-        if hasattr(self.masker.score, "source"):
-            figures["score_source"] = self.masker.score.source(state)
+        if (source := self.masker.score.source(state)) is not None:
+            figures["score_source"] = source
         self._last_picks = picks
         return figures
 

@@ -45,6 +45,7 @@ from maskwise.lab.pretraining.model_card import model_card
 from maskwise.lab.pretraining.typhoon_picture import KeepRates, draw_rates
 from maskwise.lab.records import run_folder
 from maskwise.lab.tokens.blocks import DataFolder, open_data
+from maskwise.masking.score_context import RunPlan
 from maskwise.models.hf_logging import silent_on_tied_weights
 from maskwise.progress import Progress, printer
 from maskwise.scores.refreshed import delete_score_files
@@ -90,9 +91,9 @@ def pretrain(settings: PretrainSettings, out: str | Path, *, resume: bool = Fals
     teacher = load_teacher(settings, data)
     scorer = load_stored(settings, data) or teacher
     masker = build_masker(settings.masking, data, seed=settings.seed, teacher=scorer)
-    check_runs_eager(masker.score, args)
-    if hasattr(masker.score, "check_run"):
-        masker.score.check_run(*planned_run(args, len(data.train)))
+    check_runs_eager(masker, args)
+    for score in masker.scores_inside:
+        score.check_run(RunPlan(*planned_run(args, len(data.train))))
     held_out = _held_out(data, settings)
     general_held_out = _held_out(general, settings) if general else None
     if first:

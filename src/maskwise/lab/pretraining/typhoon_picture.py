@@ -36,7 +36,8 @@ class KeepRates(TrainerCallback):
         """Writes the rates as they are for the next step."""
         self.folder.mkdir(exist_ok=True)
         progress = state.global_step / max(state.max_steps, 1)
-        rates_V = self.masker.score.rates(self.masker.rate_at(progress))  # type: ignore[attr-defined]
+        rates_V = self.masker.score.type_rates(self.masker.rate_at(progress))
+        assert rates_V is not None
         np.save(self.folder / f"step-{state.global_step}.npy", rates_V.cpu().numpy())
 
 

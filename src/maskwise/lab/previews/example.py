@@ -20,10 +20,11 @@ from maskwise.lab.tokens.blocks import split_lengths
 from maskwise.lab.tokens.tokenizer import block_borders, plain_backend
 from maskwise.masking.masker import Masker
 from maskwise.masking.noise import Stream, text_positions, uniform_noise
+from maskwise.masking.score import uniform
 from maskwise.models.loading import load_checkpoint, load_tokenizer
 from maskwise.models.model_limits import longest_window
 from maskwise.progress import Progress
-from maskwise.scores.model import Entropy, Surprisal, uniform
+from maskwise.scores.model import Entropy, Surprisal
 
 STRATEGIES = ("high", "low", "mid", "marginal", "random")
 WINDOW = 128

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -45,6 +46,6 @@ class BestWeights:
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "grade": self.grade, "weights": self.weights, "history": self.history}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.epoch, self.grade = state["epoch"], tuple(state["grade"])
         self.weights, self.history = state["weights"], state["history"]

@@ -83,7 +83,7 @@ def fit(
 
 def reopen(best: BestWeights, out: Path) -> Checkpoints:
     """Returns the checkpoints of a run in `out`; `best` is as it was in the newest, where there is one."""
-    checkpoints = Checkpoints(best, keep=1)
+    checkpoints = Checkpoints({"best": best}, keep=1)
     delete_incomplete(out)
     newest = checkpoints.newest(out)
     if newest is not None:

@@ -1,0 +1,49 @@
+"""The callback through which a run calls the hooks of its scores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from transformers import TrainerCallback
+
+from maskwise.masking.score_context import RunPlan
+
+if TYPE_CHECKING:
+    from maskwise.training.trainer import MaskingTrainer
+
+
+class RunHooks(TrainerCallback):
+    """Calls the hooks of every score, on every rank.
+
+    Epochs start when a run is resumed, too; a step ends before anything is saved.
+    """
+
+    def __init__(self, trainer: MaskingTrainer) -> None:
+        self.trainer, self.scores = trainer, trainer.masker.scores_inside
+        self._is_resume = False
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        """Hands over the model as it trains, and checks that the scores can work in a run of this length."""
+        self.trainer.take_model()
+        self._is_resume = state.global_step > 0
+        for score in self.scores:
+            score.check_run(RunPlan(state.max_steps, state.num_train_epochs))
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        """Calls `on_epoch_start`."""
+        context = self.trainer.score_context(self._is_resume)
+        self._is_resume = False
+        for score in self.scores:
+            score.on_epoch_start(context)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        """Calls `on_step_end`."""
+        context = self.trainer.score_context()
+        for score in self.scores:
+            score.on_step_end(context)
+
+    def on_save(self, args, state, control, **kwargs):
+        """Brings the sums over processes to the one that saves."""
+        context = self.trainer.score_context()
+        for score in self.scores:
+            score.reduce_states(context)
