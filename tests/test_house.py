@@ -29,15 +29,18 @@ def run(*command, **options):
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, **options)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(SRC)))
-def test_files_and_functions_stay_small(path):
-    text = path.read_text(encoding="utf-8")
-    lines = text.count("\n")
-    assert lines <= MAX_FILE_LINES, f"{lines} lines: does {path.name} hold more than one idea?"
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            length = node.end_lineno - node.lineno + 1
-            assert length <= MAX_FUNCTION_LINES, f"{node.name} has {length} lines: cut it into steps"
+def test_files_and_functions_stay_small():
+    too_long = []
+    for path in SOURCES:
+        text, name = path.read_text(encoding="utf-8"), path.relative_to(SRC)
+        if text.count("\n") > MAX_FILE_LINES:
+            too_long.append(f"{name} has {text.count(chr(10))} lines: does it hold more than one idea?")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = node.end_lineno - node.lineno + 1
+                if length > MAX_FUNCTION_LINES:
+                    too_long.append(f"{name}: {node.name} has {length} lines: cut it into steps")
+    assert not too_long, "\n".join(too_long)
 
 
 def test_there_are_sources_to_measure():
@@ -112,7 +115,8 @@ def test_the_pinned_packages_satisfy_the_project():
     lines = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8").splitlines()
     pins = dict(line.lower().replace("_", "-").split("==") for line in lines if not line.startswith("#"))
     extras = [text for texts in project["optional-dependencies"].values() for text in texts]
-    for requirement in map(Requirement, [*project["dependencies"], *extras]):
+    others = [text for text in extras if not text.startswith("maskwise[")]
+    for requirement in map(Requirement, [*project["dependencies"], *others]):
         assert requirement.specifier.contains(pins[requirement.name.lower()]), requirement
 
 

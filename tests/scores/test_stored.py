@@ -16,6 +16,7 @@ from maskwise.lab.config import resolve
 from maskwise.lab.pretraining.annotate import annotate
 from maskwise.lab.pretraining.build import load_checkpoint
 from maskwise.lab.pretraining.pretrain import pretrain
+from maskwise.lab.pretraining.stored_scores import open_stored
 from maskwise.lab.records.run_folder import read_metrics
 from maskwise.lab.tokens.blocks import open_data
 from maskwise.masking.corrupt import IGNORE
@@ -131,19 +132,27 @@ def test_entropy_is_not_read_as_surprisal_nor_as_scores_in_folds(scored):
         Entropy(Stored(scores_of(scored)), folds=7)
 
 
-def test_scores_of_another_data_folder_are_refused(copied, scored, tiny_data, tmp_path):
+def test_scores_of_another_data_folder_are_refused(copied, teacher, tiny_data, tmp_path):
     """Rows of another folder have other tokens: masks would be noise that looks like entropy."""
     other = Path(shutil.copytree(tiny_data, tmp_path / "other"))
     shutil.copytree(copied / "scores", other / "scores")
     with pytest.raises(InputError, match="another data folder"):
-        Stored(scores_of(other))
+        open_stored(open_data(other), str(teacher), "entropy")
 
 
-def test_scores_of_another_tokenizer_are_refused(copied):
+def test_scores_of_another_tokenizer_are_refused(copied, teacher):
     manifest = json.loads((scores_of(copied) / "manifest.json").read_text()) | {"tokenizer_sha256": "0" * 64}
     (scores_of(copied) / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(InputError, match="another tokenizer"):
-        Stored(scores_of(copied))
+        open_stored(open_data(copied), str(teacher), "entropy")
+
+
+def test_stored_scores_stand_alone(scored, tmp_path):
+    """The folder is enough: the data it was made of may be elsewhere."""
+    alone = Path(shutil.copytree(scores_of(scored), tmp_path / "alone"))
+    batch = next(batches(open_data(scored)))
+    masker = Masker(Stored(alone), open_data(scored).tokenizer)
+    assert torch.equal(masker(batch)["labels"], Masker(Stored(scores_of(scored)), masker.tokenizer)(batch)["labels"])
 
 
 def test_unfinished_and_shortened_scores_are_refused(copied):

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from transformers import TrainerCallback
 
-from maskwise.masking.score_context import RunPlan
+from maskwise.masking.masker import Masker
+from maskwise.masking.score_context import RunPlan, ScoreContext
 
-if TYPE_CHECKING:
-    from maskwise.training.trainer import MaskingTrainer
+
+class HookedTrainer(Protocol):
+    """What the hooks need of a trainer."""
+
+    masker: Masker
+
+    def take_model(self) -> None: ...
+
+    def score_context(self, is_resume: bool = False) -> ScoreContext: ...
 
 
 class RunHooks(TrainerCallback):
@@ -18,7 +26,7 @@ class RunHooks(TrainerCallback):
     Epochs start when a run is resumed, too; a step ends before anything is saved.
     """
 
-    def __init__(self, trainer: MaskingTrainer) -> None:
+    def __init__(self, trainer: HookedTrainer) -> None:
         self.trainer, self.scores = trainer, trainer.masker.scores_inside
         self._is_resume = False
 
