@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs bench
+.PHONY: help setup demo test fuzz check docs bench
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -20,6 +20,9 @@ demo: setup ## The whole story, small, on text that is already on this machine: 
 
 test: setup ## Run the tests; ARGS="-k word -x" goes to pytest
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+fuzz: setup ## Try 2,000 spoiled inputs: every one succeeds or is refused with a message
+	$(BIN)/python -m pytest -q -s -m fuzz tests/fuzz
 
 check: setup ## Lint, formatting and types
 	$(BIN)/ruff check .
