@@ -77,7 +77,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_words(spoiled, words, tiny
         ["pretrain", *data, *out, "--model", "tiny", "--recipe", "entropy-high", "--teacher", spoiled],
         ["pretrain", *data, *out, "--model", "tiny", "--recipe", "kd-only", "--teacher", spoiled],
         ["annotate", *data, "--teacher", spoiled],
-        ["held_out", spoiled, *data],
+        ["evaluate", spoiled, *data],
     ]
     asked += [["preview", "the class", "--model", spoiled]] if words in ("does not load", "no masked-LM head") else []
     for command in asked:

@@ -183,7 +183,7 @@ def test_arms_that_adapt_to_a_tasks_text_have_an_exam_and_a_cost_for_each(tmp_pa
     make_study(tmp_path / "study", {"adapt": True, "backbones": backbones}, without=("high/small/0/pretrain-mrpc",))
     report = make_report(tmp_path / "study", "random")
     held_outs = {scores.task for scores in report.scores if scores.metric == "loss"}
-    assert held_outs == {"evaluation on cola", "evaluation on mrpc"}
+    assert held_outs == {"held_out on cola", "held_out on mrpc"}
     assert [row["adapted_to"] for row in report.tables["cost"].rows].count("cola") == 3
     assert {(curve.arm, curve.adapted_to) for curve in report.curves if not curve.flops} == {("high", "mrpc")}
     assert {row["cell"] for row in report.tables["missing"].rows} == {"high/small/0/pretrain-mrpc", "high/small/0/mrpc"}

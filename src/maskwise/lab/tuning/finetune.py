@@ -47,7 +47,7 @@ def finetune(
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file. --out is the folder for scores and models.")
     rows = [find_task(task) if isinstance(task, str) else task for task in tasks]
-    kinds = [import_module(f"maskwise.tuning.{KINDS[task.kind]}") for task in rows]
+    kinds = [import_module(f"maskwise.lab.tuning.{KINDS[task.kind]}") for task in rows]
     loaded = [kind.load(task, task_data) for kind, task in zip(kinds, rows, strict=True)]
     for task in rows:
         for seed in seeds:
