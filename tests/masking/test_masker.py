@@ -375,7 +375,7 @@ def test_a_score_of_the_wrong_shape_says_both_shapes(tiny_tokenizer):
     [
         ({"pick": "hihg"}, "No pick strategy 'hihg'.*Did you mean 'high'"),
         ({"unit": "words"}, "No unit 'words'.*Did you mean 'word'"),
-        ({"budget": "bernouli"}, "No spend 'bernouli'.*Did you mean 'bernoulli'"),
+        ({"budget": "bernouli"}, "No budget 'bernouli'.*Did you mean 'bernoulli'"),
         ({"budget": "bernoulli", "pick": "high"}, "needs pick='sample'; found 'high'"),
         ({"corruption": (0.8, 0.1, 0.2)}, "add to 1; found 0.8 / 0.1 / 0.2"),
         ({"rate": 15}, "between 0 and 1; found 15"),

@@ -127,7 +127,7 @@ def _load(study: Study, name: str) -> Any:
     task = find_task(name)
     if (metric := study.metric(name)) not in metric_names(task):
         raise InputError(f"The task {name!r} has no metric {metric!r}. Known: {', '.join(metric_names(task))}.")
-    data = import_module(f"maskwise.tuning.{KINDS[task.kind]}").load(task, study.task_data)
+    data = import_module(f"maskwise.lab.tuning.{KINDS[task.kind]}").load(task, study.task_data)
     if study.adapt and not isinstance(data, TaskData):
         raise InputError(f"adapt = true pretrains on texts that are classified; {name!r} is another kind of task.")
     if study.adapt and study.asks_for_labels and not data.classes:
