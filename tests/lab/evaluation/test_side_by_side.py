@@ -97,7 +97,7 @@ def test_nothing_but_our_own_progress_is_shown(two, tiny_data, exit_code, capsys
     exit_code(["evaluate", *two, "--data", tiny_data, "--blocks", 4])
     shown = capsys.readouterr().err
     assert "Loading weights" not in shown
-    assert [line.split(":")[0] for line in shown.splitlines()] == [f"evaluation {name}" for name in two]
+    assert [line.split(":")[0] for line in shown.splitlines()] == [f"evaluate {name}" for name in two]
 
 
 def test_json_has_every_figure_of_the_table(two, tiny_data, maskwise):
@@ -137,7 +137,7 @@ def test_a_checkpoint_with_a_weight_that_is_no_number_has_no_grade(way, two, bro
         "teacher": [two[0], "--data", tiny_data, "--blocks", 4, "--by-entropy-of", broken],
     }[way]])  # fmt: skip
     assert f"{broken!r} has weights or losses that are not finite" in said
-    assert len([line for line in said.splitlines() if not line.startswith("held_out")]) == 2
+    assert len([line for line in said.splitlines() if not line.startswith("evaluate")]) == 2
 
 
 @pytest.mark.parametrize("words", [False, True])

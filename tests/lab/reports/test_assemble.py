@@ -89,7 +89,7 @@ def test_a_choice_by_own_masks_is_said_where_it_was_asked_for_and_a_choice_by_th
     del adapted["pretrain"]["data"]
     assert _chosen_by(check_study(adapted)) == "the held-out evaluation, the same for all"
     own = merge(adapted, {"pretrain": {"stopping": {"by": "strategy_masks"}}})
-    assert "own masks, as asked for" in _chosen_by(check_study(own))
+    assert "own masks, as stopping.by asks" in _chosen_by(check_study(own))
     own["arms"] = [TREE["arms"][0], TREE["arms"][1] | {"settings": {"stopping": {"by": "held_out"}}}, TREE["arms"][2]]
     assert _chosen_by(check_study(own)).split("; high: ")[1].startswith("the held-out evaluation")
 

@@ -39,7 +39,7 @@ def test_a_trained_tokenizer_survives_its_folder_and_is_fit_for_masking(tmp_path
 TRAIN_AND_PRINT = """
 import sys
 sys.path.insert(0, {root!r})
-from tests.data.test_tokenizer import train
+from lab.tokens.test_tokenizer import train
 from maskwise.lab.tokens.tokenizer import tokenizer_hash
 print(tokenizer_hash(train({kind!r})))
 """
@@ -48,7 +48,7 @@ print(tokenizer_hash(train({kind!r})))
 @pytest.mark.parametrize("kind", ["wordpiece", "byte-bpe"])
 def test_training_gives_the_same_tokenizer_in_every_process(kind, request):
     """The trainer's hash tables are seeded anew in each process, and with them the numbers it gives to tokens."""
-    script = TRAIN_AND_PRINT.format(root=str(request.config.rootpath), kind=kind)
+    script = TRAIN_AND_PRINT.format(root=str(request.config.rootpath / "tests"), kind=kind)
     done = [
         subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True) for _ in range(2)
     ]

@@ -122,7 +122,7 @@ def evaluate(
     quintiles = entropy_quintiles(load(by_entropy_of), held_out) if by_entropy_of else None
     results = {"unigram floor": evaluate_unigram(held_out, quintiles=quintiles)}
     for name in checkpoints:
-        with Progress(f"evaluation {name}", None, "models", show=show) as progress:
+        with Progress(f"evaluate {name}", None, "models", show=show) as progress:
             results[name] = evaluate_mlm(load(name), held_out, quintiles=quintiles)
             _check_finite(name, [results[name].sums])
             progress.advance()
@@ -142,7 +142,7 @@ def evaluate_words(
     """
     models = {name: _load_evaluated(name) for name in checkpoints}
     results, skipped = dict.fromkeys(checkpoints, WordGrade()), 0
-    with Progress("held_out", windows, "windows", show=show) as progress:
+    with Progress("evaluate", windows, "windows", show=show) as progress:
         for number, words in enumerate(islice(_windows(sources), windows)):
             questions = {i for i in range(len(words)) if _is_asked(number, i)}
             fits = all(model.has_room_for(words) for model in models.values())
