@@ -34,9 +34,7 @@ def variance_components(table_SE):
     seeds, items = table_SE.mean(1), table_SE.mean(0)
     seed_square = num_items * sum((one - grand) ** 2 for one in seeds) / (num_seeds - 1)
     item_square = num_seeds * sum((one - grand) ** 2 for one in items) / (num_items - 1)
-    both = sum(
-        (table_SE[s, e] - seeds[s] - items[e] + grand) ** 2 for s in range(num_seeds) for e in range(num_items)
-    )
+    both = sum((table_SE[s, e] - seeds[s] - items[e] + grand) ** 2 for s in range(num_seeds) for e in range(num_items))
     both_square = both / (num_seeds - 1) / (num_items - 1)
     return (seed_square + item_square - both_square) / (num_seeds * num_items)
 
@@ -101,7 +99,9 @@ def test_the_standard_error_is_that_of_a_two_way_analysis_of_variance():
     table = rng.normal(size=(5, 1)) + 3 * rng.normal(size=(1, 30)) + rng.normal(size=(5, 30))
     found = interval_over_items(table, alpha=0.1)
     half = stats.t.ppf(0.95, 4) * variance_components(table) ** 0.5
-    assert (found.mean, found.low, found.high) == pytest.approx((table.mean(), table.mean() - half, table.mean() + half))
+    assert (found.mean, found.low, found.high) == pytest.approx(
+        (table.mean(), table.mean() - half, table.mean() + half)
+    )
 
 
 def test_items_of_which_no_seed_knows_more_leave_the_t_interval_over_seeds():

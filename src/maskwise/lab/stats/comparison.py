@@ -16,8 +16,8 @@ import numpy as np
 from maskwise.errors import InputError
 from maskwise.lab.stats.gain import ShareOfGain, share_in_words, share_of_gain
 from maskwise.lab.stats.margin import Margin, read_margin
-from maskwise.lab.stats.sign_flip import sign_flip_floor, sign_flip_p
 from maskwise.lab.stats.paired import ALPHA, equivalence_p, paired_t
+from maskwise.lab.stats.sign_flip import sign_flip_floor, sign_flip_p
 from maskwise.lab.stats.verdicts import decide, has_signal
 
 Scores = Mapping[Any, float] | Sequence[float]
@@ -127,6 +127,8 @@ def compare(
     limit = _checked_margin(margin, not_pretrained is not None)
     if not 0 < alpha < 1:
         raise InputError(f"alpha is the level of the tests, between 0 and 1; found {alpha!r}.")
+    if constant is not None and not math.isfinite(constant):
+        raise InputError(f"constant is the score of the best constant answer; found {constant!r}.")
     a, b = by_seed(ours, "ours"), by_seed(theirs, "theirs")
     _check_same_seeds(a, b, "ours", "theirs")
     start = None if not_pretrained is None else by_seed(not_pretrained, "not_pretrained")
@@ -138,7 +140,9 @@ def compare(
     gains_S = None if start_S is None else theirs_S - start_S
     test = paired_t(differences_S, alpha)
     p_equivalence = None if limit is None else float(equivalence_p(differences_S, limit.limits(gains_S)))
-    theirs_signal, ours_signal = (has_signal(scores_S, start_S, constant, alpha=alpha) for scores_S in (theirs_S, ours_S))
+    theirs_signal, ours_signal = (
+        has_signal(scores_S, start_S, constant, alpha=alpha) for scores_S in (theirs_S, ours_S)
+    )
     p_inside = 1.0 if p_equivalence is None else p_equivalence
     decided = decide([test.mean], [test.p], [p_inside], theirs_signal, ours_signal, alpha)
     return Comparison(

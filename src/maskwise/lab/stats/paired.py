@@ -122,9 +122,11 @@ def welch_interval(some: ArrayLike, others: ArrayLike, alpha: float = ALPHA) -> 
     first, second = (np.asarray(values, dtype=float) for values in (some, others))
     if min(len(first), len(second)) < 2:
         return float("nan"), float("nan")
-    difference = float(first.mean() - second.mean())
+    # Measured from a value of theirs: scipy warns of a sample without a spread, unless it is at 0.
+    origin = first[0] if np.ptp(second) else second[0]
+    first, second = drop_rounding(first - origin), drop_rounding(second - origin)
     if not np.ptp(first) and not np.ptp(second):
-        return difference, difference
+        return float(first[0] - second[0]), float(first[0] - second[0])
     interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(1 - alpha)
     return float(interval.low), float(interval.high)
 
