@@ -116,6 +116,15 @@ def test_items_of_which_no_seed_knows_more_leave_the_t_interval_over_seeds():
     assert by_item.seed_error == pytest.approx(0)
 
 
+def test_an_interval_is_never_shorter_than_that_of_seeds_or_items_alone():
+    """By chance the residual can exceed both; the formula alone would then give an interval of no width."""
+    table = np.array([[0.1, 0.3, 0.1, 0.3], [0.3, 0.1, 0.3, 0.1]]) + np.array([[0.0], [0.01]])
+    assert variance_components(table) < 0
+    found = interval_over_items(table)
+    expected = stats.ttest_1samp(table.mean(1), 0).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
 def test_items_vary_within_their_strata():
     """Two paradigms with constant differences, one easy and one hard, leave no error of items."""
     strata = np.repeat([0, 1], [10, 30])

@@ -62,7 +62,7 @@ def test_arms_that_collapsed_are_never_called_equivalent(num_seeds, share_collap
 @pytest.mark.parametrize("gain_in_sds", [1.0, 2.0])
 @NUM_SEEDS
 def test_arms_that_differ_by_the_margin_are_rarely_called_equivalent(num_seeds, gain_in_sds):
-    """(b) The margin is a share of a gain that is measured too: a contrast keeps its level, a plugged-in number does not."""
+    """(b) The margin is a share of a gain that is measured too: a contrast keeps its level, a plug-in does not."""
     gain_sd = 0.02
     margin = SHARE * gain_in_sds * gain_sd
     settings = {"gain": gain_in_sds * gain_sd, "gain_sd": gain_sd, "effect": margin, "sd": margin / 2}

@@ -130,8 +130,9 @@ def interval_over_items(
     """Returns the mean difference with a t interval over seeds and items, both random and crossed.
 
     SE^2 = s_seed^2 / n + s_item^2 / m - s_both^2 / (n m), with the variances of the seeds' means and of the items'
-    means and the residual mean square of both; the last is counted in each of the first two, so once too often. The
-    degrees of freedom are n - 1.
+    means and the residual mean square of both; the last is counted in each of the first two, so once too often. Neither
+    seeds nor items take from each other's error, so SE^2 is at least each of the first two by itself. The degrees of
+    freedom are n - 1.
 
     Args:
         differences_SE: The difference at each seed and item [S, E]: pseudo-values, tuning seeds averaged.
@@ -152,7 +153,7 @@ def interval_over_items(
     item_variance = _variance_of_sum(by_item_E, strata_E)
     residual_SE = parts_SE - by_item_E
     both_variance = sum(_variance_of_sum(row_E, strata_E) for row_E in residual_SE) / (num_seeds * (num_seeds - 1))
-    error = np.sqrt(max(seed_variance + item_variance - both_variance, 0.0))
+    error = np.sqrt(max(seed_variance + item_variance - both_variance, seed_variance, item_variance))
     half = float(stats.t.ppf(1 - alpha / 2, num_seeds - 1) * error)
     mean = float(by_seed_S.mean()) if mean is None else mean
     return ItemInterval(mean, mean - half, mean + half, float(seed_variance**0.5), float(item_variance**0.5))

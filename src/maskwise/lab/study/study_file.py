@@ -23,7 +23,7 @@
 
     [statistics]
     family = [["high", "random"]]   # each pair on each backbone and task is one hypothesis of the family
-    margin = 0.01                   # the largest difference that would not matter, in the metric's own units
+    margin = 0.01                   # the largest difference that would not matter; see `statistics.py` for the rest
 
 A table `[scale.NAME]` is laid over the rest when that scale is asked for.
 """
@@ -43,6 +43,7 @@ from maskwise.errors import InputError, nearest
 from maskwise.lab.config import PretrainSettings, Tree, merge, resolve
 from maskwise.lab.study.check_budgets import check_named, check_taken, check_timed
 from maskwise.lab.study.seeds import read_seeds
+from maskwise.lab.study.statistics import NOT_PRETRAINED, Statistics, check_statistics
 from maskwise.lab.tasks.table import find_task
 from maskwise.lab.tuning.settings import resolve_tuning
 from maskwise.recipes import load_recipe, read_toml
@@ -86,15 +87,6 @@ class Backbone(_Section):
     def model(self) -> str:
         """What is trained, by preset or path."""
         return self.preset or self.checkpoint or ""
-
-
-class Statistics(_Section):
-    """What is compared, and by what measure; declared before anything runs."""
-
-    family: tuple[tuple[str, str], ...] = Field(description="pairs of arms: [ours, theirs]")
-    margin: float = Field(gt=0, description="the largest difference that would not matter")
-    alpha: float = Field(default=0.05, gt=0, lt=1)
-    metrics: dict[str, str] = Field(default_factory=dict, description="by task; default: the task's first official one")
 
 
 class Study(_Section):
@@ -145,7 +137,7 @@ class Study(_Section):
 
     def metric(self, task: str) -> str:
         """Returns the metric that a task's hypotheses are about."""
-        return self.statistics.metrics.get(task) or ("loss" if task == HELD_OUT else find_task(task).official[0])
+        return self.statistics.metrics.get(task) or ("loss" if task == HELD_OUT else find_task(task).primary)
 
     def settings(self, arm: Arm, backbone: Backbone, seed: int, data: str | Path | None = None) -> PretrainSettings:
         """Returns the settings of one pretraining run; `data` replaces the shared data folder.
@@ -226,6 +218,11 @@ def _check_arms(study: Study) -> None:
     if len(study.arms) < 2:
         raise InputError(f"The study has {len(study.arms)} arms; a comparison takes at least 2.")
     _refuse_repeats("arm", [arm.name for arm in study.arms])
+    if NOT_PRETRAINED in [arm.name for arm in study.arms]:
+        raise InputError(
+            f"The arm {NOT_PRETRAINED!r} has the name of the models without pretraining, which statistics.gain_of asks "
+            "for. Give it another name."
+        )
     seen: dict[str, str] = {}
     for arm in study.arms:
         load_recipe(arm.recipe or arm.name)
@@ -276,15 +273,7 @@ def _check_tasks(study: Study) -> None:
 
 
 def _check_family(study: Study) -> None:
-    arms = [arm.name for arm in study.arms]
-    for pair in study.statistics.family:
-        for name in pair:
-            if name not in arms:
-                raise InputError(f"statistics.family compares {name!r}, which is no arm.{nearest(name, arms)}")
-        if pair[0] == pair[1]:
-            raise InputError(f"statistics.family compares {pair[0]!r} with itself.")
-    if not study.statistics.family:
-        raise InputError("statistics.family is empty: declare which arms are compared, as [[ours, theirs], ...].")
+    check_statistics(study.statistics, [arm.name for arm in study.arms], study.tasks)
     _refuse_repeats("comparison", ["/".join(sorted(pair)) for pair in study.statistics.family])
 
 
@@ -303,7 +292,7 @@ def _explain(fault: Any) -> str:
         if where == "statistics.margin" or where == "statistics":
             return (
                 "statistics.margin is missing: say before anything runs which difference would not matter, in the "
-                "metric's own units (0.01 is one point of accuracy)."
+                "metric's own units (0.01 is one point of accuracy) or as a share of pretraining's gain ('5%')."
             )
         return f"The setting {where!r} is missing."
     text = fault["msg"].removeprefix("Value error, ")

@@ -12,6 +12,7 @@ from typing import Literal
 from maskwise.errors import InputError, nearest
 
 Kind = Literal["classify", "regress", "tag", "retrieve"]
+POOLED = "_pooled"  # the ending of a metric over the validation and the test set together
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,14 @@ class Task:
     tsv_columns: tuple[str | int, ...] = ()
     folder: str = ""
     hub: str = ""
+
+    @property
+    def primary(self) -> str:
+        """The metric that comparisons are about: the first official one, over all held-out words of a tagging task.
+
+        Items are few where tags are counted: validation and test pooled leave the smaller error.
+        """
+        return self.official[0] + (POOLED if self.kind == "tag" else "")
 
 
 PAIR = ("sentence1", "sentence2")

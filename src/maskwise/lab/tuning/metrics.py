@@ -9,8 +9,9 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics as sk
 
-from maskwise.lab.tasks.table import Task
+from maskwise.lab.tasks.table import POOLED, Task
 
+TAG_ENDINGS = ("", "_test", POOLED)  # of the metrics of validation and test set, and of both together
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
@@ -33,13 +34,14 @@ METRICS: dict[str, Metric] = {
 
 
 def metric_names(task: Task) -> tuple[str, ...]:
-    """Returns the task's official metrics, then the paper's where it is another.
+    """Returns the task's official metrics, then the paper's if it is another; of a tagging task for each held-out set.
 
     >>> from maskwise.lab.tasks.table import COLA
     >>> metric_names(COLA)
     ('matthews_correlation', 'accuracy')
     """
-    return tuple(dict.fromkeys((*task.official, *([task.paper] if task.paper else []))))
+    names = tuple(dict.fromkeys((*task.official, *([task.paper] if task.paper else []))))
+    return tuple(name + ending for name in names for ending in TAG_ENDINGS) if task.kind == "tag" else names
 
 
 def score_split(task: Task, split: str, labels: Sequence[float], predictions: Sequence[float]) -> dict[str, float]:

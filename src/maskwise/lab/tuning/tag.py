@@ -11,7 +11,7 @@ import numpy as np
 from transformers import AutoModelForTokenClassification
 
 from maskwise.errors import InputError
-from maskwise.lab.tasks.table import Task
+from maskwise.lab.tasks.table import POOLED, Task
 from maskwise.lab.tasks.tagging import Tagged, TaggedData, load_tagged
 from maskwise.lab.tuning import iob
 from maskwise.lab.tuning.fit import fit, uses_bf16
@@ -57,20 +57,36 @@ def score_tags(task: Task, labels: Tags, predictions: Tags) -> dict[str, float]:
     return {"accuracy": sum(label == prediction for label, prediction in pairs) / len(pairs)}
 
 
+def score_splits(task: Task, labels: Mapping[str, Tags], predictions: Mapping[str, Tags]) -> dict[str, float]:
+    """Returns the scores of each held-out split by name, and of all of them together, whose names end in `_pooled`.
+
+    The validation set's have the metrics' own names, those of the test set end in `_test`. Pooled scores are what
+    comparisons are about: no epoch is selected on either set, and more sentences leave a smaller error.
+    """
+    scores: dict[str, float] = {}
+    for split in labels:
+        suffix = "" if split == "validation" else f"_{split}"
+        scores |= {name + suffix: value for name, value in score_tags(task, labels[split], predictions[split]).items()}
+    together = [[row for split in labels for row in rows[split]] for rows in (labels, predictions)]
+    return scores | {name + POOLED: value for name, value in score_tags(task, *together).items()}
+
+
 def baselines(task: Task, data: TaggedData) -> dict[str, dict[str, float]]:
     """Returns what needs no model: the best that one tag for all words gives, and each word's commonest tag.
 
     The second is learnt from the training words; one not among them gets the commonest tag of all.
     """
-    rows: dict[str, dict[str, float]] = {"constant": {}, "word list": {}}
     commonest = _commonest_tags(data.train)
-    for name, split in data.held_out.items():
-        scores = [score_tags(task, split.tags, [[tag] * len(tags) for tags in split.tags]) for tag in data.classes]
-        best = {metric: max(score[metric] for score in scores) for metric in scores[0]}
-        listed = [[commonest[word] for word in words] for words in split.words]
-        rows["constant"] |= _of_split(name, best)
-        rows["word list"] |= _of_split(name, score_tags(task, split.tags, listed))
-    return rows
+    labels = {name: split.tags for name, split in data.held_out.items()}
+    listed = {
+        name: [[commonest[word] for word in words] for words in split.words] for name, split in data.held_out.items()
+    }
+    constant = [
+        score_splits(task, labels, {name: [[tag] * len(tags) for tags in rows] for name, rows in labels.items()})
+        for tag in data.classes
+    ]
+    best = {metric: max(scores[metric] for scores in constant) for metric in constant[0]}
+    return {"constant": best, "word list": score_splits(task, labels, listed)}
 
 
 def _commonest_tags(train: Tagged) -> Mapping[str, str]:
@@ -87,8 +103,8 @@ def tune(
 ) -> dict[str, Any]:
     """Tunes a checkpoint to label words with one seed, and returns what `out/result.json` holds.
 
-    The metrics of the test set, where there is one, end with `_test`. Run again on an unfinished folder, it goes on
-    from its last checkpoint. Raises InputError for a checkpoint that cannot be tuned.
+    The metrics of the test set, if there is one, end in `_test`, those of both sets together in `_pooled`. Run again on
+    an unfinished folder, it resumes from its last checkpoint. Raises InputError for a checkpoint that cannot be tuned.
     """
     names = dict(enumerate(data.classes))
     loaded = load_with_head(
@@ -156,11 +172,11 @@ def grade_held_out(
     held_out: Mapping[str, Windows],
     out: Path,
 ) -> tuple[dict[str, float], bool, int]:
-    """Returns the metrics, whether one tag was given throughout, and how many predicted tags are not valid IOB2.
+    """Returns the metrics, whether the model has collapsed, and how many predicted tags are not valid IOB2.
 
     Stores a row for each sentence; `scores` are the logits of its words.
     """
-    metrics: dict[str, float] = {}
+    predicted: dict[str, Tags] = {}
     kept: dict[str, list[Any]] = {key: [] for key in ("split", "index", "label", "prediction", "scores")}
     for name, windows in held_out.items():
         split = data.held_out[name]
@@ -168,16 +184,27 @@ def grade_held_out(
             model, windows.examples, pad_id=encode.tokenizer.pad_token_id,
             most_tokens=settings.micro_batch_tokens, bf16=uses_bf16(settings),
         ).logits  # fmt: skip
-        predictions = encode.tags(split, windows, logits)
+        predictions = predicted[name] = encode.tags(split, windows, logits)
         scores = [rows.tolist() for rows in encode.scores(split, windows, logits)]
-        metrics |= _of_split(name, score_tags(task, split.tags, predictions))
         rows = ([name] * len(split), range(len(split)), split.tags, predictions, scores)
         for column, values in zip(kept.values(), rows, strict=True):
             column += values
     write_predictions(out / PREDICTIONS, kept)
-    said = {tag for tags in kept["prediction"] for tag in tags}
+    metrics = score_splits(task, {name: split.tags for name, split in data.held_out.items()}, predicted)
     num_invalid = sum(len(iob.invalid(tags)) for tags in kept["prediction"]) if finds_entities(task) else 0
-    return metrics, len(said) == 1, num_invalid
+    return metrics, has_collapsed(task, kept["prediction"]), num_invalid
+
+
+def has_collapsed(task: Task, predictions: Tags) -> bool:
+    """Returns whether one tag was given to every word; of entities also whether none was predicted at all.
+
+    >>> from maskwise.lab.tasks.table import NER, POS
+    >>> has_collapsed(POS, [["NOUN", "NOUN"], ["NOUN"]]), has_collapsed(NER, [["O", "I-Disease"], ["O"]])
+    (True, True)
+    """
+    if len({tag for tags in predictions for tag in tags}) == 1:
+        return True
+    return finds_entities(task) and not any(iob.entities(tags) for tags in predictions)
 
 
 def num_long(windows: Sequence[Windows]) -> dict[str, int]:
@@ -187,8 +214,3 @@ def num_long(windows: Sequence[Windows]) -> dict[str, int]:
         "words cut to the window": sum(part.num_cut_words for part in windows),
         "words without a piece": sum(part.num_unread_words for part in windows),
     }
-
-
-def _of_split(split: str, scores: Mapping[str, float]) -> dict[str, float]:
-    suffix = "" if split == "validation" else f"_{split}"
-    return {name + suffix: value for name, value in scores.items()}

@@ -1,0 +1,141 @@
+"""The held-out items of two arms, read from the predictions that tuned models left: what a metric counts of each.
+
+An item is an example, a sentence of tagged words, or a query.
+
+Shapes: S pretraining seeds, K tuning seeds, E items; X what a metric counts of an item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from maskwise.lab.stats.bootstrap import Bootstrapped, multi_bootstrap
+from maskwise.lab.stats.items import (
+    CLASS_METRICS,
+    TAG_METRICS,
+    ItemInterval,
+    Metric,
+    class_counts,
+    interval_over_items,
+    macro_average_counts,
+    pseudo_values,
+    total,
+)
+from maskwise.lab.tasks.table import POOLED, Task
+from maskwise.lab.tuning.iob import entities
+
+Columns = Mapping[str, list[Any]]
+Runs = Sequence[Sequence[Columns]]  # by pretraining and tuning seed, the columns of a run's predictions
+
+
+@dataclass(frozen=True)
+class PairedItems:
+    """Two arms on the same items: by arm and run what is counted of each item, and each item's own value.
+
+    `counts` are summed by `metric` (of weighted items); `values_SE` are the items' differences, tuning seeds averaged.
+    """
+
+    ours_SKEX: Sequence[Sequence[np.ndarray]]
+    theirs_SKEX: Sequence[Sequence[np.ndarray]]
+    metric: Metric
+    differences_SE: np.ndarray
+
+    def bootstrap(self, alpha: float) -> Bootstrapped:
+        """Returns the mean difference with its percentile interval over seeds and items."""
+        return multi_bootstrap(self.ours_SKEX, self.theirs_SKEX, self.metric, alpha=alpha)
+
+    def interval(self, mean: float, alpha: float) -> ItemInterval:
+        """Returns the mean difference with its t interval over seeds and items."""
+        return interval_over_items(self.differences_SE, mean=mean, alpha=alpha)
+
+
+def paired_items(
+    task: Task, metric: str, ours_SK: Sequence[Sequence[Path]], theirs_SK: Sequence[Sequence[Path]]
+) -> PairedItems | None:
+    """Returns what the metric counts of each item that both arms predicted; None if it cannot be counted by items.
+
+    Args:
+        task: The task, whose kind says what an item is.
+        metric: Its name, with the ending of the held-out set that it is of.
+        ours_SK: The prediction files by pretraining and tuning seed.
+        theirs_SK: Those of the other arm.
+    """
+    name, splits = held_out_of(task, metric)
+    known = {"classify": CLASS_METRICS, "tag": TAG_METRICS}.get(task.kind, {name: total})
+    if name not in known or task.kind == "regress":
+        return None
+    column = {"retrieve": [name]}.get(task.kind, ["label", "prediction"])
+    arms = [[[_read(path, column, splits) for path in of_seed] for of_seed in arm] for arm in (ours_SK, theirs_SK)]
+    if not _same_items(arms):
+        return None
+    if task.kind == "retrieve":
+        return _of_values(arms, name)
+    count = _count_classes(arms) if task.kind == "classify" else _COUNT_TAGS[name]
+    counts = [[[count(run["label"], run["prediction"]) for run in of_seed] for of_seed in arm] for arm in arms]
+    ours, theirs = ([[pseudo_values(run, known[name]) for run in of_seed] for of_seed in arm] for arm in counts)
+    return PairedItems(*counts, known[name], np.mean(ours, 1) - np.mean(theirs, 1))
+
+
+def held_out_of(task: Task, metric: str) -> tuple[str, tuple[str, ...]]:
+    """Returns a metric's name without its ending, and the held-out sets that the ending stands for.
+
+    >>> from maskwise.lab.tasks.table import MNLI, NER
+    >>> held_out_of(MNLI, "accuracy_matched"), held_out_of(NER, "entity_f1_pooled")
+    (('accuracy', ('validation_matched',)), ('entity_f1', ('validation', 'test')))
+    """
+    if len(task.held_out) == 1:
+        return metric, task.held_out
+    if metric.endswith(POOLED):
+        return metric.removesuffix(POOLED), task.held_out
+    endings = {split: split.removeprefix("validation").removeprefix("_") for split in task.held_out}
+    for split, ending in endings.items():
+        if ending and metric.endswith(f"_{ending}"):
+            return metric.removesuffix(f"_{ending}"), (split,)
+    return metric, tuple(split for split, ending in endings.items() if not ending)
+
+
+def _read(path: Path, columns: Sequence[str], splits: Sequence[str]) -> Columns:
+    table = pq.read_table(path, columns=["split", *columns]).to_pydict()
+    rows = [i for i, split in enumerate(table["split"]) if split in splits]
+    return {name: [table[name][i] for i in rows] for name in columns}
+
+
+def _same_items(arms: Sequence[Runs]) -> bool:
+    """Whether all runs answered the same questions, by their labels; columns of values have none."""
+    runs = [run for arm in arms for of_seed in arm for run in of_seed]
+    first = runs[0]
+    sizes = {len(values) for run in runs for values in run.values()}
+    return len(sizes) == 1 and sizes != {0} and all(run.get("label") == first.get("label") for run in runs)
+
+
+def _of_values(arms: Sequence[Runs], name: str) -> PairedItems:
+    values = np.array([[[run[name] for run in of_seed] for of_seed in arm] for arm in arms], dtype=float)
+    strata_E = np.zeros(values.shape[-1], dtype=int)
+    counts = [[[macro_average_counts(run, strata_E) for run in of_seed] for of_seed in arm] for arm in values]
+    by_seed = values.mean(2)
+    return PairedItems(*counts, total, by_seed[0] - by_seed[1])
+
+
+def _count_classes(arms: Sequence[Runs]) -> Any:
+    runs = [run for arm in arms for of_seed in arm for run in of_seed]
+    num_classes = 1 + max(max(run[column]) for run in runs for column in ("label", "prediction"))
+    return lambda labels, answers: class_counts(np.array(labels), np.array(answers), num_classes)
+
+
+def _count_right(labels: list[list[str]], answers: list[list[str]]) -> np.ndarray:
+    pairs = zip(labels, answers, strict=True)
+    return np.array([(sum(x == y for x, y in zip(*rows, strict=True)), len(rows[0])) for rows in pairs])
+
+
+def _count_entities(labels: list[list[str]], answers: list[list[str]]) -> np.ndarray:
+    found = ((set(entities(answer)), set(entities(label))) for label, answer in zip(labels, answers, strict=True))
+    return np.array([(len(said & there), len(said), len(there)) for said, there in found])
+
+
+_COUNT_TAGS = {"accuracy": _count_right, "entity_f1": _count_entities}
