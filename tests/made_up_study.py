@@ -11,10 +11,11 @@ import numpy as np
 import tomli_w
 
 from maskwise.lab.config import merge
-from maskwise.lab.stats.bootstrap import METRICS, f1, matthews_correlation
+from maskwise.lab.stats.items import accuracy, f1, matthews_correlation
 from maskwise.lab.study.jobs_of_a_study import Place, places, tasks_of
 from maskwise.lab.study.results import RESULTS, SCHEMA, write_results
 from maskwise.lab.study.runner import STUDY_FILE
+from maskwise.lab.study.statistics import NOT_PRETRAINED
 from maskwise.lab.study.study_file import Study, check_study
 from maskwise.lab.tuning.results import PREDICTIONS, write_predictions
 
@@ -44,11 +45,13 @@ TREE: dict[str, Any] = {
 
 def make_study(
     out: Path, changes: Mapping[str, Any] | None = None, *, gains: Mapping[str, float] = GAINS,
-    without: tuple[str, ...] = (),    collapsed: tuple[str, ...] = ("self-cold/tiny/2/mrpc",), luck: int = 0,
+    without: tuple[str, ...] = (), collapsed: tuple[str, ...] = ("self-cold/tiny/2/mrpc",), luck: int = 0,
+    reference: float | None = None,
 ) -> Study:  # fmt: skip
     """Makes the folder of a study: its file, its results, its predictions, and its runs' metrics.
 
     `gains` are by arm; cells named in `without` are not finished, those in `collapsed` answer "1" to everything.
+    `reference` is the gain of models without pretraining; None: they were not run.
     """
     study = check_study(merge(TREE, changes or {}))
     out.mkdir(parents=True)
@@ -78,8 +81,20 @@ def make_study(
             if name not in without:
                 own = np.random.default_rng([luck, place.seed, list(gains).index(arm), len(task)])
                 rows += _tuned(out, place, shared, task, random, own, gains[arm], name in collapsed, study)
+    if reference is not None:
+        rows += _reference_rows(study, rows, reference - gains[study.arms[0].name], luck)
     write_results(out / RESULTS, [{name: row.get(name) for name in SCHEMA.names} for row in rows])
     return study
+
+
+def _reference_rows(study: Study, rows: list[dict[str, Any]], gain: float, luck: int) -> list[dict[str, Any]]:
+    """Models without pretraining score as the first arm does at the same seed, moved by the gain and some noise."""
+    own = np.random.default_rng([luck, 99])
+    first = [row for row in rows if row["arm"] == study.arms[0].name and row["task"] != "held_out"]
+    return [
+        row | {"arm": NOT_PRETRAINED, "recipe": None, "value": row["value"] + gain + own.normal(0, 0.005)}
+        for row in first
+    ]
 
 
 def _tuned(
@@ -98,7 +113,7 @@ def _tuned(
         folder.mkdir(parents=True)
         columns = {"split": ["validation"] * NUM_EXAMPLES, "label": labels, "prediction": answers}
         write_predictions(folder / PREDICTIONS, columns)
-        scores = {"matthews_correlation": matthews_correlation, "accuracy": METRICS["accuracy"], "f1": f1}
+        scores = {"matthews_correlation": matthews_correlation, "accuracy": accuracy, "f1": f1}
         for metric, score in scores.items():
             value, constant = (float(score(_counts(labels, x))) for x in (answers, np.ones_like(labels)))
             rows.append({

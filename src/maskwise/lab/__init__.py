@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from maskwise.lab.demonstration import demo
     from maskwise.lab.pretraining.annotate import annotate
     from maskwise.lab.pretraining.pretrain import pretrain
+    from maskwise.lab.stats.comparison import compare
+    from maskwise.lab.stats.paired import holm
     from maskwise.lab.study.runner import run_study
     from maskwise.lab.study.study_file import load_study
     from maskwise.lab.tokens.prepare import prepare
@@ -21,9 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "annotate",
+    "compare",
     "demo",
     "drift",
     "finetune",
+    "holm",
     "load_study",
     "prepare",
     "pretrain",
@@ -32,9 +36,11 @@ __all__ = [
 
 _MODULES = {
     "annotate": "maskwise.lab.pretraining.annotate",
+    "compare": "maskwise.lab.stats.comparison",
     "demo": "maskwise.lab.demonstration",
     "drift": "maskwise.lab.weight_changes.report",
     "finetune": "maskwise.lab.tuning.finetune",
+    "holm": "maskwise.lab.stats.paired",
     "load_study": "maskwise.lab.study.study_file",
     "prepare": "maskwise.lab.tokens.prepare",
     "pretrain": "maskwise.lab.pretraining.pretrain",

@@ -15,7 +15,7 @@ from maskwise.lab.pretraining.pretrain import pretrain
 from maskwise.lab.records.run_folder import DONE
 from maskwise.lab.reports.assemble import Report, make_report
 from maskwise.lab.reports.files import summary, write_report
-from maskwise.lab.reports.measures import CONSTANT
+from maskwise.lab.reports.scores import BASELINES
 from maskwise.lab.reports.tables import Column, Table
 from maskwise.lab.study.runner import run_study
 from maskwise.lab.study.study_file import HELD_OUT, Study, check_study
@@ -122,7 +122,7 @@ def _rows(report: Report, out: Path) -> Iterator[dict[str, Any]]:
     yield {"model": "word frequencies alone", **done["unigram floor"]}
     means = {(one.arm, one.task, one.metric): fmean(one.by_seed.values()) for one in report.scores}
     constant = next(one.constant for one in report.scores if (one.task, one.metric) == (PACKAGE.name, "accuracy"))
-    yield {"model": CONSTANT, "accuracy": constant}
+    yield {"model": BASELINES["constant"], "accuracy": constant}
     yield {"model": "the teacher", **done["bert"]}
     for arm in report.study.arms:
         held_out = {metric: means[arm.name, HELD_OUT, metric] for metric in ("loss", "top1")}

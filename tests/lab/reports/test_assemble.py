@@ -11,7 +11,7 @@ from maskwise.lab.config import merge
 from maskwise.lab.reports.assemble import _chosen_by, _compared_at, make_report
 from maskwise.lab.reports.files import as_json, as_markdown, summary, write_report
 from maskwise.lab.reports.findings import find
-from maskwise.lab.reports.hypotheses import compare
+from maskwise.lab.reports.hypotheses import judge
 from maskwise.lab.reports.two_studies import with_other
 from maskwise.lab.study.results import RESULTS, read_results
 from maskwise.lab.study.study_file import check_study
@@ -34,37 +34,50 @@ def report(folder):
 def finding(report, ours, task):
     """The finding of an arm against the report's baseline."""
     wanted = (ours, report.against, task)
-    (found,) = (f for f in report.findings if (f.comparison.ours, f.comparison.theirs, f.comparison.task) == wanted)
+    (found,) = (f for f in report.findings if (f.hypothesis.ours, f.hypothesis.theirs, f.hypothesis.task) == wanted)
     return found
 
 
 def test_the_verdicts_are_those_of_the_statistics(report, folder):
-    family = compare(read_results(folder), report.study)
-    assert [f.verdict for f in report.findings] == [comparison.verdict for comparison in family]
-    rows = report.tables["verdicts"].rows
-    for row, comparison in zip(rows, family, strict=True):
-        assert all(row[name] == getattr(comparison, name) for name in ("mean", "low", "high", "p", "p_holm", "p_exact"))
-    assert {f.verdict for f in report.findings} > {"better"}
+    family = judge(read_results(folder), report.study)
+    assert len(family) == len(report.findings) == 4
+    rows = {(row["ours"], row["task"]): row for row in report.tables["verdicts"].rows}
+    for one in family:
+        row = rows[one.ours, one.task]
+        assert finding(report, one.ours, one.task).verdict == one.verdict == row["verdict"]
+        assert all(row[name] == getattr(one, name) for name in ("mean", "low", "high", "p", "p_holm", "p_exact_holm"))
 
 
 def test_a_clear_difference_is_called_better_with_what_weakens_it(report):
     found = finding(report, "high", "cola")
     assert found.verdict == "better"
     assert found.sentence.startswith("high did better than random on cola, tiny: matthews correlation +")
-    assert "The exact test does not confirm it (p = 0.0625; with 5 seeds it cannot be below 0.0625)." in found.sentence
+    assert (
+        "The exact test does not confirm it (p = 0.0625, 0.25 by Holm; with 5 seeds and a family of 4 it cannot be "
+        "below 0.25)."
+    ) in found.sentence
 
 
-def test_no_difference_is_never_called_equal_without_the_margins_test(report):
-    found = finding(report, "self-cold", "mrpc")
+def test_no_difference_is_never_called_equal_without_the_margins_test(folder, report):
+    lower = [row | {"constant": 0.5} if row["task"] == "mrpc" else row for row in read_results(folder)]
+    wanted = ("self-cold", "mrpc")
+    (found,) = (f for f in find(lower, report.study, "random") if (f.hypothesis.ours, f.hypothesis.task) == wanted)
     assert found.verdict == "inconclusive"
     assert found.sentence.startswith("Neither a difference nor equality of self-cold and random is shown")
+
+
+def test_a_baseline_at_the_constant_answer_is_told_so(report):
+    found = finding(report, "self-cold", "mrpc")
+    assert found.verdict == "no signal"
+    assert found.sentence.startswith("Nothing can be concluded about self-cold and random on mrpc, tiny: f1 ")
+    assert "is not shown to be above the constant answer (0.8000): the task cannot tell" in found.sentence
 
 
 def test_a_difference_that_other_examples_could_undo_is_told_so(report):
     found = finding(report, "self-cold", "cola")
     assert found.verdict == "worse"
-    assert found.comparison.bootstrap.low < 0 < found.comparison.bootstrap.high
-    assert "It may be due to the held-out examples" in found.sentence
+    assert found.hypothesis.bootstrap.low < 0 < found.hypothesis.bootstrap.high
+    assert "It may be due to the held-out items: over seeds and items together" in found.sentence
     assert "held-out" not in finding(report, "high", "cola").sentence
 
 
@@ -112,7 +125,7 @@ def test_seeds_that_are_copies_of_each_other_are_named(report, folder):
         if row["arm"] == "high" and row["seed"] in (0, 3) and row["task"] == "cola" else row
         for row in rows
     ]  # fmt: skip
-    found = [f for f in find(copied, report.study, "random") if f.comparison.task == "cola"]
+    found = [f for f in find(copied, report.study, "random") if f.hypothesis.task == "cola"]
     sentences = [f.sentence for f in found]
     said = "Seeds with the same scores to the last digit, perhaps copies of one run: 2 of high."
     assert [said in sentence for sentence in sentences] == ["high" in sentence for sentence in sentences]
@@ -127,9 +140,9 @@ def test_an_arm_whose_seeds_are_all_one_run_decides_nothing(report, folder):
         for row in read_results(folder)
     ]  # fmt: skip
     (found,) = (
-        f for f in find(copied, report.study, "random") if (f.comparison.ours, f.comparison.task) == ("high", "cola")
+        f for f in find(copied, report.study, "random") if (f.hypothesis.ours, f.hypothesis.task) == ("high", "cola")
     )
-    assert found.comparison.p < 0.05
+    assert found.hypothesis.p < 0.05
     assert found.verdict == "inconclusive"
     assert "copies of one run: 5 of high." in found.sentence
 
@@ -140,10 +153,11 @@ def test_two_arms_that_collapsed_throughout_are_not_called_equivalent(report, fo
         row | {"value": 0.0, "one_class": True} if row["task"] == "cola" else row for row in read_results(folder)
     ]
     (found,) = (
-        f for f in find(collapsed, report.study, "random") if (f.comparison.ours, f.comparison.task) == ("high", "cola")
+        f for f in find(collapsed, report.study, "random") if (f.hypothesis.ours, f.hypothesis.task) == ("high", "cola")
     )
-    assert found.comparison.p_equivalence < 0.05
-    assert found.verdict == "inconclusive"
+    assert found.hypothesis.p_equivalence < 0.05
+    assert found.verdict == "no signal"
+    assert "has 5 of 5 runs that collapsed: the task cannot tell kinds of pretraining apart." in found.sentence
     assert "give one answer to everything: 5 of high and 5 of random." in found.sentence
 
 
@@ -207,17 +221,17 @@ def test_an_arm_that_was_not_declared_gets_no_verdict(folder):
     report = make_report(folder, "high")
     lead = finding(report, "self-cold", "cola")
     assert lead.verdict == "not declared"
-    assert math.isnan(lead.comparison.p_holm)
+    assert math.isnan(lead.hypothesis.p_holm)
     assert "a lead and no finding" in lead.sentence
 
 
 def test_a_comparison_is_turned_to_face_the_baseline(folder, report):
     turned, straight = finding(make_report(folder, "high"), "random", "cola"), finding(report, "high", "cola")
     assert (turned.verdict, straight.verdict) == ("worse", "better")
-    assert turned.comparison.mean == -straight.comparison.mean
-    assert (turned.comparison.low, turned.comparison.high) == (-straight.comparison.high, -straight.comparison.low)
-    assert turned.comparison.bootstrap.low == -straight.comparison.bootstrap.high
-    assert turned.comparison.p_holm == straight.comparison.p_holm
+    assert turned.hypothesis.mean == -straight.hypothesis.mean
+    assert (turned.hypothesis.low, turned.hypothesis.high) == (-straight.hypothesis.high, -straight.hypothesis.low)
+    assert turned.hypothesis.bootstrap.low == -straight.hypothesis.bootstrap.high
+    assert turned.hypothesis.p_holm == straight.hypothesis.p_holm
 
 
 def test_the_baseline_is_by_default_the_arm_most_compared_with(folder):
@@ -242,7 +256,8 @@ def test_a_comparison_without_two_pairs_of_seeds_claims_nothing(tmp_path):
     make_study(tmp_path / "study", without=without)
     found = finding(make_report(tmp_path / "study"), "high", "cola")
     assert found.verdict == "inconclusive"
-    assert found.sentence == "high against random on cola, tiny: 1 of 5 pairs of seeds measured."
+    measured = "high against random on cola, tiny: 1 of 5 pairs of seeds measured."
+    assert found.sentence == f"{measured} (no model without pretraining was run)"
 
 
 @pytest.mark.parametrize("makes", ["nothing", "a folder", "a study without a finished run"])
@@ -314,16 +329,6 @@ def test_two_reports_are_compared_where_they_compare_the_same(report, tmp_path):
     settings = {row["setting"]: (row["here"], row["there"]) for row in both.tables["other_settings"].rows}
     assert settings == {"tasks": ('["cola", "mrpc"]', '["cola"]'), "statistics.margin": ("0.01", "0.02")}
     assert list(both.tables)[-1] == "values"
-
-
-def test_welchs_interval_is_scipys():
-    from scipy import stats
-
-    from maskwise.lab.reports.two_studies import welch_interval
-
-    some, others = [0.3, 0.1, 0.25, 0.4], [0.0, 0.1, 0.05]
-    reference = stats.ttest_ind(some, others, equal_var=False).confidence_interval(0.95)
-    assert welch_interval(some, others) == pytest.approx((reference.low, reference.high))
 
 
 def test_studies_that_share_nothing_are_not_compared(report, tmp_path):

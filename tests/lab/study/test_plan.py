@@ -9,8 +9,9 @@ from maskwise.errors import InputError
 from maskwise.lab.config import merge, resolve
 from maskwise.lab.study.budget import arm_budget, corpus_of, short_settings
 from maskwise.lab.study.jobs_of_a_study import Place
+from maskwise.lab.study.outline import num_runs
 from maskwise.lab.study.plan import make_plan
-from maskwise.lab.study.power_statement import statement
+from maskwise.lab.study.power_statement import power_statement
 from maskwise.lab.study.study_file import check_study, load_study
 from maskwise.models.flops import forward_flops
 
@@ -32,7 +33,7 @@ def test_the_plan_says_runs_cells_cost_and_power(tree, tmp_path):
 
 
 def test_the_statement_of_the_typhoon_grid():
-    text = "\n".join(statement(check_study(TYPHOON)))
+    text = "\n".join(power_statement(check_study(TYPHOON)))
     assert "Family of 12 (2 comparisons x 3 backbones x 2 tasks)" in text
     assert "1.68 standard deviations of a paired difference, and 3.31 at the hardest step" in text
     assert "An exact test cannot reach .05 at 5 seeds: its floor is 0.0625." in text
@@ -40,7 +41,7 @@ def test_the_statement_of_the_typhoon_grid():
 
 def test_six_seeds_can_reach_five_percent_exactly():
     study = check_study(TYPHOON | {"seeds": "0-5"})
-    assert "An exact test can reach .05 at 6 seeds: its floor is 0.03125." in "\n".join(statement(study))
+    assert "An exact test can reach .05 at 6 seeds: its floor is 0.03125." in "\n".join(power_statement(study))
 
 
 def test_seeds_come_before_arms_so_that_a_stopped_study_has_pairs(tree, tmp_path):
@@ -191,5 +192,5 @@ def test_a_ready_study_can_be_planned_at_the_tiny_scale(name, tiny_data, tasks, 
         tokenizer.save_pretrained(tmp_path / "runs" / folder)
     study = load_study(name, scale="tiny", changes={"tasks": ["cola"]})
     plan = make_plan(study, tmp_path / "out")
-    assert plan.num_runs == len(study.arms) * len(study.backbones) * 5
+    assert num_runs(study) == len(study.arms) * len(study.backbones) * 5
     assert all(budget.flops > 0 for budget in plan.budgets.values())

@@ -13,8 +13,9 @@ import pytest
 from maskwise.errors import InputError
 from maskwise.lab.config import merge
 from maskwise.lab.jobs.claims import locked
-from maskwise.lab.reports.hypotheses import compare
+from maskwise.lab.reports.hypotheses import judge
 from maskwise.lab.study import plan
+from maskwise.lab.study.outline import num_runs
 from maskwise.lab.study.results import COST_COLUMNS, read_results, training_seconds
 from maskwise.lab.study.runner import open_study
 from maskwise.lab.study.speed import seconds_a_step
@@ -134,7 +135,7 @@ def test_a_failed_cell_does_not_stop_the_others(study_tables, write_study, tmp_p
     assert {(r["arm"], r["seed"], r["task"]) for r in rows} == {
         ("random", seed, task) for seed in (0, 1) for task in ("held_out", "cola")
     }
-    (comparison,) = compare(rows, open_study(tmp_path / "out"))
+    (comparison,) = judge(rows, open_study(tmp_path / "out"))
     assert comparison.verdict == "inconclusive"
 
 
@@ -224,7 +225,7 @@ def test_task_adaptive_arms_read_the_tasks_own_text(study_tables, study_checkpoi
     result = run_in_process(write_study(tables), tmp_path / "out")
     assert not result.failed, result.summary()
     out = tmp_path / "out"
-    assert result.plan.num_runs == 4
+    assert num_runs(result.plan.study) == 4
     manifest = json.loads((out / "data/small-cola/manifest.json").read_text())
     assert manifest["mode"] == "document" and manifest["counts"]["documents"]["read"] == 96
     done = json.loads((out / "runs/cold/small/0/pretrain-cola/done.json").read_text())

@@ -51,7 +51,23 @@ BAD = {
     "backbone twice": (GOOD | {"backbones": [TINY, TINY]}, "The backbone 'tiny' is there twice."),
     "no margin": (without(GOOD, "statistics", "margin"), "statistics.margin is missing: say before anything runs"),
     "no statistics": ({k: v for k, v in GOOD.items() if k != "statistics"}, "statistics.margin is missing"),
-    "margin of zero": (merge(GOOD, {"statistics": {"margin": 0}}), "statistics.margin"),
+    "margin of zero": (merge(GOOD, {"statistics": {"margin": 0}}), "statistics.margin': a margin is above 0"),
+    "margin in words": (merge(GOOD, {"statistics": {"margin": "small"}}), "a share of pretraining's gain such as '5%'"),
+    "margin of no gain": (merge(GOOD, {"statistics": {"margin": "5%"}}), 'Add gain_of = "random"'),
+    "gain of a stranger": (
+        merge(GOOD, {"statistics": {"gain_of": "randm"}}), "gain_of names 'randm', which is not an arm. Did you mean",
+    ),
+    "an sd of nowhere": (merge(GOOD, {"statistics": {"expected_sd": {"cola": 0.01}}}), "Add n, at least 2"),
+    "an sd of one seed": (merge(GOOD, {"statistics": {"expected_sd": {"cola": 0.01, "n": 1}}}), "Add n, at least 2"),
+    "an sd of half a seed": (merge(GOOD, {"statistics": {"expected_sd": {"cola": 0.1, "n": 2.5}}}), "found 2.5"),
+    "an sd of another task": (
+        merge(GOOD, {"statistics": {"expected_sd": {"colla": 0.01, "n": 3}}}), "'colla', which is not among the tasks",
+    ),
+    "an sd of 0": (merge(GOOD, {"statistics": {"expected_sd": {"cola": 0, "n": 3}}}), "above 0; found 0"),
+    "a gain below 0": (merge(GOOD, {"statistics": {"expected_gain": {"cola": -1}}}), "above 0; found -1"),
+    "an arm called as the reference": (
+        GOOD | {"arms": [RANDOM, {"name": "not-pretrained", "recipe": "bert"}]}, "Give it another name",
+    ),
     "family of a stranger": (
         merge(GOOD, {"statistics": {"family": [["bert", "randm"]]}}),
         "compares 'randm', which is no arm. Did you mean 'random'?",
@@ -108,6 +124,30 @@ def test_a_good_study_is_taken():
     study = check_study(GOOD)
     assert study.seeds == (0, 1, 2, 3, 4) and study.tuning_seeds == (0,)
     assert study.metric("cola") == "matthews_correlation"
+
+
+def test_a_margin_of_the_gain_is_kept_as_it_was_written():
+    """A finished study is recognised by its file: what is read back has to be the same declaration."""
+    rules = {"margin": "5 % of the gain", "gain_of": "random", "expected_sd": {"cola": 0.02, "n": 3}}
+    study = check_study(merge(GOOD, {"statistics": rules}))
+    assert str(study.statistics.margin) == "5% of the gain"
+    written = study.model_dump(mode="json", exclude_none=True)
+    assert written["statistics"]["margin"] == "5%"
+    assert check_study(written) == study
+    assert check_study(GOOD).model_dump(mode="json")["statistics"]["margin"] == 0.01
+
+
+def test_the_margin_of_a_task_needs_an_expected_gain():
+    rules = {"margin": "5%", "gain_of": "random"}
+    assert check_study(merge(GOOD, {"statistics": rules})).statistics.margin_on("cola") is None
+    expected = rules | {"expected_gain": {"cola": 0.2}}
+    assert check_study(merge(GOOD, {"statistics": expected})).statistics.margin_on("cola") == pytest.approx(0.01)
+    assert check_study(GOOD).statistics.margin_on("cola") == 0.01
+
+
+def test_tags_are_compared_over_validation_and_test_together():
+    study = check_study(GOOD | {"tasks": ["pos", "ner"]})
+    assert (study.metric("pos"), study.metric("ner")) == ("accuracy_pooled", "entity_f1_pooled")
 
 
 @pytest.mark.parametrize("name", BAD)

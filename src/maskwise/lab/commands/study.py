@@ -35,9 +35,9 @@ def study_command(
         raise InputError("Give --out DIR, the study's folder; or --dry-run to see the plan alone.")
     declared = load_study(file, scale=scale, changes=parse_assignments(set_ or []))
     if dry_run:
-        from maskwise.lab.study.plan import make_plan
+        from maskwise.lab.study.dry_run import dry_run as describe
 
-        print(make_plan(declared, out or Path("study")).describe(jobs))
+        print(describe(declared, out or Path("study"), jobs=jobs))
         return
     assert out is not None
     from maskwise.lab.study.runner import run_study

@@ -17,11 +17,12 @@ from maskwise.lab.config import StoppingSettings
 from maskwise.lab.records.run_folder import DONE, ENVIRONMENT
 from maskwise.lab.reports.findings import Finding, find, verdict_table
 from maskwise.lab.reports.masks import Curve, held_out_curves, mask_table
-from maskwise.lab.reports.measures import Scores, collapsed_table, cost_table, score_table, scores_of, value_table
+from maskwise.lab.reports.measures import collapsed_table, cost_table, score_table, value_table
 from maskwise.lab.reports.paper_comparison import published_table
+from maskwise.lab.reports.scores import Scores, scores_of
 from maskwise.lab.reports.tables import Column, Table
 from maskwise.lab.study.jobs_of_a_study import FINETUNED, SPEED, log_file, places, tasks_of
-from maskwise.lab.study.power_statement import statement
+from maskwise.lab.study.power_statement import power_statement
 from maskwise.lab.study.results import RESULTS, SCHEMA, collect, read_results
 from maskwise.lab.study.runner import open_study
 from maskwise.lab.study.study_file import HELD_OUT, HELD_OUT_METRICS, Study
@@ -94,7 +95,7 @@ def make_report(out: str | Path, against: str | None = None, *, published: bool 
         study,
         against,
         tuple(_facts(study, rows)),
-        tuple(statement(study)),
+        tuple(power_statement(study)),
         findings,
         {table.name: table.without_empty_columns() for table in tables},
         scores,

@@ -47,7 +47,7 @@ def as_json(report: Report) -> str:
         "facts": dict(report.facts),
         "statement": report.statement,
         "findings": [
-            {"verdict": found.verdict, "sentence": found.sentence, "differences": found.comparison.differences}
+            {"verdict": found.verdict, "sentence": found.sentence, "differences": found.hypothesis.differences}
             for found in report.findings
         ],
         "tables": {name: table.plain_rows() for name, table in report.tables.items()},

@@ -1,22 +1,17 @@
-"""What was measured, arm by arm: scores beside the constant classifier's, collapsed runs, and costs."""
+"""What was measured, arm by arm: scores next to what needs no pretrained model, collapsed runs, and costs."""
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import groupby
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-
-from maskwise.lab.reports.hypotheses import collapsed_runs
+from maskwise.lab.reports.scores import BASELINES, Scores, arm_label, collapsed_runs, task_label
 from maskwise.lab.reports.tables import Column, Table
-from maskwise.lab.stats.paired import paired_t
 from maskwise.lab.study.study_file import HELD_OUT, HELD_OUT_METRICS, Study
 
-CONSTANT = "constant classifier"
 SCORE_COLUMNS = (
     Column("arm"), Column("task"), Column("metric"), Column("backbone"), Column("mean", kind="number"),
     Column("low", "95% from", "number"), Column("high", "to", "number"), Column("sd", kind="number"),
@@ -42,66 +37,15 @@ COLLAPSED_COLUMNS = (
 Rows = Sequence[Mapping[str, Any]]
 
 
-@dataclass(frozen=True)
-class Scores:
-    """One arm's values of a metric by pretraining seed, tuning seeds averaged; `constant` needs no model.
-
-    `task` is "held_out" for the held-out evaluation; where arms adapt to a task's text it is "evaluation on" that
-    task's.
-    """
-
-    arm: str
-    backbone: str
-    task: str
-    metric: str
-    by_seed: Mapping[int, float]
-    constant: float | None
-    num_collapsed: int
-
-    def interval(self, alpha: float) -> tuple[float, float, float, float]:
-        """Returns mean, sd, and the mean's interval; all but the mean are nan for one seed."""
-        values = np.array(list(self.by_seed.values()))
-        if len(values) < 2:
-            return float(values.mean()), math.nan, math.nan, math.nan
-        test = paired_t(values, alpha)
-        return float(test.mean), float(test.sd), float(test.low), float(test.high)
-
-
-def scores_of(rows: Rows, study: Study) -> list[Scores]:
-    """Returns the scores by task, backbone, metric and arm: tasks and arms in the study's order, held-out loss last."""
-    found: dict[tuple[str, str, str, str], list[Mapping[str, Any]]] = defaultdict(list)
-    for row in rows:
-        found[task_label(row), row["backbone"], row["metric"], row["arm"]].append(row)
-    tasks, arms = [*study.tuned_tasks], [arm.name for arm in study.arms]
-    backbones = [backbone.name for backbone in study.backbones]
-
-    def place(key: tuple[str, str, str, str]) -> tuple[int, str, int, int]:
-        task, backbone, _, arm = key
-        return (tasks.index(task) if task in tasks else len(tasks), task, backbones.index(backbone), arms.index(arm))
-
-    metrics = {(task, backbone, metric): None for task, backbone, metric, _ in found}
-    ordered = sorted(found, key=lambda key: (*place(key)[:3], list(metrics).index(key[:3]), place(key)[3]))
-    return [_scores(key, found[key]) for key in ordered]
-
-
-def task_label(row: Mapping[str, Any]) -> str:
-    """Returns a row's task; an evaluation on a task's own text is another for each."""
-    return f"{HELD_OUT} on {row['adapted_to']}" if row["task"] == HELD_OUT and row["adapted_to"] else row["task"]
-
-
-def is_main(scores: Scores, study: Study) -> bool:
-    """Returns whether this is the metric that the study's hypotheses on the task are about."""
-    return scores.metric == study.metric(HELD_OUT if scores.task.startswith(HELD_OUT) else scores.task)
-
-
 def score_table(scores: Sequence[Scores], study: Study) -> Table:
     """Returns mean, interval and deviation of every arm, and what reading nothing scores."""
     note = (
         "Means over pretraining seeds with their t interval. These intervals are not paired: two arms whose intervals "
-        "overlap may still differ, and the comparisons above say whether they do. The constant classifier gives one "
-        "answer to everything, the one that scores best by the metric."
+        "overlap may still differ, and the comparisons above say whether they do. Not pretrained: the weights that "
+        "each seed starts from, tuned like its arms. The constant classifier gives one answer to everything, the one "
+        "that scores best by the metric; the word list gives each word its commonest tag."
     )
-    return Table("scores", "Scores", SCORE_COLUMNS, tuple(_score_rows(scores, study.statistics.alpha)), note)
+    return Table("scores", "Scores", SCORE_COLUMNS, tuple(_score_rows(scores, study)), note)
 
 
 def cost_table(rows: Rows, study: Study, against: str) -> Table:
@@ -141,25 +85,19 @@ def value_table(rows: Rows) -> Table:
     return Table("values", "Every value", VALUE_COLUMNS, named)
 
 
-def _scores(key: tuple[str, str, str, str], rows: list[Mapping[str, Any]]) -> Scores:
-    task, backbone, metric, arm = key
-    by_seed: dict[int, list[float]] = defaultdict(list)
-    for row in rows:
-        by_seed[row["seed"]].append(row["value"])
-    means = {seed: fmean(values) for seed, values in sorted(by_seed.items())}
-    return Scores(arm, backbone, task, metric, means, rows[0]["constant"], sum(bool(row["one_class"]) for row in rows))
-
-
-def _score_rows(scores: Sequence[Scores], alpha: float) -> Iterator[dict[str, Any]]:
-    for i, one in enumerate(scores):
-        names = {"task": one.task, "backbone": one.backbone, "metric": one.metric}
-        mean, sd, low, high = one.interval(alpha)
-        figures = {"mean": mean, "sd": sd, "low": low, "high": high, "seeds": len(one.by_seed)}
-        yield names | {"arm": one.arm, **figures, "collapsed": one.num_collapsed}
-        after = scores[i + 1] if i + 1 < len(scores) else None
-        is_last = after is None or (after.task, after.backbone, after.metric) != tuple(names.values())
-        if is_last and one.constant is not None:
-            yield names | {"arm": CONSTANT, "mean": one.constant}
+def _score_rows(scores: Sequence[Scores], study: Study) -> Iterator[dict[str, Any]]:
+    for _, group in groupby(scores, key=lambda one: (one.task, one.backbone, one.metric)):
+        arms = list(group)
+        names = {"task": arms[0].task, "backbone": arms[0].backbone, "metric": arms[0].metric}
+        for one in arms:
+            mean, sd, low, high = one.interval(study.statistics.alpha)
+            figures = {"mean": mean, "sd": sd, "low": low, "high": high, "seeds": len(one.by_seed)}
+            label = arm_label(one.arm, study, one.backbone)
+            yield names | {"arm": label, **figures, "collapsed": one.num_collapsed}
+        baselines = {name: value for one in arms for name, value in one.baselines.items()}
+        for name, label in BASELINES.items():
+            if name in baselines:
+                yield names | {"arm": label, "mean": baselines[name]}
 
 
 def _cost(runs: list[Mapping[str, Any]], tuning: Mapping[tuple[int, str, int], float]) -> dict[str, Any]:

@@ -14,11 +14,14 @@ from markupsafe import Markup
 
 from maskwise.lab.reports import charts
 from maskwise.lab.reports.assemble import Report, arm_names
-from maskwise.lab.reports.findings import ORDER, Finding, tally
+from maskwise.lab.reports.findings import REPORT_ORDER, decided_and_open, tally
+from maskwise.lab.reports.hypotheses import Hypothesis
 from maskwise.lab.reports.masks import QUINTILES, Curve
-from maskwise.lab.reports.measures import Scores, is_main
+from maskwise.lab.reports.scores import AS_GIVEN, BASELINES, Scores, arm_label, is_main
 from maskwise.lab.reports.tables import Table
-from maskwise.lab.study.study_file import LESS_IS_BETTER
+from maskwise.lab.stats.margin import Margin
+from maskwise.lab.study.statistics import NOT_PRETRAINED
+from maskwise.lab.study.study_file import HELD_OUT, LESS_IS_BETTER
 
 AFTER_SCORES = ("published", "other_verdicts", "other_scores", "other_settings")
 SHARES = ("most frequent fifth", "second fifth", "third fifth", "fourth fifth", "rarest fifth")
@@ -41,7 +44,7 @@ def page(report: Report) -> str:
     template = environment.from_string(
         files("maskwise.lab.reports").joinpath("report.html").read_text(encoding="utf-8")
     )
-    decided, open_ = split_findings(report.findings)
+    decided, open_ = decided_and_open(report.findings)
     return template.render(
         report=report,
         study=report.study,
@@ -50,7 +53,9 @@ def page(report: Report) -> str:
         decided=decided,
         open=open_,
         few=FEW,
-        legend=[(name, Markup(charts.swatch(number))) for number, name in enumerate(arm_names(report.study))],
+        verdict_names=REPORT_ORDER,
+        reference_names=(*BASELINES.values(), NOT_PRETRAINED, AS_GIVEN),
+        legend=[(name, Markup(charts.swatch(number))) for number, name in enumerate(_shown_arms(report))],
         differences=list(difference_pictures(report)),
         dots=list(dot_pictures(report)),
         held_outs=list(held_out_pictures(report)),
@@ -59,34 +64,47 @@ def page(report: Report) -> str:
     )
 
 
-def split_findings(findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]]:
-    """Returns the findings with a verdict that decides, the strongest claims first, and those without."""
-    ordered = sorted(findings, key=lambda finding: ORDER.index(finding.verdict))
-    decided = [finding for finding in ordered if finding.verdict in ("better", "worse", "equivalent")]
-    return decided, [finding for finding in ordered if finding not in decided]
-
-
 def difference_pictures(report: Report) -> Iterator[Picture]:
-    """Yields a chart for each backbone and task: every comparison's differences by seed, and the margin."""
+    """Yields a chart for each backbone and task: every comparison's differences by seed, and the margin.
+
+    A margin that is a share of the gain is shown at the mean gain; the tests never take it for a number.
+    """
     study, arms = report.study, arm_names(report.study)
     places: dict[tuple[str, str, str], list[charts.Strip]] = {}
-    for finding in report.findings:
-        one = finding.comparison
+    bands: dict[tuple[str, str, str], float | None] = {}
+    findings = sorted(report.findings, key=lambda found: arms.index(found.hypothesis.ours))
+    for one in (finding.hypothesis for finding in findings):
         if one.differences:
+            key = (one.task, one.backbone, one.metric)
             label = one.ours if one.theirs == report.against else f"{one.ours} - {one.theirs}"
             mean = one.mean if not math.isnan(one.mean) else next(iter(one.differences.values()))
             strip = charts.Strip(label, one.differences, mean, one.low, one.high, arms.index(one.ours))
-            places.setdefault((one.task, one.backbone, one.metric), []).append(strip)
+            places.setdefault(key, []).append(strip)
+            bands.setdefault(key, _margin_shown(one, study.statistics.margin))
     for (task, backbone, metric), strips in places.items():
         heading = f"{task}, {backbone}: {metric.replace('_', ' ')}"
         title = f"Differences by seed, {heading}"
-        svg = charts.strips(title, strips, line=0.0, band=study.statistics.margin)
+        svg = charts.strips(title, strips, line=0.0, band=bands[task, backbone, metric])
         yield Picture(heading, Markup(svg))
+
+
+def _margin_shown(one: Hypothesis, margin: Margin) -> float | None:
+    if one.task == HELD_OUT:
+        return None
+    if not margin.is_share:
+        return margin.size
+    return margin.size * float(one.share.gain) if one.share is not None and one.share.gain > 0 else None
+
+
+def _shown_arms(report: Report) -> list[str]:
+    """The study's arms, and the models without pretraining if they were run."""
+    names = arm_names(report.study)
+    return [*names, NOT_PRETRAINED] if any(one.arm == NOT_PRETRAINED for one in report.scores) else names
 
 
 def dot_pictures(report: Report) -> Iterator[Picture]:
     """Yields a chart for each task and backbone: every arm's seeds by the metric that its hypotheses are about."""
-    study, arms = report.study, arm_names(report.study)
+    study, arms = report.study, _shown_arms(report)
     places: dict[tuple[str, str, str], list[Scores]] = {}
     for scores in report.scores:
         if is_main(scores, study):
@@ -95,7 +113,8 @@ def dot_pictures(report: Report) -> Iterator[Picture]:
         strips = []
         for scores in many:
             mean, _, low, high = scores.interval(study.statistics.alpha)
-            strips.append(charts.Strip(scores.arm, scores.by_seed, mean, low, high, arms.index(scores.arm)))
+            label = arm_label(scores.arm, study, backbone)
+            strips.append(charts.Strip(label, scores.by_seed, mean, low, high, arms.index(scores.arm)))
         heading = f"{task}, {backbone}: {metric.replace('_', ' ')}"
         heading += ", less is better" if metric in LESS_IS_BETTER else ""
         title = f"Scores by seed, {heading}"

@@ -7,7 +7,7 @@ Shapes: S pretraining seeds, K tuning seeds, E items; X what a metric counts of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,11 @@ from maskwise.lab.stats.items import (
     pseudo_values,
     total,
 )
-from maskwise.lab.tasks.table import POOLED, Task
+from maskwise.lab.study.jobs_of_a_study import Place
+from maskwise.lab.study.study_file import Study
+from maskwise.lab.tasks.table import POOLED, Task, find_task
 from maskwise.lab.tuning.iob import entities
+from maskwise.lab.tuning.results import PREDICTIONS
 
 Columns = Mapping[str, list[Any]]
 Runs = Sequence[Sequence[Columns]]  # by pretraining and tuning seed, the columns of a run's predictions
@@ -38,7 +41,8 @@ Runs = Sequence[Sequence[Columns]]  # by pretraining and tuning seed, the column
 class PairedItems:
     """Two arms on the same items: by arm and run what is counted of each item, and each item's own value.
 
-    `counts` are summed by `metric` (of weighted items); `values_SE` are the items' differences, tuning seeds averaged.
+    Counts are summed over (weighted) items and given to `metric`; `differences_SE` are the items' own differences,
+    tuning seeds averaged.
     """
 
     ours_SKEX: Sequence[Sequence[np.ndarray]]
@@ -77,9 +81,25 @@ def paired_items(
     if task.kind == "retrieve":
         return _of_values(arms, name)
     count = _count_classes(arms) if task.kind == "classify" else _COUNT_TAGS[name]
-    counts = [[[count(run["label"], run["prediction"]) for run in of_seed] for of_seed in arm] for arm in arms]
-    ours, theirs = ([[pseudo_values(run, known[name]) for run in of_seed] for of_seed in arm] for arm in counts)
-    return PairedItems(*counts, known[name], np.mean(ours, 1) - np.mean(theirs, 1))
+    ours, theirs = ([[count(run["label"], run["prediction"]) for run in of_seed] for of_seed in arm] for arm in arms)
+    values = [[[pseudo_values(run, known[name]) for run in of_seed] for of_seed in arm] for arm in (ours, theirs)]
+    return PairedItems(ours, theirs, known[name], np.mean(values[0], 1) - np.mean(values[1], 1))
+
+
+def stored_items(
+    study: Study, out: Path, ours: str, theirs: str, backbone: str, task: str, seeds: Collection[int]
+) -> PairedItems | None:
+    """Returns the items of two arms of a study from its folder; None if the predictions of a run are not there."""
+    arms = {arm.name: arm for arm in study.arms}
+    (model,) = (one for one in study.backbones if one.name == backbone)
+    roots = [[Place(arms[arm], model, seed).root(out) / task / task for seed in seeds] for arm in (ours, theirs)]
+    paths = [
+        [[root / f"seed-{tuning}" / PREDICTIONS for tuning in study.tuning_seeds] for root in of_arm]
+        for of_arm in roots
+    ]
+    if not all(path.exists() for of_arm in paths for of_seed in of_arm for path in of_seed):
+        return None
+    return paired_items(find_task(task), study.metric(task), paths[0], paths[1])
 
 
 def held_out_of(task: Task, metric: str) -> tuple[str, tuple[str, ...]]:
@@ -115,11 +135,10 @@ def _same_items(arms: Sequence[Runs]) -> bool:
 
 
 def _of_values(arms: Sequence[Runs], name: str) -> PairedItems:
-    values = np.array([[[run[name] for run in of_seed] for of_seed in arm] for arm in arms], dtype=float)
-    strata_E = np.zeros(values.shape[-1], dtype=int)
-    counts = [[[macro_average_counts(run, strata_E) for run in of_seed] for of_seed in arm] for arm in values]
-    by_seed = values.mean(2)
-    return PairedItems(*counts, total, by_seed[0] - by_seed[1])
+    ours, theirs = ([[np.array(run[name], dtype=float) for run in of_seed] for of_seed in arm] for arm in arms)
+    strata_E = np.zeros(len(ours[0][0]), dtype=int)
+    counts = [[[macro_average_counts(run, strata_E) for run in of_seed] for of_seed in arm] for arm in (ours, theirs)]
+    return PairedItems(counts[0], counts[1], total, np.mean(ours, 1) - np.mean(theirs, 1))
 
 
 def _count_classes(arms: Sequence[Runs]) -> Any:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
-
-import numpy as np
-from scipy import stats
 
 from maskwise.errors import InputError
 from maskwise.lab.reports.assemble import Report
 from maskwise.lab.reports.findings import Finding
-from maskwise.lab.reports.measures import is_main
+from maskwise.lab.reports.scores import is_main
 from maskwise.lab.reports.tables import Column, Table
+from maskwise.lab.stats.paired import welch_interval
+from maskwise.lab.stats.verdicts import SMALL
 
 PLACES = ("ours", "theirs", "backbone", "task", "metric")
 EFFECTS = (
@@ -30,7 +29,6 @@ SCORES = (
     Column("there", kind="number"), Column("change", "there - here", "difference"),
 )  # fmt: skip
 SETTINGS = (Column("setting"), Column("here"), Column("there"))
-OPPOSITE = {"better", "worse"}
 
 
 def with_other(report: Report, other: Report) -> Report:
@@ -59,7 +57,7 @@ def with_other(report: Report, other: Report) -> Report:
 
 
 def _key(finding: Finding) -> tuple[str, ...]:
-    one = finding.comparison
+    one = finding.hypothesis
     return (one.ours, one.theirs, one.backbone, one.task, one.metric)
 
 
@@ -69,44 +67,25 @@ def _effects(report: Report, other: Report) -> Iterator[dict[str, Any]]:
         match = there.get(_key(finding))
         if match is None:
             continue
-        changed, own = (list(found.comparison.differences.values()) for found in (match, finding))
+        changed, own = (list(found.hypothesis.differences.values()) for found in (match, finding))
         low, high = welch_interval(changed, own)
         yield dict(zip(PLACES, _key(finding), strict=True)) | {
             "here": finding.verdict,
             "there": match.verdict,
-            "mean_here": finding.comparison.mean,
-            "mean_there": match.comparison.mean,
-            "change": match.comparison.mean - finding.comparison.mean,
+            "mean_here": finding.hypothesis.mean,
+            "mean_there": match.hypothesis.mean,
+            "change": match.hypothesis.mean - finding.hypothesis.mean,
             "low": low,
             "high": high,
             "agree": _in_words(finding.verdict, match.verdict, low, high),
         }
 
 
-def welch_interval(some: Sequence[float], others: Sequence[float], alpha: float = 0.05) -> tuple[float, float]:
-    """Returns Welch's interval of mean(some) - mean(others); nan where either has fewer than two values.
-
-    >>> [round(edge, 3) for edge in welch_interval([3.0, 4.0, 5.0], [1.0, 2.0, 6.0])]
-    [-4.741, 6.741]
-    """
-    if min(len(some), len(others)) < 2:
-        return math.nan, math.nan
-    means = [float(np.mean(values)) for values in (some, others)]
-    errors = [float(np.var(values, ddof=1)) / len(values) for values in (some, others)]
-    error = math.sqrt(sum(errors))
-    if error == 0:
-        return means[0] - means[1], means[0] - means[1]
-    parts = [own**2 / (len(values) - 1) for own, values in zip(errors, (some, others), strict=True)]
-    half = float(stats.t.ppf(1 - alpha / 2, error**4 / sum(parts))) * error
-    return means[0] - means[1] - half, means[0] - means[1] + half
-
-
 def _in_words(here: str, there: str, low: float, high: float) -> str:
     if math.isnan(low):
         return "not enough seeds"
-    verdicts = (
-        "same verdict" if here == there else "opposite verdicts" if {here, there} == OPPOSITE else "verdicts differ"
-    )
+    is_opposite = "worse" in (here, there) and bool({"better", SMALL} & {here, there})
+    verdicts = "same verdict" if here == there else "opposite verdicts" if is_opposite else "verdicts differ"
     return f"{verdicts}, {'within noise' if low <= 0 <= high else 'effects differ'}"
 
 

@@ -30,7 +30,8 @@ from maskwise.lab.study.jobs_of_a_study import (
     text_file,
     tune_cell,
 )
-from maskwise.lab.study.power_statement import statement
+from maskwise.lab.study.outline import outline
+from maskwise.lab.study.power_statement import power_statement
 from maskwise.lab.study.study_file import Study
 from maskwise.lab.tasks.classification import TaskData
 from maskwise.lab.tasks.table import find_task
@@ -48,18 +49,6 @@ class Plan:
     cells: tuple[Cell, ...]
     budgets: dict[tuple[str, str, str | None], ArmBudget]
 
-    @property
-    def num_pretraining(self) -> int:
-        """How many models are pretrained."""
-        return len(places(self.study))
-
-    @property
-    def num_runs(self) -> int:
-        """How many scores each metric gets: one an arm, backbone, seed, task and tuning seed."""
-        study = self.study
-        tuned = len(study.tuned_tasks) * len(study.tuning_seeds)
-        return len(study.arms) * len(study.backbones) * len(study.seeds) * max(tuned, 1)
-
     def seconds(self, jobs: int) -> float:
         """Returns a rough guess of how long the unfinished cells take on this machine."""
         left = [cell for cell in self.cells if not cell.is_done]
@@ -68,15 +57,18 @@ class Plan:
     def describe(self, jobs: int = 1) -> str:
         """Returns the plan for people: runs, budgets, cost, and the statistical statement."""
         study, num_done = self.study, sum(cell.is_done for cell in self.cells)
-        factors = (
-            f"{len(study.arms)} arms x {len(study.backbones)} backbones x {len(study.seeds)} seeds x "
-            f"{max(len(study.tuned_tasks), 1)} tasks x {len(study.tuning_seeds)} tuning seeds"
-        )
-        lines = [study.question] if study.question else []
-        lines += [f"{self.num_runs} runs: {factors}; {self.num_pretraining} models are pretrained."]
+        lines = outline(study)
         if num_done:
             lines += [f"{num_done} of {len(self.cells)} cells are done already."]
-        lines += ["", *self._budget_lines(), *self._timing_line(), "", self._cost_line(jobs), "", *statement(study)]
+        lines += [
+            "",
+            *self._budget_lines(),
+            *self._timing_line(),
+            "",
+            self._cost_line(jobs),
+            "",
+            *power_statement(study),
+        ]
         return "\n".join(lines)
 
     def _budget_lines(self) -> Iterator[str]:
@@ -109,7 +101,7 @@ def make_plan(study: Study, out: Path) -> Plan:
 
     Nothing is written.
     """
-    tasks = {name: _load(study, name) for name in study.tuned_tasks}
+    tasks = {name: load_task(study, name) for name in study.tuned_tasks}
     cells, budgets = [*_data_cells(study, out, tasks), *_speed_cells(study, out)], {}
     for place in places(study):
         key = (place.arm.name, place.backbone.name, place.task)
@@ -123,7 +115,8 @@ def make_plan(study: Study, out: Path) -> Plan:
     return Plan(study, out, tuple(cells), budgets)
 
 
-def _load(study: Study, name: str) -> Any:
+def load_task(study: Study, name: str) -> Any:
+    """Returns a task's data; raises InputError if it is not there, or not what the study asks of it."""
     task = find_task(name)
     if (metric := study.metric(name)) not in metric_names(task):
         raise InputError(f"The task {name!r} has no metric {metric!r}. Known: {', '.join(metric_names(task))}.")

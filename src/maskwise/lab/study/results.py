@@ -27,12 +27,14 @@ from maskwise.lab.tokens.blocks import open_data
 from maskwise.recipes import read_toml
 
 RESULTS = "results.parquet"
+BASELINES = {"constant": "constant", "word_list": "word list", "bm25": "BM25"}  # a column each; names as tuned
 COST_COLUMNS = ("seconds", "peak_memory")
 SCHEMA = pa.schema(
     [
         ("arm", pa.string()), ("recipe", pa.string()), ("backbone", pa.string()), ("seed", pa.int64()),
         ("task", pa.string()), ("adapted_to", pa.string()), ("tuning_seed", pa.int64()), ("metric", pa.string()),
-        ("value", pa.float64()), ("constant", pa.float64()), ("one_class", pa.bool_()), ("steps", pa.int64()),
+        ("value", pa.float64()), ("constant", pa.float64()), ("word_list", pa.float64()), ("bm25", pa.float64()),
+        ("one_class", pa.bool_()), ("steps", pa.int64()),
         ("seconds", pa.float64()), ("tokens", pa.float64()), ("flops", pa.float64()), ("peak_memory", pa.int64()),
         ("settings_hash", pa.string()),
     ]
@@ -104,7 +106,8 @@ def _tuned_rows(study: Study, folder: Path, task: str, pretrained_hash: str) -> 
         for metric, value in result["metrics"].items():
             yield {
                 "tuning_seed": seed, "metric": metric, "value": value,
-                "constant": summary["metrics"][metric].get("constant"), "one_class": result.get("one_class"),
+                **{column: summary["metrics"][metric].get(name) for column, name in BASELINES.items()},
+                "one_class": result.get("one_class"),
                 **cost, "peak_memory": _peak_memory(folder), "settings_hash": told,
             }  # fmt: skip
 

@@ -40,8 +40,9 @@ def metric_names(task: Task) -> tuple[str, ...]:
     >>> metric_names(COLA)
     ('matthews_correlation', 'accuracy')
     """
-    names = tuple(dict.fromkeys((*task.official, *([task.paper] if task.paper else []))))
-    return tuple(name + ending for name in names for ending in TAG_ENDINGS) if task.kind == "tag" else names
+    names: list[str] = list(dict.fromkeys((*task.official, *([task.paper] if task.paper else []))))
+    endings = TAG_ENDINGS if task.kind == "tag" else ("",)
+    return tuple(name + ending for name in names for ending in endings)
 
 
 def score_split(task: Task, split: str, labels: Sequence[float], predictions: Sequence[float]) -> dict[str, float]:
