@@ -124,10 +124,30 @@ def test_references_are_rows_of_the_scores(study):
     assert next(row["mean"] for row in table.rows if row["arm"] == "word list") == pytest.approx(0.861)
 
 
-def test_the_backbone_as_given_is_called_so():
+def test_a_checkpoint_as_given_is_one_run_and_a_row_of_its_own():
+    """It is the same at every seed: its one score is what the arms gain on, and no bar of the gate."""
     adapting = check_study(TREE | {"backbones": [{"name": "tiny", "checkpoint": "runs/tiny"}]})
-    table = score_table(scores_of(make_rows(), adapting), adapting)
-    assert "backbone as given" in [row["arm"] for row in table.rows]
+    rows = [
+        row | {"arm": "as-given"} if row["arm"] == "not-pretrained" else row
+        for row in make_rows(start=0.85)
+        if row["arm"] != "not-pretrained" or row["seed"] == 0
+    ]
+    table = score_table(scores_of(rows, adapting), adapting)
+    assert [row["seeds"] for row in table.rows if row["arm"] == "as-given"] == [1, 1]
+    found = said(find(rows, adapting, "random"), "bert", "pos")
+    assert found.verdict == "better" and found.hypothesis.has_signal == {"bert": True, "random": True}
+    given = next(row["value"] for row in rows if (row["arm"], row["task"]) == ("as-given", "pos"))
+    random = np.mean([row["value"] for row in rows if (row["arm"], row["task"]) == ("random", "pos")])
+    assert float(found.hypothesis.share.gain) == pytest.approx(random - given)
+    assert "no model without pretraining" not in found.sentence
+
+
+def test_rows_of_teachers_follow_the_arms(study):
+    rows = make_rows()
+    teacher = [row | {"arm": "teacher"} for row in rows if (row["arm"], row["task"]) == ("random", "held_out")]
+    table = score_table(scores_of([*rows, *teacher], study), study)
+    assert [row["arm"] for row in table.rows if row["task"] == "held_out"] == [*ARMS, "teacher"]
+    assert len(find([*rows, *teacher], study, "random")) == 12
 
 
 def test_the_table_says_the_share_in_words_and_in_numbers(findings, study):

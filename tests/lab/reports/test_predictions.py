@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from maskwise.lab.reports.predictions import held_out_of, paired_items
+from maskwise.lab.reports.predictions import held_out_of, paired_items, stored_items, valued_items
+from maskwise.lab.study.study_file import check_study
 from maskwise.lab.tasks.table import CHEMPROT, MNLI, MRPC, NER, POS, RETRIEVAL, STSB
 from maskwise.lab.tuning.results import write_predictions
 from maskwise.lab.tuning.tag import score_splits
@@ -110,6 +111,46 @@ def test_queries_are_the_items_of_retrieval(tmp_path):
     items = paired_items(RETRIEVAL, "ndcg@10", *paths)
     expected = score_runs(paths, lambda run: np.mean(run["ndcg@10"]))
     assert items.bootstrap(0.05).mean == pytest.approx(expected) == items.differences_SE.mean()
+
+
+def test_minimal_pairs_are_averaged_over_paradigms_and_drawn_within(tmp_path):
+    uids = ["a"] * 10 + ["b"] * 50
+
+    def pairs(random, arm):
+        right = random.random(60) < np.where(np.array(uids) == "a", 0.9, 0.5) - 0.2 * arm
+        return {"uid": uids, "credit": np.where(random.random(60) < 0.1, 0.5, right.astype(float))}
+
+    paths = write_runs(tmp_path, pairs)
+    items = valued_items(*paths, value="credit", stratum="uid")
+
+    def macro(run):
+        credit, uid = np.array(run["credit"]), np.array(run["uid"])
+        return np.mean([credit[uid == name].mean() for name in ("a", "b")])
+
+    expected = score_runs(paths, macro)
+    assert items.bootstrap(0.05).mean == pytest.approx(expected)
+    found = items.interval(expected, 0.05)
+    parts = [items.differences_SE.mean(0)[np.array(uids) == name] for name in ("a", "b")]
+    assert found.item_error == pytest.approx(np.sqrt(sum(part.var(ddof=1) / len(part) for part in parts)) / 2)
+    assert valued_items(*paths, value="credit", stratum="phenomenon") is None
+
+
+def test_a_studys_files_are_found_by_its_layout(tmp_path):
+    tree = {
+        "seeds": [0, 1, 2], "tuning_seeds": [0, 1], "tasks": ["mrpc"], "pretrain": {"data": {"path": "d"}},
+        "backbones": [{"name": "tiny", "preset": "tiny"}], "arms": [{"name": "random"}, {"name": "bert"}],
+        "statistics": {"family": [["bert", "random"]], "margin": 0.01},
+    }  # fmt: skip
+    study = check_study(tree)
+    place = ("bert", "random", "tiny", "mrpc", [0, 1, 2])
+    assert stored_items(study, tmp_path, *place) is None
+    for arm, of_arm in zip(("bert", "random"), write_runs(tmp_path, classes), strict=True):
+        for seed, of_seed in enumerate(of_arm):
+            for tuning, path in enumerate(of_seed):
+                folder = tmp_path / "runs" / arm / "tiny" / str(seed) / "mrpc" / "mrpc" / f"seed-{tuning}"
+                folder.mkdir(parents=True)
+                path.rename(folder / "predictions.parquet")
+    assert stored_items(study, tmp_path, *place).differences_SE.shape == (3, 40)
 
 
 def test_what_cannot_be_counted_by_items_has_none(tmp_path):

@@ -24,7 +24,7 @@ from maskwise.lab.stats.items import ItemInterval
 from maskwise.lab.stats.paired import equivalence_p, holm, paired_t
 from maskwise.lab.stats.sign_flip import sign_flip_p
 from maskwise.lab.stats.verdicts import decide, has_signal
-from maskwise.lab.study.statistics import NOT_PRETRAINED
+from maskwise.lab.study.statistics import AS_GIVEN, NOT_PRETRAINED, REFERENCES
 from maskwise.lab.study.study_file import HELD_OUT, Study
 
 NO_VERDICT = "no verdict"  # of a comparison on the held-out loss
@@ -93,8 +93,8 @@ class Hypothesis:
 
     @property
     def reference(self) -> Scores | None:
-        """The scores of the model without pretraining; None if it was not run."""
-        return self.scores.get(NOT_PRETRAINED)
+        """The scores of the model without pretraining, or of the checkpoint as given; None if it was not run."""
+        return next((self.scores[name] for name in REFERENCES if name in self.scores), None)
 
     @property
     def is_decidable(self) -> bool:
@@ -141,13 +141,20 @@ def _main_scores(rows: Rows, study: Study) -> dict[tuple[str, str, str], Scores]
     """Returns the scores by (arm, backbone, task) in the metric of the task's hypotheses, more being better."""
     frame, metrics = as_frame(rows), {task: study.metric(task) for task in study.tasks}
     found = [one for one in scores_by(frame) if metrics.get(one.task) == one.metric] if len(frame) else []
-    return {(one.arm, one.backbone, one.task): one.more_is_better() for one in found}
+    return {(one.arm, one.backbone, one.task): _at_every_seed(one.more_is_better(), study) for one in found}
+
+
+def _at_every_seed(scores: Scores, study: Study) -> Scores:
+    """A checkpoint as it was given is the same at every pretraining seed, and tuned at one of them alone."""
+    if scores.arm != AS_GIVEN or len(scores.by_seed) != 1:
+        return scores
+    return replace(scores, by_seed=dict.fromkeys(study.seeds, scores.mean))
 
 
 def _measured(
     scores: Mapping[tuple[str, str, str], Scores], study: Study, ours: str, theirs: str, backbone: str, task: str
 ) -> Hypothesis:
-    named = {arm: scores.get((arm, backbone, task)) for arm in (ours, theirs, NOT_PRETRAINED)}
+    named = {arm: scores.get((arm, backbone, task)) for arm in (ours, theirs, *REFERENCES)}
     here = {arm: found for arm, found in named.items() if found is not None}
     seeds = _common(here[ours], here[theirs]) if {ours, theirs} <= here.keys() else []
     differences = {seed: here[ours].by_seed[seed] - here[theirs].by_seed[seed] for seed in seeds}

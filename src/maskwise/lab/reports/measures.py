@@ -8,7 +8,7 @@ from itertools import groupby
 from statistics import fmean
 from typing import Any
 
-from maskwise.lab.reports.scores import BASELINES, Scores, arm_label, collapsed_runs, task_label
+from maskwise.lab.reports.scores import BASELINES, Scores, collapsed_runs, task_label
 from maskwise.lab.reports.tables import Column, Table
 from maskwise.lab.study.study_file import HELD_OUT, HELD_OUT_METRICS, Study
 
@@ -42,8 +42,9 @@ def score_table(scores: Sequence[Scores], study: Study) -> Table:
     note = (
         "Means over pretraining seeds with their t interval. These intervals are not paired: two arms whose intervals "
         "overlap may still differ, and the comparisons above say whether they do. Not pretrained: the weights that "
-        "each seed starts from, tuned like its arms. The constant classifier gives one answer to everything, the one "
-        "that scores best by the metric; the word list gives each word its commonest tag."
+        "each seed starts from, tuned like its arms; as given: the checkpoint that the arms continue. The constant "
+        "classifier gives one answer to everything, the one that scores best by the metric; the word list gives each "
+        "word its commonest tag; the unigram floor prefers frequent words."
     )
     return Table("scores", "Scores", SCORE_COLUMNS, tuple(_score_rows(scores, study)), note)
 
@@ -92,8 +93,7 @@ def _score_rows(scores: Sequence[Scores], study: Study) -> Iterator[dict[str, An
         for one in arms:
             mean, sd, low, high = one.interval(study.statistics.alpha)
             figures = {"mean": mean, "sd": sd, "low": low, "high": high, "seeds": len(one.by_seed)}
-            label = arm_label(one.arm, study, one.backbone)
-            yield names | {"arm": label, **figures, "collapsed": one.num_collapsed}
+            yield names | {"arm": one.arm, **figures, "collapsed": one.num_collapsed}
         baselines = {name: value for one in arms for name, value in one.baselines.items()}
         for name, label in BASELINES.items():
             if name in baselines:

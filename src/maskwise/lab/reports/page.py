@@ -17,10 +17,10 @@ from maskwise.lab.reports.assemble import Report, arm_names
 from maskwise.lab.reports.findings import REPORT_ORDER, decided_and_open, tally
 from maskwise.lab.reports.hypotheses import Hypothesis
 from maskwise.lab.reports.masks import QUINTILES, Curve
-from maskwise.lab.reports.scores import AS_GIVEN, BASELINES, Scores, arm_label, is_main
+from maskwise.lab.reports.scores import BASELINES, Scores, is_main, shown_arms
 from maskwise.lab.reports.tables import Table
 from maskwise.lab.stats.margin import Margin
-from maskwise.lab.study.statistics import NOT_PRETRAINED
+from maskwise.lab.study.statistics import REFERENCES
 from maskwise.lab.study.study_file import HELD_OUT, LESS_IS_BETTER
 
 AFTER_SCORES = ("published", "other_verdicts", "other_scores", "other_settings")
@@ -54,8 +54,10 @@ def page(report: Report) -> str:
         open=open_,
         few=FEW,
         verdict_names=REPORT_ORDER,
-        reference_names=(*BASELINES.values(), NOT_PRETRAINED, AS_GIVEN),
-        legend=[(name, Markup(charts.swatch(number))) for number, name in enumerate(_shown_arms(report))],
+        reference_names=(*BASELINES.values(), *REFERENCES),
+        legend=[
+            (name, Markup(charts.swatch(number))) for number, name in enumerate(shown_arms(report.study, report.scores))
+        ],
         differences=list(difference_pictures(report)),
         dots=list(dot_pictures(report)),
         held_outs=list(held_out_pictures(report)),
@@ -96,15 +98,9 @@ def _margin_shown(one: Hypothesis, margin: Margin) -> float | None:
     return margin.size * float(one.share.gain) if one.share is not None and one.share.gain > 0 else None
 
 
-def _shown_arms(report: Report) -> list[str]:
-    """The study's arms, and the models without pretraining if they were run."""
-    names = arm_names(report.study)
-    return [*names, NOT_PRETRAINED] if any(one.arm == NOT_PRETRAINED for one in report.scores) else names
-
-
 def dot_pictures(report: Report) -> Iterator[Picture]:
     """Yields a chart for each task and backbone: every arm's seeds by the metric that its hypotheses are about."""
-    study, arms = report.study, _shown_arms(report)
+    study, arms = report.study, shown_arms(report.study, report.scores)
     places: dict[tuple[str, str, str], list[Scores]] = {}
     for scores in report.scores:
         if is_main(scores, study):
@@ -113,8 +109,7 @@ def dot_pictures(report: Report) -> Iterator[Picture]:
         strips = []
         for scores in many:
             mean, _, low, high = scores.interval(study.statistics.alpha)
-            label = arm_label(scores.arm, study, backbone)
-            strips.append(charts.Strip(label, scores.by_seed, mean, low, high, arms.index(scores.arm)))
+            strips.append(charts.Strip(scores.arm, scores.by_seed, mean, low, high, arms.index(scores.arm)))
         heading = f"{task}, {backbone}: {metric.replace('_', ' ')}"
         heading += ", less is better" if metric in LESS_IS_BETTER else ""
         title = f"Scores by seed, {heading}"

@@ -1,13 +1,13 @@
 """The held-out items of two arms, read from the predictions that tuned models left: what a metric counts of each.
 
-An item is an example, a sentence of tagged words, or a query.
+An item is an example, a sentence of tagged words, a query, or a minimal pair.
 
 Shapes: S pretraining seeds, K tuning seeds, E items; X what a metric counts of an item.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from maskwise.lab.tasks.table import POOLED, Task, find_task
 from maskwise.lab.tuning.iob import entities
 from maskwise.lab.tuning.results import PREDICTIONS
 
+CREDIT, PARADIGM = "credit", "uid"  # of minimal pairs: what a pair counts, and what it tests
 Columns = Mapping[str, list[Any]]
 Runs = Sequence[Sequence[Columns]]  # by pretraining and tuning seed, the columns of a run's predictions
 
@@ -42,21 +43,22 @@ class PairedItems:
     """Two arms on the same items: by arm and run what is counted of each item, and each item's own value.
 
     Counts are summed over (weighted) items and given to `metric`; `differences_SE` are the items' own differences,
-    tuning seeds averaged.
+    tuning seeds averaged. Items are drawn, and vary, within their strata.
     """
 
     ours_SKEX: Sequence[Sequence[np.ndarray]]
     theirs_SKEX: Sequence[Sequence[np.ndarray]]
     metric: Metric
     differences_SE: np.ndarray
+    strata_E: np.ndarray | None = None
 
     def bootstrap(self, alpha: float) -> Bootstrapped:
         """Returns the mean difference with its percentile interval over seeds and items."""
-        return multi_bootstrap(self.ours_SKEX, self.theirs_SKEX, self.metric, alpha=alpha)
+        return multi_bootstrap(self.ours_SKEX, self.theirs_SKEX, self.metric, strata_E=self.strata_E, alpha=alpha)
 
     def interval(self, mean: float, alpha: float) -> ItemInterval:
         """Returns the mean difference with its t interval over seeds and items."""
-        return interval_over_items(self.differences_SE, mean=mean, alpha=alpha)
+        return interval_over_items(self.differences_SE, strata_E=self.strata_E, mean=mean, alpha=alpha)
 
 
 def paired_items(
@@ -71,15 +73,15 @@ def paired_items(
         theirs_SK: Those of the other arm.
     """
     name, splits = held_out_of(task, metric)
-    known = {"classify": CLASS_METRICS, "tag": TAG_METRICS}.get(task.kind, {name: total})
-    if name not in known or task.kind == "regress":
-        return None
-    column = {"retrieve": [name]}.get(task.kind, ["label", "prediction"])
-    arms = [[[_read(path, column, splits) for path in of_seed] for of_seed in arm] for arm in (ours_SK, theirs_SK)]
-    if not _same_items(arms):
-        return None
     if task.kind == "retrieve":
-        return _of_values(arms, name)
+        return valued_items(ours_SK, theirs_SK, value=name, splits=splits)
+    known = {"classify": CLASS_METRICS, "tag": TAG_METRICS}.get(task.kind, {})
+    if name not in known:
+        return None
+    columns = ["label", "prediction"]
+    arms = [[[_read(path, columns, splits) for path in of_seed] for of_seed in arm] for arm in (ours_SK, theirs_SK)]
+    if not _same_items(arms, "label"):
+        return None
     count = _count_classes(arms) if task.kind == "classify" else _COUNT_TAGS[name]
     ours, theirs = ([[count(run["label"], run["prediction"]) for run in of_seed] for of_seed in arm] for arm in arms)
     values = [[[pseudo_values(run, known[name]) for run in of_seed] for of_seed in arm] for arm in (ours, theirs)]
@@ -92,14 +94,51 @@ def stored_items(
     """Returns the items of two arms of a study from its folder; None if the predictions of a run are not there."""
     arms = {arm.name: arm for arm in study.arms}
     (model,) = (one for one in study.backbones if one.name == backbone)
-    roots = [[Place(arms[arm], model, seed).root(out) / task / task for seed in seeds] for arm in (ours, theirs)]
-    paths = [
-        [[root / f"seed-{tuning}" / PREDICTIONS for tuning in study.tuning_seeds] for root in of_arm]
-        for of_arm in roots
-    ]
+    roots = [[Place(arms[arm], model, seed).root(out) for seed in seeds] for arm in (ours, theirs)]
+    paths = [[_prediction_files(root, task, study.tuning_seeds) for root in of_arm] for of_arm in roots]
     if not all(path.exists() for of_arm in paths for of_seed in of_arm for path in of_seed):
         return None
+    if ":" in task:
+        return valued_items(paths[0], paths[1], value=CREDIT, stratum=PARADIGM)
     return paired_items(find_task(task), study.metric(task), paths[0], paths[1])
+
+
+def _prediction_files(root: Path, task: str, tuning_seeds: Iterable[int]) -> list[Path]:
+    """Returns a run's files by tuning seed; a model that is asked about a set without tuning has one."""
+    if ":" in task:
+        return [root / task.replace(":", "-") / PREDICTIONS]
+    return [root / task / task / f"seed-{tuning}" / PREDICTIONS for tuning in tuning_seeds]
+
+
+def valued_items(
+    ours_SK: Sequence[Sequence[Path]],
+    theirs_SK: Sequence[Sequence[Path]],
+    *,
+    value: str,
+    stratum: str | None = None,
+    splits: Sequence[str] | None = None,
+) -> PairedItems | None:
+    """Returns items whose scores are means of a value by item, or means over strata of such means.
+
+    Args:
+        ours_SK: The prediction files by pretraining and tuning seed.
+        theirs_SK: Those of the other arm.
+        value: The column with what an item counts, such as 1, 0, or a half for a tie.
+        stratum: The column whose values, such as paradigms, are averaged; items are drawn within theirs.
+        splits: The held-out sets that count; None: the file is of one.
+    """
+    columns = [value, *([stratum] if stratum else [])]
+    files = [path for arm in (ours_SK, theirs_SK) for of_seed in arm for path in of_seed]
+    if not all(set(columns) <= set(pq.read_schema(path).names) for path in files):
+        return None
+    arms = [[[_read(path, columns, splits) for path in of_seed] for of_seed in arm] for arm in (ours_SK, theirs_SK)]
+    if not _same_items(arms, stratum):
+        return None
+    first = arms[0][0][0]
+    strata_E = np.unique(first[stratum], return_inverse=True)[1] if stratum else np.zeros(len(first[value]), dtype=int)
+    ours, theirs = ([[np.array(run[value], dtype=float) for run in of_seed] for of_seed in arm] for arm in arms)
+    counts = [[[macro_average_counts(run, strata_E) for run in of_seed] for of_seed in arm] for arm in (ours, theirs)]
+    return PairedItems(counts[0], counts[1], total, np.mean(ours, 1) - np.mean(theirs, 1), strata_E)
 
 
 def held_out_of(task: Task, metric: str) -> tuple[str, tuple[str, ...]]:
@@ -120,25 +159,20 @@ def held_out_of(task: Task, metric: str) -> tuple[str, tuple[str, ...]]:
     return metric, tuple(split for split, ending in endings.items() if not ending)
 
 
-def _read(path: Path, columns: Sequence[str], splits: Sequence[str]) -> Columns:
+def _read(path: Path, columns: Sequence[str], splits: Sequence[str] | None) -> Columns:
+    if splits is None:
+        return pq.read_table(path, columns=list(columns)).to_pydict()
     table = pq.read_table(path, columns=["split", *columns]).to_pydict()
     rows = [i for i, split in enumerate(table["split"]) if split in splits]
     return {name: [table[name][i] for i in rows] for name in columns}
 
 
-def _same_items(arms: Sequence[Runs]) -> bool:
-    """Whether all runs answered the same questions, by their labels; columns of values have none."""
+def _same_items(arms: Sequence[Runs], told_by: str | None) -> bool:
+    """Whether all runs answered the same questions: as many, and with the same values in the column that tells them."""
     runs = [run for arm in arms for of_seed in arm for run in of_seed]
     first = runs[0]
     sizes = {len(values) for run in runs for values in run.values()}
-    return len(sizes) == 1 and sizes != {0} and all(run.get("label") == first.get("label") for run in runs)
-
-
-def _of_values(arms: Sequence[Runs], name: str) -> PairedItems:
-    ours, theirs = ([[np.array(run[name], dtype=float) for run in of_seed] for of_seed in arm] for arm in arms)
-    strata_E = np.zeros(len(ours[0][0]), dtype=int)
-    counts = [[[macro_average_counts(run, strata_E) for run in of_seed] for of_seed in arm] for arm in (ours, theirs)]
-    return PairedItems(counts[0], counts[1], total, np.mean(ours, 1) - np.mean(theirs, 1))
+    return len(sizes) == 1 and sizes != {0} and all(told_by is None or run[told_by] == first[told_by] for run in runs)
 
 
 def _count_classes(arms: Sequence[Runs]) -> Any:

@@ -14,12 +14,11 @@ import numpy as np
 import pandas as pd
 
 from maskwise.lab.stats.paired import paired_t
-from maskwise.lab.study.statistics import NOT_PRETRAINED
+from maskwise.lab.study.statistics import REFERENCES
 from maskwise.lab.study.study_file import HELD_OUT, LESS_IS_BETTER, Study
 
 Rows = Sequence[Mapping[str, Any]] | pd.DataFrame
 BASELINES = {"constant": "constant classifier", "word_list": "word list", "bm25": "BM25"}  # by column of the results
-AS_GIVEN = "backbone as given"
 
 
 @dataclass(frozen=True)
@@ -73,12 +72,12 @@ class Scores:
 def scores_of(rows: Rows, study: Study) -> list[Scores]:
     """Returns the scores by task, backbone, metric and arm: tasks and arms in the study's order, held-out ones last.
 
-    The models without pretraining follow the arms.
+    What is no arm of the study, such as the models without pretraining, follows the arms.
     """
     frame = as_frame(rows)
     labels = [task_label(row) for row in frame[["task", "adapted_to"]].to_dict("records")]
     found = scores_by(frame.assign(task=labels))
-    tasks, arms = [*study.tuned_tasks], [*(arm.name for arm in study.arms), NOT_PRETRAINED]
+    tasks, arms = [*study.tuned_tasks], shown_arms(study, found)
     backbones = [backbone.name for backbone in study.backbones]
     metrics = list(dict.fromkeys((one.task, one.backbone, one.metric) for one in found))
 
@@ -107,7 +106,7 @@ def scores_by(frame: Any) -> list[Scores]:
                 arm, backbone, task, metric,
                 {int(seed): float(value) for seed, value in means.items()},
                 {name: float(value) for name, value in baselines.items() if not math.isnan(value)},
-                len(runs), int(runs["one_class"].eq(True).sum()), copies.get((arm, backbone, task), 0),
+                len(runs), int(_is_collapsed(runs).sum()), copies.get((arm, backbone, task), 0),
             )
         )  # fmt: skip
     return found
@@ -120,7 +119,7 @@ def num_copies(rows: Rows) -> dict[tuple[str, str, str], int]:
     """
     frame = as_frame(rows)
     found = {}
-    for place, runs in frame[~frame["one_class"].eq(True)].groupby(["arm", "backbone", "task"], sort=False):
+    for place, runs in frame[~_is_collapsed(frame)].groupby(["arm", "backbone", "task"], sort=False):
         scores = [tuple(sorted(zip(one["metric"], one["value"], strict=True))) for _, one in runs.groupby("seed")]
         most = max(scores.count(score) for score in scores)
         if most > 1:
@@ -131,8 +130,13 @@ def num_copies(rows: Rows) -> dict[tuple[str, str, str], int]:
 def collapsed_runs(rows: Rows) -> list[dict[str, Any]]:
     """Returns one row for each tuned model that gives one answer to every held-out item."""
     frame = as_frame(rows)
-    one_each = frame[frame["one_class"].eq(True)].drop_duplicates(["arm", "backbone", "seed", "task", "tuning_seed"])
+    one_each = frame[_is_collapsed(frame)].drop_duplicates(["arm", "backbone", "seed", "task", "tuning_seed"])
     return one_each.to_dict("records")
+
+
+def _is_collapsed(frame: Any) -> Any:
+    """Which rows are of runs that gave one answer to everything; evaluations without tuning cannot tell."""
+    return frame["one_class"].eq(True).fillna(False).astype(bool)
 
 
 def task_label(row: Mapping[str, Any]) -> str:
@@ -151,6 +155,8 @@ def is_adaptation(study: Study, backbone: str) -> bool:
     return next(one for one in study.backbones if one.name == backbone).checkpoint is not None
 
 
-def arm_label(arm: str, study: Study, backbone: str) -> str:
-    """Returns an arm's name as people read it: the models without pretraining may be the backbone as it was given."""
-    return AS_GIVEN if arm == NOT_PRETRAINED and is_adaptation(study, backbone) else arm
+def shown_arms(study: Study, scores: Sequence[Scores]) -> list[str]:
+    """Returns the study's arms, then the references and what else has scores."""
+    arms = [arm.name for arm in study.arms]
+    found = list(dict.fromkeys(one.arm for one in scores if one.arm not in arms))
+    return [*arms, *sorted(found, key=lambda name: name not in REFERENCES)]

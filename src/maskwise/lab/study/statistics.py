@@ -22,7 +22,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from maskwise.errors import InputError, nearest
 from maskwise.lab.stats.margin import Margin, read_margin
 
-NOT_PRETRAINED = "not-pretrained"  # the rows of the weights that each seed's arms start from, tuned like them
+# The rows of results that are no arm's: the weights that each seed's arms start from, tuned like them; and a checkpoint
+# that a study continues, as it was given.
+NOT_PRETRAINED, AS_GIVEN = "not-pretrained", "as-given"
+REFERENCES = (NOT_PRETRAINED, AS_GIVEN)
 NUM_PILOT_SEEDS = "n"
 
 DeclaredMargin = Annotated[

@@ -43,7 +43,7 @@ from maskwise.errors import InputError, nearest
 from maskwise.lab.config import PretrainSettings, Tree, merge, resolve
 from maskwise.lab.study.check_budgets import check_named, check_taken, check_timed
 from maskwise.lab.study.seeds import read_seeds
-from maskwise.lab.study.statistics import NOT_PRETRAINED, Statistics, check_statistics
+from maskwise.lab.study.statistics import REFERENCES, Statistics, check_statistics
 from maskwise.lab.tasks.table import find_task
 from maskwise.lab.tuning.settings import resolve_tuning
 from maskwise.recipes import load_recipe, read_toml
@@ -218,10 +218,11 @@ def _check_arms(study: Study) -> None:
     if len(study.arms) < 2:
         raise InputError(f"The study has {len(study.arms)} arms; a comparison takes at least 2.")
     _refuse_repeats("arm", [arm.name for arm in study.arms])
-    if NOT_PRETRAINED in [arm.name for arm in study.arms]:
+    taken = [arm.name for arm in study.arms if arm.name in REFERENCES]
+    if taken:
         raise InputError(
-            f"The arm {NOT_PRETRAINED!r} has the name of the models without pretraining, which statistics.gain_of asks "
-            "for. Give it another name."
+            f"The arm {taken[0]!r} has the name that results give to models without pretraining, which "
+            "statistics.gain_of asks for. Give it another name."
         )
     seen: dict[str, str] = {}
     for arm in study.arms:
