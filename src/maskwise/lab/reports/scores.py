@@ -18,7 +18,10 @@ from maskwise.lab.study.statistics import REFERENCES
 from maskwise.lab.study.study_file import HELD_OUT, LESS_IS_BETTER, Study
 
 Rows = Sequence[Mapping[str, Any]] | pd.DataFrame
-BASELINES = {"constant": "constant classifier", "word_list": "word list", "bm25": "BM25"}  # by column of the results
+# What needs no pretrained model, by the column of the results that has its score.
+BASELINES = {
+    "constant": "constant classifier", "word_list": "word list", "bm25": "BM25", "unigram_floor": "unigram floor",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -125,10 +125,7 @@ def compare(
     ('better', 0.0333, 0.0099)
     """
     limit = _checked_margin(margin, not_pretrained is not None)
-    if not 0 < alpha < 1:
-        raise InputError(f"alpha is the level of the tests, between 0 and 1; found {alpha!r}.")
-    if constant is not None and not math.isfinite(constant):
-        raise InputError(f"constant is the score of the best constant answer; found {constant!r}.")
+    _check_level(alpha, constant)
     a, b = by_seed(ours, "ours"), by_seed(theirs, "theirs")
     _check_same_seeds(a, b, "ours", "theirs")
     start = None if not_pretrained is None else by_seed(not_pretrained, "not_pretrained")
@@ -136,22 +133,40 @@ def compare(
         _check_same_seeds(b, start, "theirs", "not_pretrained")
     ours_S, theirs_S = (np.array([scores[seed] for seed in a]) for scores in (a, b))
     start_S = None if start is None else np.array([start[seed] for seed in a])
+    return _compared(list(a), ours_S, theirs_S, start_S, limit, constant, alpha)
+
+
+def _compared(
+    seeds: list[Any],
+    ours_S: np.ndarray,
+    theirs_S: np.ndarray,
+    start_S: np.ndarray | None,
+    margin: Margin | None,
+    constant: float | None,
+    alpha: float,
+) -> Comparison:
     differences_S = ours_S - theirs_S
     gains_S = None if start_S is None else theirs_S - start_S
     test = paired_t(differences_S, alpha)
-    p_equivalence = None if limit is None else float(equivalence_p(differences_S, limit.limits(gains_S)))
-    theirs_signal, ours_signal = (
-        has_signal(scores_S, start_S, constant, alpha=alpha) for scores_S in (theirs_S, ours_S)
-    )
+    p_equivalence = None if margin is None else float(equivalence_p(differences_S, margin.limits(gains_S)))
+    theirs_signal, ours_signal = (has_signal(one_S, start_S, constant, alpha=alpha) for one_S in (theirs_S, ours_S))
     p_inside = 1.0 if p_equivalence is None else p_equivalence
     decided = decide([test.mean], [test.p], [p_inside], theirs_signal, ours_signal, alpha)
     return Comparison(
-        n=len(a), differences=dict(zip(a, differences_S.tolist(), strict=True)), difference=float(test.mean),
-        low=float(test.low), high=float(test.high), sd=float(test.sd), p=float(test.p),
-        p_exact=sign_flip_p(differences_S), p_equivalence=p_equivalence, margin=limit,
+        n=len(seeds),
+        differences=dict(zip(seeds, differences_S.tolist(), strict=True)),
+        difference=float(test.mean),
+        low=float(test.low),
+        high=float(test.high),
+        sd=float(test.sd),
+        p=float(test.p),
+        p_exact=sign_flip_p(differences_S),
+        p_equivalence=p_equivalence,
+        margin=margin,
         share=None if gains_S is None else share_of_gain(differences_S, gains_S, alpha),
-        verdict=str(decided.verdict[0]), alpha=alpha,
-    )  # fmt: skip
+        verdict=str(decided.verdict[0]),
+        alpha=alpha,
+    )
 
 
 def by_seed(scores: Scores, name: str) -> dict[Any, float]:
@@ -191,3 +206,10 @@ def _checked_margin(margin: float | str | None, has_gain: bool) -> Margin | None
     if limit.is_share and not has_gain:
         raise InputError(f"A margin of {limit} takes not_pretrained: the scores that pretraining gained on.")
     return limit
+
+
+def _check_level(alpha: float, constant: float | None) -> None:
+    if not 0 < alpha < 1:
+        raise InputError(f"alpha is the level of the tests, between 0 and 1; found {alpha!r}.")
+    if constant is not None and not math.isfinite(constant):
+        raise InputError(f"constant is the score of the best constant answer; found {constant!r}.")
