@@ -126,12 +126,18 @@ def test_no_word_is_split_and_the_budget_is_met_to_within_one_word(tiny_tokenize
     rows, word_ids = text
     batch = make_batch(tiny_tokenizer, rows, word_ids)
     masks = text_masks(picks(Masker(by_token, tiny_tokenizer, unit=unit, pick=pick, rate=rate), batch), batch)
-    for words, mask in zip(words_by_row(rows, word_ids), masks, strict=True):
+    scores = text_masks(by_token(batch), batch)
+    for words, mask, row_scores in zip(words_by_row(rows, word_ids), masks, scores, strict=True):
         assert all(len({mask[position] for position in word}) == 1 for word in words)
         n = sum(map(len, words))
-        k = min(n, max(1, math.floor(rate * n + 0.5)))
-        num_ends = 2 if pick == "marginal" else 1  # the budget is spent from both ends, each to within half a word
-        assert abs(sum(mask) - k) <= num_ends * max(map(len, words), default=0) / 2
+        assert any(mask) == (n > 0), "a row with a word is never left without a label"
+        if len({row_scores[position] for word in words for position in word}) > 1:
+            budget = min(n, max(1, rate * n))
+            num_ends = 2 if pick == "marginal" else 1  # the budget is spent from both ends, each to within a word
+            assert abs(sum(mask) - budget) < num_ends * max(map(len, words))
+        elif unit == "word" and words:
+            budget = max(1, rate * len(words))
+            assert abs(sum(mask[word[0]] for word in words) - budget) < 1
 
 
 def test_unknown_words_are_masked_like_any_other_text(tiny_tokenizer):

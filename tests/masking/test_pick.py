@@ -24,43 +24,54 @@ NUM_ROWS, WIDTH = 1000, 16
 # The reference: a row is a list of groups (spans), a group a list of atoms (words), an atom a list of positions.
 
 
-def reference_pick(groups, scores, noise, k, strategy):
-    """The rule, one row at a time and one unit at a time; equal scores are taken in the order of the noise."""
+def reference_pick(groups, scores, noise, k, strategy, u=Fraction(1, 2)):
+    """The rule, one row at a time and one unit at a time; equal scores are taken in the order of the noise.
+
+    `u`: an atom of which the budget covers a share above u is taken.
+    """
+
+    def tokens(group):
+        return [position for atom in group for position in atom]
+
+    def is_any(group, value):
+        return any(scores[position] == value for position in tokens(group))
 
     def rank_order(candidates, sign):
         def key(group):
-            tokens = [position for atom in group for position in atom]
-            mean = sum(Fraction(scores[p]) for p in tokens) / len(tokens)
-            return (sign * mean, noise[tokens[0]], tokens[0])
+            mean = (
+                Fraction(0) if group in always else sum(Fraction(scores[p]) for p in tokens(group)) / len(tokens(group))
+            )
+            return (group not in always, sign * mean, noise[tokens(group)[0]], tokens(group)[0])
 
         return [atom for group in sorted(candidates, key=key) for atom in group]
 
-    if strategy == "high":
-        return budget(rank_order(groups, -1), k)
-    if strategy == "low":
-        return budget(rank_order(groups, +1), k)
+    groups = [group for group in groups if not is_any(group, -math.inf)]
+    always = [group for group in groups if is_any(group, math.inf)]
+    rest = [group for group in groups if group not in always]
+    if strategy in ("high", "low"):
+        return fill(rank_order(groups, -1 if strategy == "high" else +1), k, u)
+    first, left = fill(rank_order(always, 1), k, u), max(k - len(tokens(tokens(always))), 0)
     if strategy == "mid":
-        order = rank_order(groups, -1)
-        skip = (sum(map(len, order)) - k) // 2
+        order = rank_order(rest, -1)
+        skip = max((sum(map(len, order)) - left) // 2, 0)
         while order and skip >= len(order[0]):
             skip -= len(order.pop(0))
-        return budget(order, k)
-    top = budget(rank_order(groups, -1), math.ceil(k / 2))
-    bottom = budget([atom for atom in rank_order(groups, +1) if atom[0] not in top], k // 2)
-    return top | bottom
+        return first | fill(order, left, u, is_forced=not always)
+    half = left // 2 if u == Fraction(1, 2) else Fraction(left) / 2
+    top = fill(rank_order(groups, -1), k - half, u)
+    others = [atom for atom in rank_order(rest, +1) if atom[0] not in top]
+    return top | fill(others, half, u if u == Fraction(1, 2) else 1 - Fraction(1, 2**24) - u, is_forced=False)
 
 
-def budget(atoms, k):
-    """Atoms in order until k tokens are met; the one that crosses only if that brings the total nearer to k."""
+def fill(atoms, k, u=Fraction(1, 2), is_forced=True):
+    """Atoms in order until k tokens are met; one that crosses k if its share covered is above u, or if it is first."""
     taken, total = set(), 0
-    for atom in atoms:
-        if total == k:
+    for number, atom in enumerate(atoms):
+        if total >= k:
             break
-        if total + len(atom) > k:
-            if total + len(atom) - k < k - total:
-                taken |= set(atom)
-            break
-        taken |= set(atom)
+        share = min(Fraction(k) - total, len(atom)) / len(atom)
+        if share > u or share == 1 or (number == 0 and is_forced):
+            taken |= set(atom)
         total += len(atom)
     return taken
 
@@ -93,25 +104,60 @@ def as_units(rows) -> Units:
     return Units(atoms_BT, groups_BT)
 
 
+def random_scores(rng, levels, with_limits):
+    limits = [math.inf, -math.inf] if with_limits else []
+    return [
+        rng.choice(limits) if limits and rng.random() < 0.15 else rng.randint(-levels, levels) for _ in range(WIDTH)
+    ]
+
+
+@pytest.mark.parametrize("with_limits", [False, True], ids=["finite", "never and always"])
 @pytest.mark.parametrize("score_levels", [3, 1000], ids=["many ties", "few ties"])
 @pytest.mark.parametrize("unit", ["token", "word", "span"])
 @pytest.mark.parametrize("strategy", ["high", "low", "mid", "marginal"])
-def test_picks_equal_the_brute_force_reference(strategy, unit, score_levels):
-    rng = random.Random(f"{strategy} {unit} {score_levels}")
+def test_picks_equal_the_brute_force_reference(strategy, unit, score_levels, with_limits):
+    rng = random.Random(f"{strategy} {unit} {score_levels} {with_limits}")
     rows = [random_row(rng, unit) for _ in range(NUM_ROWS)]
     num_tokens = [sum(len(atom) for group in groups for atom in group) for groups in rows]
     budgets = [min(n, rng.choice([1, max(1, round(0.15 * n)), rng.randint(1, WIDTH)])) for n in num_tokens]
-    scores = [[rng.randint(-score_levels, score_levels) for _ in range(WIDTH)] for _ in rows]
+    scores = [random_scores(rng, score_levels, with_limits) for _ in rows]
     noise = [[rng.randrange(2**24) / 2**24 for _ in range(WIDTH)] for _ in rows]
     picked_BT = pick(torch.tensor(scores).float(), as_units(rows), torch.tensor(budgets), torch.tensor(noise), strategy)
     for row, groups in enumerate(rows):
         expected = reference_pick(groups, scores[row], noise[row], budgets[row], strategy)
         found = set(picked_BT[row].nonzero().flatten().tolist())
         assert found == expected, (groups, scores[row], noise[row], budgets[row])
-        if unit == "token":
+        assert found or not budgets[row] or with_limits, "a row with a unit is never left unmasked"
+        if unit == "token" and not with_limits:
             assert len(found) == budgets[row]
     assert picked_BT.any(dim=-1).sum() > NUM_ROWS / 3, "the rows were not trivial"
     assert not all(num_tokens) and 1 in budgets
+
+
+@pytest.mark.parametrize("unit", ["word", "span"])
+@pytest.mark.parametrize("strategy", ["high", "low", "mid", "marginal"])
+def test_the_last_unit_is_rounded_by_the_draw_as_the_reference_says(strategy, unit):
+    rng = random.Random(f"{strategy} {unit}")
+    rows = [random_row(rng, unit) for _ in range(NUM_ROWS)]
+    num_tokens = [sum(len(atom) for group in groups for atom in group) for groups in rows]
+    budgets = [min(n, max(1, Fraction(n * rng.randint(1, 63), 64))) for n in num_tokens]
+    scores = [random_scores(rng, 1000, True) for _ in rows]
+    noise = [[rng.randrange(2**24) / 2**24 for _ in range(WIDTH)] for _ in rows]
+    draws_B2 = torch.rand(NUM_ROWS, 2, generator=torch.Generator().manual_seed(0))
+    budget_B = torch.tensor([float(budget) for budget in budgets], dtype=torch.float64)
+    picked_BT = pick(
+        torch.tensor(scores).float(), as_units(rows), budget_B, torch.tensor(noise), strategy, rounding_B2=draws_B2
+    )
+    num_compared = 0
+    for row, groups in enumerate(rows):
+        eligible = {position for group in groups for atom in group for position in atom}
+        if len({scores[row][position] for position in eligible if math.isfinite(scores[row][position])}) < 2:
+            continue  # equal scores: a budget of units
+        u = Fraction(draws_B2[row, 0].item())
+        found = set(picked_BT[row].nonzero().flatten().tolist())
+        assert found == reference_pick(groups, scores[row], noise[row], budgets[row], strategy, u), (row, groups)
+        num_compared += 1
+    assert num_compared > NUM_ROWS / 3
 
 
 def test_the_reference_itself_on_rows_worked_by_hand():
@@ -121,7 +167,11 @@ def test_the_reference_itself_on_rows_worked_by_hand():
     assert picks == {"high": {1, 4}, "low": {0, 2}, "mid": {3, 4}, "marginal": {1, 2}}
     assert reference_pick(atoms, scores, noise, 1, "marginal") == {1}
     assert reference_pick(atoms, scores, noise, 3, "marginal") == {1, 2, 4}
-    assert budget([[0, 1, 2], [3]], 2) == {0, 1, 2} and budget([[0, 1, 2, 3], [4]], 2) == set()
+    limited = [math.inf, 9, -math.inf, 5, 7]
+    picks = {strategy: reference_pick(atoms, limited, noise, 2, strategy) for strategy in STRATEGIES[1:]}
+    assert picks == {"high": {0, 1}, "low": {0, 3}, "mid": {0, 4}, "marginal": {0, 1}}
+    assert fill([[0, 1, 2], [3]], 2) == {0, 1, 2} and fill([[0, 1, 2, 3], [4]], 1) == {0, 1, 2, 3}
+    assert fill([[0], [1, 2, 3, 4]], 2) == {0} and fill([[0], [1, 2, 3, 4]], 2, u=Fraction(1, 5)) == {0, 1, 2, 3, 4}
 
 
 @pytest.mark.parametrize("strategy", ["high", "low", "mid", "marginal", "sample"])

@@ -8,10 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maskwise.errors import InputError
 from maskwise.masking.units import (
     MAX_SPAN_WORDS,
     MAX_WORD_PIECES,
+    Spans,
     Units,
+    own_units,
     span_lengths,
     span_units,
     sum_by_unit,
@@ -107,6 +110,85 @@ def test_spans_cut_from_rows_have_the_published_lengths():
     shares = torch.bincount(torch.tensor(sizes), minlength=11)[1:] / len(sizes)
     assert len(sizes) == num_rows * 40
     assert shares.tolist() == pytest.approx(SPAN_LENGTH_SHARES, abs=5 * (0.25 / len(sizes)) ** 0.5)
+
+
+def test_a_word_of_more_pieces_than_the_cap_falls_back_to_its_pieces_and_the_cap_is_a_setting():
+    word_ids_BT = torch.tensor([[0] * 5 + [1] * 2])
+    eligible_BT = word_ids_BT >= 0
+    assert word_units(word_ids_BT, eligible_BT, max_pieces=4).atoms_BT.tolist() == [[0, 1, 2, 3, 4, 5, 5]]
+    assert word_units(word_ids_BT, eligible_BT, max_pieces=5).atoms_BT.tolist() == [[0] * 5 + [5] * 2]
+    long_BT = torch.zeros(1, 40, dtype=torch.int64)
+    assert word_units(long_BT, long_BT >= 0, max_pieces=None).atoms_BT.tolist() == [[0] * 40]
+
+
+def test_a_word_begins_anew_where_the_vocabulary_marks_it():
+    """For tokenizers that give one word id to a whole text."""
+    word_ids_BT, begins_BT = torch.zeros(1, 4, dtype=torch.int64), torch.tensor([[True, False, True, False]])
+    assert word_units(word_ids_BT, word_ids_BT >= 0, begins_BT=begins_BT).atoms_BT.tolist() == [[0, 0, 2, 2]]
+
+
+@given(st.sampled_from(["word", "token"]), st.integers(1, 6), st.lists(st.integers(1, 4), min_size=1, max_size=30))
+def test_spans_of_words_or_tokens_have_uniform_lengths_if_asked(atom, longest, lengths):
+    word_ids_BT = words_of(lengths)
+    eligible_BT = word_ids_BT >= 0
+    atoms = word_units(word_ids_BT, eligible_BT) if atom == "word" else token_units(eligible_BT)
+    noise_BT = torch.rand(word_ids_BT.shape, generator=torch.Generator().manual_seed(len(lengths)))
+    units = span_units(atoms, noise_BT, Spans(lengths="uniform", longest=longest, atom=atom))
+    assert torch.equal(units.atoms_BT, atoms.atoms_BT)
+    for positions in runs(units.groups_BT[0].tolist()).values():
+        assert len({atoms.atoms_BT[0, p].item() for p in positions}) <= longest
+    grid = (torch.arange(10_000) + 0.5) / 10_000
+    shares = torch.bincount(span_lengths(grid, Spans(lengths="uniform", longest=longest)), minlength=longest + 1)[1:]
+    assert shares.tolist() == pytest.approx([10_000 / longest] * longest, abs=2)
+
+
+def test_geometric_spans_take_their_probability_and_their_longest_length():
+    spans = Spans(p=0.5, longest=3)
+    assert spans.length_shares().tolist() == pytest.approx([4 / 7, 2 / 7, 1 / 7])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"lengths": "poisson"}, "lengths of spans is one of geometric, uniform; found 'poisson'"),
+        ({"atom": "sentence"}, "atom of spans is one of word, token; found 'sentence'"),
+        ({"fate": "token"}, "fate of spans is one of span, atom; found 'token'"),
+        ({"p": 1.0}, "probability between 0 and 1; found 1.0"),
+        ({"longest": 0}, "at least 1; found 0"),
+        ({"longest": 2.5}, "whole number of words"),
+    ],
+)
+def test_spans_that_cannot_be_are_an_error_that_says_what_can(arguments, message):
+    with pytest.raises(InputError, match=message):
+        Spans(**arguments)
+
+
+@given(st.lists(st.tuples(st.integers(-2, 5), st.booleans()), min_size=1, max_size=20), st.permutations(range(6)))
+def test_own_groups_are_named_by_their_first_token_wherever_their_tokens_lie(tokens, names):
+    """Contiguous or not, whatever the ids: renaming them changes nothing."""
+    ids = [found for found, _ in tokens]
+    eligible = [may for _, may in tokens]
+    expected = []
+    for position, found in enumerate(ids):
+        same = [p for p in range(len(ids)) if eligible[p] and ids[p] == found]
+        alone = position if eligible[position] else -1
+        expected.append(same[0] if eligible[position] and found >= 0 else alone)
+    renamed = [1000 * names[found] if found >= 0 else found for found in ids]
+    for row in (ids, renamed):
+        units = own_units(torch.tensor([row]), torch.tensor([eligible]))
+        assert units.atoms_BT.tolist() == units.groups_BT.tolist() == [expected]
+
+
+def test_own_groups_of_atoms_may_be_shortened_and_an_atom_lies_in_one_group():
+    eligible_BT = torch.tensor([[True, True, True, True, False, True]])
+    found = Units(torch.tensor([[0, 0, 1, 1, 1, -1]]), torch.tensor([[9, 9, 9, 9, 9, 9]]))
+    units = own_units(found, eligible_BT)
+    assert units.atoms_BT.tolist() == [[0, 0, 2, 2, -1, 5]]
+    assert units.groups_BT.tolist() == [[0, 0, 0, 0, -1, 0]]
+    torn = own_units(Units(found.atoms_BT, torch.tensor([[1, 2, 2, 2, 2, 2]])), eligible_BT)
+    assert torn.groups_BT.tolist() == [[0, 0, 2, 2, -1, 2]]
+    alone = own_units(Units(found.atoms_BT, torch.full((1, 6), -1)), eligible_BT)
+    assert alone.groups_BT.tolist() == [[0, 0, 2, 2, -1, 5]], "an atom without a group is a group"
 
 
 def test_sums_by_unit_lie_at_each_units_first_token():

@@ -16,7 +16,7 @@ from maskwise.masking import noise
 from maskwise.masking.corrupt import IGNORE, Corrupted, Corruption, corrupt
 from maskwise.masking.noise import Stream
 from maskwise.masking.pick import check_strategy, pick, pick_independently, proportional_probabilities
-from maskwise.masking.rates import ONE_TOKEN_RATE, RateSchedule, constant, rate_at, token_budget
+from maskwise.masking.rates import ONE_UNIT_RATE, RateSchedule, constant, mean_budget, rate_at, token_budget
 from maskwise.masking.rows import Rows, sync_stalls
 from maskwise.masking.score import Score, StatefulScore, all_scores, as_score
 from maskwise.masking.score_context import TrainState
@@ -140,8 +140,13 @@ class Masker:
         strategy = self.pick
         if strategy == "alternating":
             strategy = "high" if noise.coin(self.seed, state.step) else "low"
-        budget_B = token_budget((units.atoms_BT >= 0).sum(dim=-1), rate)
-        return pick(scores_BT, units, budget_B, noise_BT, strategy, self.sharpness), units
+        num_eligible_B = (units.atoms_BT >= 0).sum(dim=-1)
+        if self.unit == "token":
+            budget_B = token_budget(num_eligible_B, rate)
+            return pick(scores_BT, units, budget_B, noise_BT, strategy, self.sharpness), units
+        rounding_B2 = self._noise(batch, Stream.ROUNDING, torch.arange(2, device=noise_BT.device))
+        budget_B = mean_budget(num_eligible_B, rate)
+        return pick(scores_BT, units, budget_B, noise_BT, strategy, self.sharpness, rounding_B2=rounding_B2), units
 
     def most_masked(self, length: int, state: TrainState) -> int | None:
         """Returns how many tokens of a sequence of this length are masked at most; None where chance decides."""
@@ -157,7 +162,7 @@ class Masker:
     def rate_at(self, progress: float) -> float:
         """Returns the budget as a share of the eligible tokens, after a share of the run (0 is one token a row)."""
         rate = rate_at(self.rate, progress)
-        if rate == ONE_TOKEN_RATE and self.budget != "exact":
+        if rate == ONE_UNIT_RATE and self.budget != "exact":
             raise InputError(
                 f"One token a sequence is an exact budget, and budget={self.budget!r} draws each unit on its own: at "
                 "rate 0 nothing would be masked. Use budget='exact', or a rate above 0."

@@ -30,6 +30,7 @@ class Stream(IntEnum):
     COIN = 5
     HELD_OUT = 6
     FOLD = 7
+    ROUNDING = 8
 
 
 def uniform_noise(seed: int, epoch: int, example_ids_B: Tensor, positions_BT: Tensor, stream: Stream) -> Tensor:
