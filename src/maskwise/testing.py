@@ -113,17 +113,17 @@ def random_batches(
     tokenizer: PreTrainedTokenizerBase, num_batches: int, seed: int = 0, sides: tuple[str, ...] = SIDES
 ) -> Iterator[dict[str, Tensor]]:
     """Yields batches of 1 to 4 random rows, 1 to 12 tokens each, with words, padding and example ids."""
-    generator = random.Random(seed)
+    generator, ids = random.Random(seed), sorted(tokenizer.get_vocab().values())
     for _ in range(num_batches):
         lengths = [generator.randint(1, 12) for _ in range(generator.randint(1, 4))]
-        rows = [[generator.randrange(len(tokenizer)) for _ in range(length)] for length in lengths]
+        rows = [[generator.choice(ids) for _ in range(length)] for length in lengths]
         yield make_batch(tokenizer, rows, side=generator.choice(sides), first_example=generator.randrange(1000))
 
 
 def edge_batches(tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Tensor]]:
     """Returns the batches scores tend to forget: one token, special tokens alone, and both beside a longer row."""
     special = sorted(set(tokenizer.all_special_ids))
-    ordinary = [i for i in range(len(tokenizer)) if i not in special][:6]
+    ordinary = [i for i in sorted(tokenizer.get_vocab().values()) if i not in special][:6]
     rows = [ordinary[:1]], [special], [special[:1], ordinary, special, ordinary[:1]]
     return [make_batch(tokenizer, batch_rows) for batch_rows in rows]
 

@@ -22,6 +22,7 @@ from maskwise.masking.score import Score, StatefulScore, all_scores, as_score
 from maskwise.masking.score_context import TrainState
 from maskwise.masking.units import Units, span_units, token_units, word_units
 from maskwise.masking.vocabulary import Vocabulary
+from maskwise.masking.word_marks import checked_word_marks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -79,8 +80,8 @@ class Masker:
         self.corruption = Corruption(*corruption).check()
         self.seed = seed
         self.tokenizer = tokenizer
-        vocabulary = Vocabulary.of(tokenizer)
-        self.vocabulary = vocabulary.with_special_tokens() if mask_special_tokens else vocabulary
+        self.vocabulary = Vocabulary.of(tokenizer, with_special_tokens=mask_special_tokens)
+        self._word_marks = None if unit == "token" else checked_word_marks(tokenizer)
 
     @property
     def scores_inside(self) -> list[StatefulScore]:
@@ -177,7 +178,11 @@ class Masker:
                 f"unit={self.unit!r} needs a `word_ids` column (-1 at special tokens); found {', '.join(batch)}. "
                 "`maskwise prepare` stores it; in your own script take it from the tokenizer's encoding.word_ids()."
             )
-        words = word_units(batch["word_ids"].to(torch.int64), batch["eligible"])
+        word_ids_BT, begins_BT = batch["word_ids"].to(torch.int64), None
+        if self._word_marks is not None:
+            self._word_marks = self._word_marks.to_tensors(word_ids_BT.device)
+            begins_BT = self._word_marks.starts(batch["input_ids"])
+        words = word_units(word_ids_BT, batch["eligible"], begins_BT=begins_BT)
         if self.unit == "word":
             return words
         span_numbers_BT = torch.arange(words.atoms_BT.shape[1], device=words.atoms_BT.device).expand_as(words.atoms_BT)

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class Vocabulary(NamedTuple):
-    """What masking needs of a tokenizer. `eligible_V`: may be masked. `ordinary_ids_N`: may replace a token."""
+    """What masking needs of a tokenizer. `eligible_V`: may be masked. `ordinary_ids_N`: may replace a token.
+
+    V is the largest id + 1; ids without a token (a vocabulary may have holes) are neither.
+    """
 
     mask_token_id: int
     pad_token_id: int
@@ -26,37 +29,41 @@ class Vocabulary(NamedTuple):
     ordinary_ids_N: Tensor
 
     @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
+    def of(cls, tokenizer: PreTrainedTokenizerBase, *, with_special_tokens: bool = False) -> Vocabulary:
         """Returns the vocabulary of `tokenizer`.
 
         Special tokens are never masked, [UNK] excepted: it stands for a word of the text, unless the token has
-        another role too, such as [PAD]'s. Random replacements are drawn from neither special nor [unused] tokens.
-        Raises InputError where there is no mask token.
+        another role too, such as [PAD]'s. `with_special_tokens`: all but padding may be masked. Random replacements
+        are drawn from neither special nor [unused] tokens. Raises InputError if there is no mask token.
         """
         if tokenizer.mask_token_id is None:
             raise InputError(
                 "The tokenizer has no mask token, so nothing can be masked. Use the tokenizer of a masked language "
                 "model, or add one: tokenizer.add_special_tokens({'mask_token': '[MASK]'})."
             )
-        size = max(len(tokenizer), 1 + max(tokenizer.get_vocab().values()))
-        special = set(tokenizer.all_special_ids)
-        eligible_V, ordinary_V = torch.ones(size, dtype=torch.bool), torch.ones(size, dtype=torch.bool)
+        ids, special = tokenizer.get_vocab(), set(tokenizer.all_special_ids)
+        is_token_V = torch.zeros(num_token_ids(tokenizer), dtype=torch.bool)
+        is_token_V[list(ids.values())] = True
+        eligible_V, ordinary_V = is_token_V.clone(), is_token_V.clone()
         ordinary_V[list(special)] = False
-        eligible_V[list(special - _unknown_word_ids(tokenizer))] = False
-        ordinary_V[[i for token, i in tokenizer.get_vocab().items() if re.fullmatch(r"\[unused\d+\]", token)]] = False
+        ordinary_V[[i for token, i in ids.items() if re.fullmatch(r"\[unused\d+\]", token)]] = False
+        never = [padding_id(tokenizer)] if with_special_tokens else list(special - _unknown_word_ids(tokenizer))
+        eligible_V[never] = False
         mask_token_id = cast(int, tokenizer.mask_token_id)
         return cls(mask_token_id, padding_id(tokenizer), eligible_V, ordinary_V.nonzero().flatten())
-
-    def with_special_tokens(self) -> Vocabulary:
-        """Returns a vocabulary whose special tokens may be masked too, padding excepted."""
-        eligible_V = torch.ones_like(self.eligible_V)
-        eligible_V[self.pad_token_id] = False
-        return self._replace(eligible_V=eligible_V)
 
     def to(self, device: torch.device) -> Vocabulary:
         """Returns the same vocabulary on `device`."""
         eligible_V, ordinary_ids_N = self.eligible_V.to(device), self.ordinary_ids_N.to(device)
         return self._replace(eligible_V=eligible_V, ordinary_ids_N=ordinary_ids_N)
+
+
+def num_token_ids(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Returns the largest id of a tokenizer + 1: what a table over its ids needs.
+
+    That is `len(tokenizer)` unless its vocabulary has holes: CamemBERT has no id 3.
+    """
+    return max(tokenizer.get_vocab().values(), default=-1) + 1
 
 
 def padding_id(tokenizer: PreTrainedTokenizerBase) -> int:

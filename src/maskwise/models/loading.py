@@ -12,6 +12,7 @@ import transformers
 from safetensors import SafetensorError
 
 from maskwise.errors import InputError, first_line
+from maskwise.masking.vocabulary import num_token_ids
 from maskwise.models.hf_logging import only_errors
 from maskwise.models.model_limits import position_tables, vocabulary_size
 
@@ -55,11 +56,11 @@ def loading(checkpoint: str, as_what: str = "") -> Iterator[None]:
 
 
 def check_size(name: str, model: Any, tokenizer: Any) -> None:
-    """Raises InputError where a checkpoint's model has fewer embeddings than a tokenizer has tokens."""
-    size, needed = vocabulary_size(model), len(tokenizer)
+    """Raises InputError if a checkpoint's model has fewer embeddings than a tokenizer's ids need."""
+    size, needed = vocabulary_size(model), num_token_ids(tokenizer)
     if size < needed:
         raise InputError(
-            f"The checkpoint {name!r} has {size:,} embeddings, the data's tokenizer {needed:,} tokens. "
+            f"The checkpoint {name!r} has {size:,} embeddings, and the data's tokenizer has ids up to {needed - 1:,}. "
             "Prepare the data with the checkpoint's own tokenizer: maskwise prepare --tokenizer."
         )
 

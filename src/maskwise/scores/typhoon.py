@@ -171,7 +171,7 @@ class Typhoon(SaliencyTable):
     MaskingTrainer calls `observe` with every micro-batch and `on_step_end` after every optimizer step; the masks of the
     next step know it. Costs one gather and one product over [B, T, D]. Runs eager: a compiled model hides the gradient.
 
-        counts = np.bincount(np.concatenate(rows["input_ids"]), minlength=len(tokenizer))
+        counts = np.bincount(np.concatenate(rows["input_ids"]))
         masker = Masker(Typhoon(tokenizer, counts), tokenizer, budget="from-scores")
     """
 
@@ -200,7 +200,7 @@ def _shares(token_counts: Any, eligible_V: Tensor, count_special_tokens: bool) -
     if found_V.ndim != 1 or len(found_V) > len(eligible_V):
         raise InputError(
             f"token_counts has shape {tuple(found_V.shape)}; give one count for each of the tokenizer's "
-            f"{len(eligible_V):,} ids: np.bincount(ids, minlength=len(tokenizer))."
+            f"{len(eligible_V):,} ids: np.bincount(ids)."
         )
     counts_V = torch.zeros(len(eligible_V), dtype=torch.float64)
     counts_V[: len(found_V)] = found_V.double()

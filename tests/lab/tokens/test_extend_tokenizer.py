@@ -12,6 +12,7 @@ from maskwise.lab.tokens.describe import describe
 from maskwise.lab.tokens.extend_tokenizer import (
     MIN_COUNT,
     WordCounter,
+    check_extendable,
     extends,
     most_useful_words,
     pieces_of_new_tokens,
@@ -180,7 +181,7 @@ def test_a_text_whose_words_are_all_known_is_answered_in_words(tiny_tokenizer):
 def test_another_kind_of_tokenizer_is_refused():
     words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0}, unk_token="a")))
     with pytest.raises(InputError, match="of the kind WordLevel; known: WordPiece, BPE, Unigram"):
-        with_words(words, ["b"])
+        check_extendable("words", words)
 
 
 def test_prepare_adds_words_of_the_training_text_alone_and_says_what_they_save(make_data, tmp_path, vocabulary_file):

@@ -33,7 +33,7 @@ from maskwise.lab.tokens.extend_tokenizer import extends, pieces_of_new_tokens
 from maskwise.masking import rates
 from maskwise.masking.masker import Masker
 from maskwise.masking.score import Score, uniform
-from maskwise.masking.vocabulary import padding_id
+from maskwise.masking.vocabulary import num_token_ids, padding_id
 from maskwise.models.device import on_one_device
 from maskwise.models.initialization import start_at_unigram
 from maskwise.models.loading import (
@@ -151,7 +151,9 @@ def load_model(settings: PretrainSettings, data: DataFolder) -> Any:
     if name is None:
         assert settings.model.preset is not None
         from_unigrams, preset = settings.model.initialization == "unigram", settings.model.preset
-        model = build_model(preset, len(tokenizer), settings.seed, padding_id(tokenizer), near_heads=from_unigrams)
+        model = build_model(
+            preset, num_token_ids(tokenizer), settings.seed, padding_id(tokenizer), near_heads=from_unigrams
+        )
         check_positions(preset, model, data.manifest["block"], data.path)
         if from_unigrams:
             start_at_unigram(model, torch.from_numpy(data.token_counts), tokenizer.all_special_ids)

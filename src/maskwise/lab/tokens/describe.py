@@ -6,6 +6,10 @@ from maskwise.lab.tokens.blocks import DataFolder
 
 NUM_SHOWN_WORDS = 8
 BORDERS = "Ġ▁"  # how vocabularies write the space in front of a word
+WORD_BORDERS = {
+    "marks": "words begin where the vocabulary marks them: the tokenizer gives one word id to a whole text",
+    "nothing": "the tokenizer gives one word id to a whole text: word and span masking are refused with this data",
+}
 
 
 def describe(data: DataFolder) -> str:
@@ -19,6 +23,8 @@ def describe(data: DataFolder) -> str:
         f"valid  {documents['valid']:,} documents, {tokens['valid']:,} tokens, {blocks['valid']:,} blocks",
         f"blocks of {manifest['block']} tokens, mode {manifest['mode']}, vocabulary {manifest['vocabulary']:,}",
     ]
+    if manifest["word_borders"] in WORD_BORDERS:
+        lines.append(WORD_BORDERS[manifest["word_borders"]])
     if counts["long_words"]:
         lines.append(f"{counts['long_words']:,} words of more than 16 pieces: word masking takes them piece by piece")
     if "extended_tokenizer" in manifest:

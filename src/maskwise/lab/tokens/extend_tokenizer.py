@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 
 from maskwise.errors import InputError
 from maskwise.lab.tokens.subwords import chunk_splitter
+from maskwise.masking.word_marks import separates_words
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -54,6 +55,18 @@ def extend(name: str, base: PreTrainedTokenizerFast, counts: Mapping[str, Counte
         },
     }
     return Extension(tokenizer, record)
+
+
+def check_extendable(name: str, base: PreTrainedTokenizerFast) -> None:
+    """Raises InputError for a tokenizer of a kind without whole words, or one that gives one word to a whole text."""
+    kind = json.loads(base.backend_tokenizer.to_str())["model"]["type"]
+    if kind not in _ADD:
+        raise InputError(f"cannot extend a tokenizer of the kind {kind}; known: {', '.join(_ADD)}.")
+    if not separates_words(base.backend_tokenizer):
+        raise InputError(
+            f"cannot extend {name}: it takes a whole text as one word, so it would never meet a new word.\n"
+            "Use it as it is, with --tokenizer."
+        )
 
 
 class WordCounter:
@@ -99,21 +112,19 @@ def pieces_per_word(core: Tokenizer, counts: Mapping[str, int]) -> float:
 
 
 def with_words(base: PreTrainedTokenizerFast, words: Iterable[str]) -> PreTrainedTokenizerFast:
-    """Returns `base` with the words numbered from its length on; what it had keeps its numbers.
+    """Returns `base` with the words numbered from its largest id on; what it had keeps its numbers.
 
     - WordPiece takes the longest beginning, so a new word may also begin a longer one.
     - BPE gives a whole word its own token before any merge (`ignore_merges`).
     - Unigram gives it hardly more than the probability of its pieces, so no other word is cut anew.
 
     The class is the plain one of `tokenizer.json`: special ones rebuild themselves from their vocabulary when they are
-    loaded, and forget what else a tokenizer.json says. Raises InputError for a tokenizer of another kind.
+    loaded, and forget what else a tokenizer.json says. `check_extendable` says for which tokenizers.
     """
     from transformers import PreTrainedTokenizerFast
 
     parts = json.loads(base.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
     model = parts["model"]
-    if model["type"] not in _ADD:
-        raise InputError(f"cannot extend a tokenizer of the kind {model['type']}; known: {', '.join(_ADD)}.")
     known = {number: token for token, number in base.get_vocab().items()}
     _ADD[model["type"]](model, known, list(words), base.backend_tokenizer)
     return PreTrainedTokenizerFast(
@@ -139,7 +150,7 @@ def pieces_of_new_tokens(base: PreTrainedTokenizerFast, extended: PreTrainedToke
 
 def _add_to_wordpiece(model: dict[str, Any], known: dict[int, str], words: list[str], core: Tokenizer) -> None:
     model["vocab"] |= {token: number for number, token in known.items()}
-    model["vocab"] |= {word: number for number, word in enumerate(words, start=len(known))}
+    model["vocab"] |= {word: number for number, word in enumerate(words, start=max(known) + 1)}
 
 
 def _add_to_bpe(model: dict[str, Any], known: dict[int, str], words: list[str], core: Tokenizer) -> None:
@@ -153,7 +164,8 @@ def _add_to_unigram(model: dict[str, Any], known: dict[int, str], words: list[st
     if model["unk_id"] is not None:
         scores[known[model["unk_id"]]] = least
     pieces = {word: [piece.value for piece in core.model.tokenize(word)] for word in words}
-    model["vocab"] += [[known[number], least] for number in range(len(model["vocab"]), len(known))]
+    missing = range(len(model["vocab"]), max(known) + 1)  # its tokens are numbered by their place: holes are filled
+    model["vocab"] += [[known.get(number, f"[unused{number}]"), least] for number in missing]
     model["vocab"] += [
         [word, sum(scores.get(piece, least) for piece in parts) + PIECE_BONUS * (len(parts) - 1)]
         for word, parts in pieces.items()

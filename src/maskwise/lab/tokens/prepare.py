@@ -19,7 +19,7 @@ from maskwise.files.atomic_folder import atomic_folder
 from maskwise.lab.text.corpus import Batch, Corpus
 from maskwise.lab.text.sources import BUILT_IN, Source, find_sources
 from maskwise.lab.tokens.blocks import MANIFEST, TOKEN_COUNTS, TOKENIZER, BlockWriter, DataFolder, Mode, open_data
-from maskwise.lab.tokens.extend_tokenizer import Extension, WordCounter, extend
+from maskwise.lab.tokens.extend_tokenizer import Extension, WordCounter, check_extendable, extend
 from maskwise.lab.tokens.parallel import encode_batches
 from maskwise.lab.tokens.tokenizer import (
     TokenizerKind,
@@ -29,6 +29,8 @@ from maskwise.lab.tokens.tokenizer import (
     tokenizer_hash,
     train_tokenizer,
 )
+from maskwise.masking.vocabulary import num_token_ids
+from maskwise.masking.word_marks import separates_words, word_marks
 from maskwise.progress import Progress
 
 if TYPE_CHECKING:
@@ -102,6 +104,8 @@ def prepare(settings: PrepareSettings, show: bool = True) -> DataFolder:
     )  # fmt: skip
     given = load_tokenizer(settings.tokenizer) if settings.tokenizer is not None else None
     base = load_tokenizer(settings.extend_tokenizer) if settings.extend_tokenizer is not None else None
+    if base is not None:
+        check_extendable(str(settings.extend_tokenizer), base)
     with atomic_folder(settings.out) as folder:
         batches: Iterable[Batch] = corpus if given else _spooled(corpus, folder, show)
         extension = _extension(base, folder, settings) if base else None
@@ -167,7 +171,7 @@ def _write_blocks(
     writers = {
         split: BlockWriter(
             folder / f"{split}.arrow", mode=settings.mode, block=settings.block, borders=block_borders(tokenizer),
-            vocabulary_size=len(tokenizer),
+            vocabulary_size=num_token_ids(tokenizer),
             labelled=_is_labelled(settings),
         )
         for split in SPLITS
@@ -225,9 +229,10 @@ def _manifest(
             for split, group in zip(SPLITS, (sources, valid_sources), strict=True) for source in group
         ],
         "tokenizer_sha256": tokenizer_hash(tokenizer),
-        "vocabulary": len(tokenizer),
+        "vocabulary": num_token_ids(tokenizer),
         "block": settings.block,
         "mode": settings.mode,
+        "word_borders": _word_borders(tokenizer),
         "counts": {
             "documents": {name: counts[name] for name in ("read", "too_short", "duplicates", "kept")}
             | written["documents"],
@@ -238,6 +243,13 @@ def _manifest(
         },
         "settings": asdict(settings) | {"out": str(settings.out)},
     }  # fmt: skip
+
+
+def _word_borders(tokenizer: PreTrainedTokenizerFast) -> str:
+    """Returns what tells words apart: the `tokenizer`, else the `marks` of its vocabulary, else `nothing`."""
+    if separates_words(tokenizer.backend_tokenizer):
+        return "tokenizer"
+    return "nothing" if word_marks(tokenizer.backend_tokenizer) is None else "marks"
 
 
 def _write_manifest(folder: Path, manifest: dict) -> None:

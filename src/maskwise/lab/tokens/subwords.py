@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from tokenizers import Tokenizer
 
+from maskwise.masking.word_marks import WordMarks
+
 MAX_CACHED_CHUNKS = 1_000_000
 
 
@@ -34,10 +36,11 @@ class Pieces(NamedTuple):
         return np.diff(np.flatnonzero(np.append(self.starts_P, True)))
 
 
-def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> Pieces:
+def encode(tokenizer: Tokenizer, texts: Sequence[str], marks: WordMarks | None = None) -> Pieces:
     """Returns the pieces of the texts, straight from the tokenizer; the reference for `ChunkEncoder`.
 
     `tokenizer` must not truncate or pad. Special tokens written in a text ("[MASK]") are read as ordinary text.
+    `marks`: where words begin besides, for a tokenizer whose word ids do not separate them (`word_marks`).
     """
     encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
     lengths_N = np.fromiter(map(len, encodings), np.int64, len(encodings))
@@ -47,6 +50,8 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> Pieces:
     starts_P = np.ones(total, bool)
     starts_P[1:] = words_P[1:] != words_P[:-1]
     starts_P[_firsts(lengths_N[lengths_N > 0])] = True
+    if marks is not None:
+        starts_P |= marks.starts(ids_P)
     return Pieces(ids_P, starts_P, lengths_N)
 
 
