@@ -57,6 +57,7 @@ class SparseHead:
         self.model = model
         self.unwrapped = unwrapped(model)
         self.body = self.unwrapped.base_model
+        self._cut_at: nn.Module = self.body
         self._cut, self._tap = _Cut(), _Tap(num_rows=0)
         self._is_checked = False
         self._added_biases: list[Tensor] | None = None
@@ -72,8 +73,28 @@ class SparseHead:
         self._cut.index_R, self._cut.shape = (
             (rows, None) if isinstance(rows, Tensor) else (rows.safe_index_R, rows.shape)
         )
-        with _standing_in(self.body, self._cut):
+        with _standing_in(self._cut_at, self._cut):
             yield
+
+    @torch.no_grad()
+    def cut_early(self, inputs: Mapping[str, Tensor], rows: Tensor | Rows) -> bool:
+        """Cuts after the last attention, instead of after the body, from now on, if the logits of `rows` stay the same.
+
+        In BERT and its relatives everything after the last attention works on each position by itself: run on the rows
+        alone, a model of two layers saves a third of its body. In other models the cut changes the shape or the values
+        of the logits, and is then not made. Call it in eval mode. Returns whether the cut is early.
+        """
+        attentions = [module for name, module in self.body.named_modules() if name.rpartition(".")[2] == "attention"]
+        if not attentions:
+            return False
+        expected_RV = self.logits(inputs, rows)
+        self._cut_at = attentions[-1]
+        try:
+            is_same = _equal_to_rounding(self.logits(inputs, rows), expected_RV)
+        except (RuntimeError, ValueError, TypeError, IndexError, AttributeError):
+            is_same = False
+        self._cut_at = self._cut_at if is_same else self.body
+        return is_same
 
     def logits(self, inputs: Mapping[str, Tensor], rows: Tensor | Rows) -> Tensor:
         """Returns logits [R, V], equal to the dense ones at `rows`. Pass no labels: the loss is the caller's."""
@@ -254,6 +275,11 @@ def _standing_in(module: nn.Module, stand_in: Any) -> Iterator[None]:
         del module.forward
         if own is not None:
             module.forward = own
+
+
+def _equal_to_rounding(found_RV: Tensor, expected_RV: Tensor) -> bool:
+    tolerance = 64 * torch.finfo(expected_RV.dtype).eps * expected_RV.abs().max()
+    return found_RV.shape == expected_RV.shape and bool((found_RV - expected_RV).abs().max() <= tolerance)
 
 
 def _is_felt(slope: Tensor | None) -> bool:

@@ -1,0 +1,78 @@
+"""The surprisal of a word after its left context, for models that read both sides.
+
+Shapes: W words, N pieces of one, T positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from maskwise.errors import InputError
+from maskwise.evaluation.cloze import Questions, sum_log_probabilities
+from maskwise.evaluation.sentences import Sentence, encode_sentences
+from maskwise.progress import Progress
+from maskwise.masking.vocabulary import Vocabulary
+
+NUM_MASKS = 3
+
+
+def word_surprisal(
+    model: Any,
+    tokenizer: Any,
+    contexts: Sequence[str],
+    words: Sequence[str],
+    *,
+    num_masks: int = NUM_MASKS,
+    show: bool = False,
+) -> np.ndarray:
+    """Returns -log p of each word after its left context, with nothing to its right but masks.
+
+    The text is the context, the pieces of the word before the one asked, and `num_masks` [MASK]; the first of them is
+    asked. The probabilities of a word's pieces are multiplied. BabyLM's evaluation pipeline takes the same number for
+    words of one piece; for longer ones it glues the decoded pieces to the context without the space between them,
+    which makes another word of the context's last, and is not followed here.
+
+    Args:
+        model: A masked language model of transformers.
+        tokenizer: Its fast tokenizer.
+        contexts: What stands to the left of each word, without the space between them; may be empty.
+        words: The words.
+        num_masks: How many masks stand in for what follows.
+        show: Show the progress on stderr.
+
+    Returns:
+        float64 [W], in nats.
+
+    Raises:
+        InputError: If a word has no token, or a text is longer than the model's positions.
+    """
+    if num_masks < 1:
+        raise InputError(f"num_masks is {num_masks}; the word itself needs one mask.")
+    texts = [f"{context} {word}" if context else word for context, word in zip(contexts, words, strict=True)]
+    starts = [len(text) - len(word) for text, word in zip(texts, words, strict=True)]
+    sentences = encode_sentences(tokenizer, texts, starts)
+    mask_token_id = Vocabulary.of(tokenizer).mask_token_id
+    questions = [
+        question
+        for owner, sentence in enumerate(sentences)
+        for question in _of_each_piece(sentence, owner, mask_token_id, num_masks)
+    ]
+    questions.sort(key=lambda question: (question.input_ids_RT.shape[1], question.input_ids_RT.tobytes()))
+    with Progress("surprisal", len(questions), "pieces", show=show) as progress:
+        return -sum_log_probabilities(model, tokenizer, questions, len(sentences), progress)
+
+
+def _of_each_piece(sentence: Sentence, owner: int, mask_token_id: int, num_masks: int) -> list[Questions]:
+    """Returns a question per piece; whatever the tokenizer puts after a text follows the masks."""
+    ids_T, _, scored_N = sentence
+    ending = ids_T[scored_N[-1] + 1 :]
+    masks = np.full(num_masks, mask_token_id)
+    return [
+        Questions(
+            np.concatenate([ids_T[:place], masks, ending])[None], np.array([place]), ids_T[[place]], np.array([owner])
+        )
+        for place in scored_N.tolist()
+    ]
