@@ -15,7 +15,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 
 from architectures import ARCHITECTURES, LENGTH, VOCAB_SIZE, WITHOUT_DECODER, random_batch, random_model
 from maskwise.errors import InputError
-from maskwise.models.sparse import SparseHead, sparse_logits
+from maskwise.models.sparse import LIKE_BERT, SparseHead, sparse_logits
 
 
 def gradients(model: nn.Module, logits_RV: Tensor, targets_R: Tensor) -> dict[str, Tensor | None]:
@@ -61,6 +61,31 @@ def test_logits_and_every_gradient_equal_the_dense_ones(architecture):
         torch.testing.assert_close(logits_RV, dense_RV, rtol=1e-5, atol=1e-5)
         assert_same_gradients(gradients(model, logits_RV, targets_R), expected)
     torch.testing.assert_close(model(**inputs)[0][rows_BT], dense_RV, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_an_early_cut_is_made_only_where_the_logits_stay_the_same(architecture):
+    model, (inputs, rows_BT, _) = random_model(architecture), random_batch()
+    head = SparseHead(model)
+    with torch.no_grad():
+        is_early = head.cut_early(inputs, rows_BT)
+        other_inputs, other_rows_BT, _ = random_batch(seed=1)
+        dense_RV = model(**other_inputs)[0][other_rows_BT]
+        torch.testing.assert_close(head.logits(other_inputs, other_rows_BT), dense_RV, rtol=1e-5, atol=1e-5)
+    assert is_early == (architecture in LIKE_BERT)
+    assert not [name for name, module in model.named_modules() if "forward" in vars(module)]
+
+
+def test_an_early_cut_of_a_model_that_changed_is_not_made():
+    """A subclass may do more after its last attention than BERT does."""
+    model, (inputs, rows_BT, _) = random_model("bert"), random_batch()
+    mix = lambda module, args, output: output.cumsum(dim=1)  # noqa: E731
+    model.bert.encoder.layer[-1].output.register_forward_hook(mix)
+    with torch.no_grad():
+        expected_RV = model(**inputs)[0][rows_BT]
+        head = SparseHead(model)
+        assert not head.cut_early(inputs, rows_BT)
+        torch.testing.assert_close(head.logits(inputs, rows_BT), expected_RV, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("is_trainable", [True, False])

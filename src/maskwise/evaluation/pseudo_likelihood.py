@@ -20,8 +20,8 @@ import numpy as np
 from maskwise.errors import InputError, nearest
 from maskwise.evaluation.cloze import Questions, sum_log_probabilities
 from maskwise.evaluation.sentences import Sentence, encode_sentences, has_undivided_words
-from maskwise.progress import Progress
 from maskwise.masking.vocabulary import Vocabulary
+from maskwise.progress import Progress
 
 Metric = Literal["within-word", "original"]
 METRICS: tuple[str, ...] = get_args(Metric)

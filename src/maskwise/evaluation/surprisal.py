@@ -13,8 +13,8 @@ import numpy as np
 from maskwise.errors import InputError
 from maskwise.evaluation.cloze import Questions, sum_log_probabilities
 from maskwise.evaluation.sentences import Sentence, encode_sentences
-from maskwise.progress import Progress
 from maskwise.masking.vocabulary import Vocabulary
+from maskwise.progress import Progress
 
 NUM_MASKS = 3
 
