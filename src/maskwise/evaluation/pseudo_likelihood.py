@@ -19,7 +19,7 @@ import numpy as np
 
 from maskwise.errors import InputError, nearest
 from maskwise.evaluation.cloze import Questions, sum_log_probabilities
-from maskwise.evaluation.sentences import Sentence, encode_sentences, has_undivided_words
+from maskwise.evaluation.sentences import Sentence, encode_sentences, require_divided_words
 from maskwise.masking.vocabulary import Vocabulary
 from maskwise.progress import Progress
 
@@ -69,11 +69,8 @@ def pseudo_log_likelihood(
             model's positions, or the model gives values that are not finite.
     """
     sentences = encode_sentences(tokenizer, texts, scored_from)
-    if metric == "within-word" and has_undivided_words(texts, sentences):
-        raise InputError(
-            "The tokenizer does not divide texts into words: all pieces of a sentence would count as one word. "
-            "Score with metric='original'."
-        )
+    if metric == "within-word":
+        require_divided_words(texts, sentences)
     return score_sentences(model, tokenizer, sentences, metric=metric, show=show)
 
 

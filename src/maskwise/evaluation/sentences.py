@@ -84,7 +84,14 @@ def _sentence(text: str, encoding: Any, start: int) -> Sentence:
     return Sentence(np.array(encoding.ids, dtype=np.int64), np.where(is_text_T, words_T, NO_WORD), scored_N)
 
 
-def has_undivided_words(texts: Sequence[str], sentences: Sequence[Sentence]) -> bool:
-    """Returns True if the tokenizer takes texts of several words as one word, so that words say nothing of them."""
+def require_divided_words(texts: Sequence[str], sentences: Sequence[Sentence]) -> None:
+    """Raises InputError if the tokenizer takes every text of several words as one word.
+
+    Scored within words, all that follows a token would then be masked.
+    """
     several = [sentence.words_T for text, sentence in zip(texts, sentences, strict=True) if len(text.split()) > 1]
-    return bool(several) and all(words_T.max() == words_T[words_T != NO_WORD].min() for words_T in several)
+    if several and all(words_T.max() == words_T[words_T != NO_WORD].min() for words_T in several):
+        raise InputError(
+            "The tokenizer does not divide texts into words: all pieces of a sentence would count as one word. "
+            "Score with metric='original'."
+        )

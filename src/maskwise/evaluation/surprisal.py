@@ -51,9 +51,7 @@ def word_surprisal(
     """
     if num_masks < 1:
         raise InputError(f"num_masks is {num_masks}; the word itself needs one mask.")
-    texts = [f"{context} {word}" if context else word for context, word in zip(contexts, words, strict=True)]
-    starts = [len(text) - len(word) for text, word in zip(texts, words, strict=True)]
-    sentences = encode_sentences(tokenizer, texts, starts)
+    sentences = encode_words(tokenizer, contexts, words)
     mask_token_id = Vocabulary.of(tokenizer).mask_token_id
     questions = [
         question
@@ -63,6 +61,12 @@ def word_surprisal(
     questions.sort(key=lambda question: (question.input_ids_RT.shape[1], question.input_ids_RT.tobytes()))
     with Progress("surprisal", len(questions), "pieces", show=show) as progress:
         return -sum_log_probabilities(model, tokenizer, questions, len(sentences), progress)
+
+
+def encode_words(tokenizer: Any, contexts: Sequence[str], words: Sequence[str]) -> list[Sentence]:
+    """Returns each context with its word behind it, encoded as one text, of which the word is what is scored."""
+    texts = [f"{context} {word}" if context else word for context, word in zip(contexts, words, strict=True)]
+    return encode_sentences(tokenizer, texts, [len(text) - len(word) for text, word in zip(texts, words, strict=True)])
 
 
 def _of_each_piece(sentence: Sentence, owner: int, mask_token_id: int, num_masks: int) -> list[Questions]:

@@ -143,7 +143,7 @@ def evaluate_words(
     models = {name: _load_evaluated(name) for name in checkpoints}
     results, skipped = dict.fromkeys(checkpoints, WordGrade()), 0
     with Progress("evaluate", windows, "windows", show=show) as progress:
-        for number, words in enumerate(islice(_windows(sources), windows)):
+        for number, words in enumerate(islice(word_windows(sources), windows)):
             questions = {i for i in range(len(words)) if _is_asked(number, i)}
             fits = all(model.has_room_for(words) for model in models.values())
             known = {i for i in questions if fits and all(model.knows(words[i]) for model in models.values())}
@@ -200,7 +200,8 @@ def _check_finite(name: str, tensors: Iterable[Tensor]) -> None:
         )
 
 
-def _windows(sources: Sequence[str]) -> Iterator[list[str]]:
+def word_windows(sources: Sequence[str]) -> Iterator[list[str]]:
+    """Yields windows of `WINDOW_WORDS` words of one document each; what is left at a document's end is left out."""
     for document in documents(sources):
         words = document.text.split()
         yield from (words[i : i + WINDOW_WORDS] for i in range(0, len(words) - WINDOW_WORDS + 1, WINDOW_WORDS))

@@ -1,0 +1,118 @@
+"""Minimal pairs and completions: the share of items in which the right sentence has the higher pseudo-log-likelihood.
+
+Shapes: I items, O options of one, S sentences (the options of all items end to end).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from maskwise.errors import InputError
+from maskwise.evaluation.choices import Ties, are_identical, are_reordered, as_table, chance, credits, top_options
+from maskwise.evaluation.pseudo_likelihood import Metric, SentenceScores, check_metric, score_sentences
+from maskwise.evaluation.sentences import encode_sentences, require_divided_words
+from maskwise.lab.evaluation.item_files import Columns, ItemSet, read_item_sets
+from maskwise.lab.evaluation.pair_results import PairsResult, summarize
+from maskwise.lab.evaluation.scored_model import Counts, ScoredModel, open_model
+
+
+def evaluate_pairs(
+    model: Any,
+    folders: Iterable[str | Path],
+    *,
+    metric: Metric = "within-word",
+    ties: Ties = "half",
+    columns: Columns | None = None,
+    tokenizer: Any = None,
+    token_counts: Counts | None = None,
+    seed: int = 0,
+    show: bool = True,
+) -> PairsResult:
+    """Returns how often a model prefers the right sentence, next to what the counts of its training text prefer.
+
+    Args:
+        model: A run folder, a checkpoint, a hub name, or a masked language model with its `tokenizer`.
+        folders: Folders or files of pairs or completions; `maskwise.lab.evaluation.item_files` has the layouts.
+        metric: `within-word` (Kauf & Ivanova 2023) or `original` (Salazar et al. 2020).
+        ties: `half` shares an item among the options that tie for the best; `first` gives it to the right one, as
+            BabyLM's evaluation pipeline does. The rule holds for the model and for its floor.
+        columns: The columns of the good and of the bad sentence, for JSON lines of no known layout.
+        tokenizer: The model's tokenizer or its name, if it is not the checkpoint's own.
+        token_counts: The data folder that the model was trained on, or its counts [V], for the unigram floor. A run
+            folder knows its own.
+        seed: Of the bootstrap over items.
+        show: Show the progress on stderr.
+
+    Returns:
+        The result, with every item's scores in `items`.
+
+    Raises:
+        InputError: If the model does not load, a file cannot be read, or a sentence does not fit the model.
+    """
+    check_metric(metric)
+    found = read_item_sets(folders, columns)
+    opened = open_model(model, tokenizer, token_counts)
+    items = pd.concat([score_items(opened, made, metric=metric, ties=ties, show=show) for made in found.sets])
+    notes = [*found.notes, opened.floor_note]
+    return PairsResult(opened.name, metric, ties, summarize(items, seed=seed), items.reset_index(drop=True), notes)
+
+
+def score_items(
+    opened: ScoredModel, item_set: ItemSet, *, metric: Metric, ties: Ties = "half", show: bool = True
+) -> pd.DataFrame:
+    """Returns one row per item of a set: what its options score, which is chosen, and what the item counts.
+
+    Columns: set, uid, item (its number within the uid), options, identical, reordered, sums and tokens (a list, the
+    right option first), chosen, credit, credit_mean (by nats per token), floor and floor_mean (credits by counts; nan
+    if they are not known), tie, chance.
+    """
+    listed = [(uid, number, item) for uid, items in item_set.paradigms.items() for number, item in enumerate(items)]
+    texts = [text for _, _, item in listed for text in item.texts]
+    starts = [start for _, _, item in listed for start in item.scored_from]
+    try:
+        sentences = encode_sentences(opened.tokenizer, texts, starts)
+        if metric == "within-word":
+            require_divided_words(texts, sentences)
+        scores = score_sentences(opened.model, opened.tokenizer, sentences, metric=metric, show=show)
+    except InputError as error:
+        raise InputError(f"{item_set.path}: {error}") from None
+    num_options_I = np.array([len(item.texts) for _, _, item in listed])
+    ends = list(accumulate(num_options_I.tolist()))
+    options = [sentences[end - size : end] for end, size in zip(ends, num_options_I.tolist(), strict=True)]
+    sums_IO, means_IO = (as_table(values, num_options_I) for values in (scores.sums_S, scores.means_S))
+    top_IO = top_options(sums_IO)
+    table = pd.DataFrame(
+        {
+            "set": item_set.name,
+            "uid": [uid for uid, _, _ in listed],
+            "item": [number for _, number, _ in listed],
+            "options": num_options_I,
+            "identical": [are_identical(several) for several in options],
+            "reordered": [are_reordered(several) for several in options],
+            "sums": np.split(scores.sums_S, ends[:-1]),
+            "tokens": np.split(scores.num_tokens_S, ends[:-1]),
+            "chosen": top_IO.argmax(axis=1),
+            "tie": top_IO[:, 0] & (top_IO.sum(axis=1) > 1),
+            "credit": credits(sums_IO, ties=ties),
+            "credit_mean": credits(means_IO, ties=ties),
+            "chance": chance(sums_IO),
+        }
+    )
+    floor = opened.floor(sentences)
+    for name, values in (("floor", _sums(floor)), ("floor_mean", _means(floor))):
+        table[name] = np.nan if values is None else credits(as_table(values, num_options_I), ties=ties)
+    return table
+
+
+def _sums(floor: SentenceScores | None) -> np.ndarray | None:
+    return None if floor is None else floor.sums_S
+
+
+def _means(floor: SentenceScores | None) -> np.ndarray | None:
+    return None if floor is None else floor.means_S
