@@ -138,7 +138,7 @@ def test_an_unknown_word_is_scored_as_one_token(tiny_tokenizer, tiny_model):
     [
         (["a cat", ""], "no token to score"),
         (["a cat", None], "Sentence 1 is of type NoneType"),
-        (["tree " * 63], "65 tokens with its special ones, and the model has 64 positions"),
+        (["a cat", "tree " * 63], "1 of 2 texts are longer than the model's 64 positions; the longest has 65 tokens"),
     ],
     ids=["empty", "not a string", "too long"],
 )

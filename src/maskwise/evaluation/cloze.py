@@ -10,7 +10,7 @@ Shapes: R questions, U of them distinct, T positions, V vocabulary, S what answe
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -41,13 +41,12 @@ class Questions(NamedTuple):
 
 
 def sum_log_probabilities(
-    model: Any, tokenizer: Any, questions: Iterable[Questions], num_owners: int, progress: Progress
+    model: Any, questions: Iterable[Questions], num_owners: int, progress: Progress
 ) -> np.ndarray:
     """Returns the log probabilities of the targets, added up by owner.
 
     Args:
         model: A masked language model of transformers, on any device, in any precision.
-        tokenizer: Its tokenizer.
         questions: Groups of questions, each of one length; groups of the same length are best put next to each other.
         num_owners: How many owners there are.
         progress: Is advanced by the number of questions.
@@ -56,15 +55,14 @@ def sum_log_probabilities(
         float64 [S], in nats.
 
     Raises:
-        InputError: If a text is longer than the model's positions, has an id beyond its vocabulary, or if the model
-            gives values that are not finite.
+        InputError: If a text has an id beyond the model's vocabulary, or the model gives values that are not finite.
     """
-    longest, vocab_size = longest_window(model, tokenizer), vocabulary_size(model)
+    vocab_size = vocabulary_size(model)
     sums_S = np.zeros(num_owners)
     with torch.no_grad(), in_full_precision(model) as exact, evaluating(exact):
         head, device = SparseHead(exact), next(exact.parameters()).device
         for number, batch in enumerate(_batches(questions, device, vocab_size)):
-            _check_fits(batch, longest, vocab_size)
+            _require_known_ids(batch, vocab_size)
             log_p_R = _answers(head, batch, device, is_first=number == 0)
             sums_S += np.bincount(batch.owner_R, weights=log_p_R, minlength=num_owners)
             progress.advance(len(batch))
@@ -109,13 +107,20 @@ def _split(groups: list[Questions], most: int) -> Iterator[Questions]:
         yield Questions(*part)
 
 
-def _check_fits(batch: Questions, longest: int, vocab_size: int) -> None:
-    length, highest = batch.input_ids_RT.shape[1], max(batch.input_ids_RT.max(), batch.target_R.max())
-    if length > longest:
+def require_room(model: Any, tokenizer: Any, lengths: Sequence[int]) -> None:
+    """Raises InputError if texts of these numbers of tokens do not fit the model's positions."""
+    longest = longest_window(model, tokenizer)
+    too_long = [length for length in lengths if length > longest]
+    if too_long:
         raise InputError(
-            f"A text has {length:,} tokens with its special ones, and the model has {longest:,} positions. "
-            "Leave out such texts, or take a model with more positions: a text that is cut scores as another text."
+            f"{len(too_long):,} of {len(lengths):,} texts are longer than the model's {longest:,} positions; the "
+            f"longest has {max(too_long):,} tokens with its special ones.\nLeave out such texts, or take a model with "
+            "more positions: a text that is cut scores as another text."
         )
+
+
+def _require_known_ids(batch: Questions, vocab_size: int) -> None:
+    highest = max(batch.input_ids_RT.max(), batch.target_R.max())
     if highest >= vocab_size:
         raise InputError(
             f"The tokenizer gives the id {highest:,}, and the model knows {vocab_size:,} tokens. "

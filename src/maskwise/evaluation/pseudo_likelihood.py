@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from maskwise.errors import InputError, nearest
-from maskwise.evaluation.cloze import Questions, sum_log_probabilities
+from maskwise.evaluation.cloze import Questions, require_room, sum_log_probabilities
 from maskwise.evaluation.sentences import Sentence, encode_sentences, require_divided_words
 from maskwise.masking.vocabulary import Vocabulary
 from maskwise.progress import Progress
@@ -83,6 +83,7 @@ def score_sentences(
     matter to a bit.
     """
     check_metric(metric)
+    require_room(model, tokenizer, [len(sentence.input_ids_T) for sentence in sentences])
     distinct = {sentence.key: sentence for sentence in sentences}
     keys = sorted(distinct)
     place = {key: number for number, key in enumerate(keys)}
@@ -90,7 +91,7 @@ def score_sentences(
     questions = (masked_copies(distinct[key], number, mask_token_id, metric) for key, number in place.items())
     num_questions = sum(len(distinct[key].scored_N) for key in keys)
     with Progress("score", num_questions, "tokens", show=show) as progress:
-        sums = sum_log_probabilities(model, tokenizer, questions, len(keys), progress)
+        sums = sum_log_probabilities(model, questions, len(keys), progress)
     num_tokens_S = np.array([len(sentence.scored_N) for sentence in sentences], dtype=np.int64)
     return SentenceScores(sums[[place[sentence.key] for sentence in sentences]], num_tokens_S)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from maskwise.errors import InputError
-from maskwise.evaluation.cloze import Questions, sum_log_probabilities
+from maskwise.evaluation.cloze import Questions, require_room, sum_log_probabilities
 from maskwise.evaluation.sentences import Sentence, encode_sentences
 from maskwise.masking.vocabulary import Vocabulary
 from maskwise.progress import Progress
@@ -58,9 +58,10 @@ def word_surprisal(
         for owner, sentence in enumerate(sentences)
         for question in _of_each_piece(sentence, owner, mask_token_id, num_masks)
     ]
+    require_room(model, tokenizer, [question.input_ids_RT.shape[1] for question in questions])
     questions.sort(key=lambda question: (question.input_ids_RT.shape[1], question.input_ids_RT.tobytes()))
     with Progress("surprisal", len(questions), "pieces", show=show) as progress:
-        return -sum_log_probabilities(model, tokenizer, questions, len(sentences), progress)
+        return -sum_log_probabilities(model, questions, len(sentences), progress)
 
 
 def encode_words(tokenizer: Any, contexts: Sequence[str], words: Sequence[str]) -> list[Sentence]:

@@ -51,9 +51,9 @@ class PerplexityResult:
         one, floor = self.perplexity, "not known" if np.isnan(self.floor) else f"{self.floor:,.1f}"
         return (
             f"{self.model}: pseudo-perplexity {one.value:,.1f} per word, 95% interval {one.low:,.1f} to "
-            f"{one.high:,.1f} over {len(self.windows):,} windows of {WINDOW_WORDS} words; unigram floor {floor} ({self.note}); "
-            f"{self.unknown:,} unknown tokens; {self.skipped:,} windows too long for the model; {self.metric} "
-            "pseudo-log-likelihood"
+            f"{one.high:,.1f} over {len(self.windows):,} windows of {WINDOW_WORDS} words; unigram floor {floor} "
+            f"({self.note}); {self.unknown:,} unknown tokens; {self.skipped:,} windows too long for the model; "
+            f"{self.metric} pseudo-log-likelihood"
         )
 
     def as_json(self) -> str:
