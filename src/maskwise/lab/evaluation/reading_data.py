@@ -1,7 +1,8 @@
 """Words of sentences with the times people took to read them, as BabyLM's `reading_data.csv` has them.
 
 The 205 sentences are those of de Varda et al. 2023. `Subtlex_log10` in that file is a natural logarithm, whatever its
-name; for 30 words it is missing.
+name; for 30 words it is missing. The context "None" of one sentence is text here; BabyLM's own reader takes it for a
+missing value where it is the context of the previous word, and leaves that word out of its regression.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from itertools import combinations
 import numpy as np
 
 NUM_FOLDS = 10
+ROUNDING = 1e-18
 
 
 def design(predictors_WK: np.ndarray) -> np.ndarray:
@@ -39,7 +40,7 @@ def partial_r2(base_WK: np.ndarray, values_WP: np.ndarray, times_WY: np.ndarray)
     projection_KW = np.linalg.pinv(base_WK)
     left_WY = times_WY - base_WK @ (projection_KW @ times_WY)
     left_WP = values_WP - base_WK @ (projection_KW @ values_WP)
-    explained_PY = _slopes(left_WP, left_WY) * (left_WP.T @ left_WY)
+    explained_PY = _slopes(left_WP, left_WY, values_WP) * (left_WP.T @ left_WY)
     return (explained_PY / (left_WY**2).sum(axis=0)).mean(axis=1)
 
 
@@ -57,19 +58,18 @@ def held_out_gains(base_WK: np.ndarray, values_WP: np.ndarray, times_WY: np.ndar
         times_KY, values_KP = projection_KW @ times_WY[~out_W], projection_KW @ values_WP[~out_W]
         left_WY, left_WP = times_WY[~out_W] - seen_WK @ times_KY, values_WP[~out_W] - seen_WK @ values_KP
         error_WY, excess_WP = times_WY[out_W] - unseen_WK @ times_KY, values_WP[out_W] - unseen_WK @ values_KP
-        slope_PY = _slopes(left_WP, left_WY)
+        slope_PY = _slopes(left_WP, left_WY, values_WP[~out_W])
         base_Y = (left_WY**2).sum(axis=0) / freedom
         full_PY = ((left_WY**2).sum(axis=0) - slope_PY * (left_WP.T @ left_WY)) / (freedom - 1)
         gains_WP[out_W] = _gains(error_WY, excess_WP, slope_PY, base_Y, full_PY)
     return gains_WP
 
 
-def _slopes(left_WP: np.ndarray, left_WY: np.ndarray) -> np.ndarray:
-    """Returns the coefficients [P, Y] of the added predictors; 0 for one that the base explains altogether."""
-    square_P1 = (left_WP**2).sum(axis=0)[:, None]
-    return np.divide(
-        left_WP.T @ left_WY, square_P1, where=square_P1 > 0, out=np.zeros((len(square_P1), left_WY.shape[1]))
-    )
+def _slopes(left_WP: np.ndarray, left_WY: np.ndarray, values_WP: np.ndarray) -> np.ndarray:
+    """Returns the coefficients [P, Y] of the added predictors; 0 for one that the base explains up to rounding."""
+    square_P = (left_WP**2).sum(axis=0)
+    square_P = np.where(square_P > ROUNDING * (values_WP**2).sum(axis=0), square_P, np.inf)
+    return (left_WP.T @ left_WY) / square_P[:, None]
 
 
 def _gains(
