@@ -41,11 +41,16 @@ def credits(scores_IO: np.ndarray, *, ties: Ties = "half", tie: float = TIE_NATS
     >>> credits(np.array([[-1.0, -2.0], [-2.0, -1.0], [-2.0, -2.00005]])).tolist()
     [1.0, 0.0, 0.5]
     """
-    if ties not in get_args(Ties):
-        raise InputError(f"There is no rule {ties!r} for ties.{nearest(ties, get_args(Ties))} Known: half, first.")
+    check_ties(ties)
     top_IO = top_options(scores_IO, tie)
     share_I = 1 / top_IO.sum(axis=1) if ties == "half" else 1.0
     return top_IO[:, 0] * share_I
+
+
+def check_ties(ties: str) -> None:
+    """Raises InputError if there is no such rule for ties."""
+    if ties not in get_args(Ties):
+        raise InputError(f"There is no rule {ties!r} for ties.{nearest(ties, get_args(Ties))} Known: half, first.")
 
 
 def chance(scores_IO: np.ndarray) -> np.ndarray:

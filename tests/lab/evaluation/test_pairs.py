@@ -17,7 +17,7 @@ from maskwise.evaluation.unigram import score_by_counts, unigram_log_probabiliti
 from maskwise.lab.evaluation.intervals import macro_average
 from maskwise.lab.evaluation.item_files import ItemSet, read_item_sets
 from maskwise.lab.evaluation.pair_results import pairs_table, summarize
-from maskwise.lab.evaluation.pairs import evaluate_pairs, score_items
+from maskwise.lab.evaluation.pairs import count_items, evaluate_pairs, score_items
 from maskwise.lab.evaluation.scored_model import ScoredModel
 from maskwise.lab.tokens.tokenizer import load_tokenizer
 
@@ -213,8 +213,8 @@ def test_floors_of_blimp_and_zorro(data_root, reference, monkeypatch, name, item
     monkeypatch.setattr("maskwise.lab.evaluation.pairs.score_sentences", by_counts)
     (item_set,) = read_item_sets([data_root / "zero_shot" / name]).sets
     opened = ScoredModel("counts", Nothing(), tokenizer, log_p_V, "")
-    (made,) = summarize(score_items(opened, item_set, metric="within-word", show=False))
-    (first,) = summarize(score_items(opened, item_set, metric="within-word", ties="first", show=False))
+    scored = score_items(opened, item_set, metric="within-word", show=False)
+    ((made,), (first,)) = (summarize(count_items(scored, ties)) for ties in ("half", "first"))
     assert (made.items, made.identical) == (items, identical)
     assert 100 * made.same_tokens == pytest.approx(same, abs=0.01)
     assert 100 * made.floor == pytest.approx(fair, abs=1)
@@ -243,7 +243,8 @@ def test_a_model_of_counts_gets_half_of_every_reordered_pair(data_root, referenc
     (item_set,) = read_item_sets([data_root / "zero_shot" / name]).sets
     kept = {uid: [*items[:20], *reordered(tokenizer, items[20:])] for uid, items in item_set.paradigms.items()}
     some = ItemSet(item_set.name, item_set.path, item_set.layout, kept)
-    frame = score_items(ScoredModel("counts", model, tokenizer, log_p_V, ""), some, metric="original", show=False)
+    opened = ScoredModel("counts", model, tokenizer, log_p_V, "")
+    frame = count_items(score_items(opened, some, metric="original", show=False), "half")
     assert frame["reordered"].sum() > 11_000
     assert (frame["credit"][frame["reordered"]] == 0.5).all()
     assert (frame["credit"] == frame["floor"]).all()

@@ -1,12 +1,12 @@
 """Minimal pairs and completions: the share of items in which the right sentence has the higher pseudo-log-likelihood.
 
-Shapes: I items, O options of one, S sentences (the options of all items end to end).
+Shapes: I items, O options of one, S sentences: the options of all items end to end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,17 @@ import numpy as np
 import pandas as pd
 
 from maskwise.errors import InputError
-from maskwise.evaluation.choices import Ties, are_identical, are_reordered, as_table, chance, credits, top_options
-from maskwise.evaluation.pseudo_likelihood import Metric, SentenceScores, check_metric, score_sentences
+from maskwise.evaluation.choices import (
+    Ties,
+    are_identical,
+    are_reordered,
+    as_table,
+    chance,
+    check_ties,
+    credits,
+    top_options,
+)
+from maskwise.evaluation.pseudo_likelihood import Metric, check_metric, score_sentences
 from maskwise.evaluation.sentences import encode_sentences, require_divided_words
 from maskwise.lab.evaluation.item_files import Columns, ItemSet, read_item_sets
 from maskwise.lab.evaluation.pair_results import PairsResult, summarize
@@ -56,21 +65,20 @@ def evaluate_pairs(
         InputError: If the model does not load, a file cannot be read, or a sentence does not fit the model.
     """
     check_metric(metric)
+    check_ties(ties)
     found = read_item_sets(folders, columns)
     opened = open_model(model, tokenizer, token_counts)
-    items = pd.concat([score_items(opened, made, metric=metric, ties=ties, show=show) for made in found.sets])
+    scored = pd.concat([score_items(opened, made, metric=metric, show=show) for made in found.sets], ignore_index=True)
+    items = count_items(scored, ties)
     notes = [*found.notes, opened.floor_note]
-    return PairsResult(opened.name, metric, ties, summarize(items, seed=seed), items.reset_index(drop=True), notes)
+    return PairsResult(opened.name, metric, ties, summarize(items, seed=seed), items, notes)
 
 
-def score_items(
-    opened: ScoredModel, item_set: ItemSet, *, metric: Metric, ties: Ties = "half", show: bool = True
-) -> pd.DataFrame:
-    """Returns one row per item of a set: what its options score, which is chosen, and what the item counts.
+def score_items(opened: ScoredModel, item_set: ItemSet, *, metric: Metric, show: bool = True) -> pd.DataFrame:
+    """Returns one row per item of a set with what its options score, in lists with the right option first.
 
-    Columns: set, uid, item (its number within the uid), options, identical, reordered, sums and tokens (a list, the
-    right option first), chosen, credit, credit_mean (by nats per token), floor and floor_mean (credits by counts; nan
-    if they are not known), tie, chance.
+    Columns: set, uid, item (its number within the uid), options (how many), identical, reordered, sums (nats), tokens,
+    and floor_sums (by counts; None if they are not known).
     """
     listed = [(uid, number, item) for uid, items in item_set.paradigms.items() for number, item in enumerate(items)]
     texts = [text for _, _, item in listed for text in item.texts]
@@ -82,37 +90,46 @@ def score_items(
         scores = score_sentences(opened.model, opened.tokenizer, sentences, metric=metric, show=show)
     except InputError as error:
         raise InputError(f"{item_set.path}: {error}") from None
-    num_options_I = np.array([len(item.texts) for _, _, item in listed])
-    ends = list(accumulate(num_options_I.tolist()))
-    options = [sentences[end - size : end] for end, size in zip(ends, num_options_I.tolist(), strict=True)]
-    sums_IO, means_IO = (as_table(values, num_options_I) for values in (scores.sums_S, scores.means_S))
-    top_IO = top_options(sums_IO)
-    table = pd.DataFrame(
+    floor = opened.floor(sentences)
+    ends = list(accumulate(len(item.texts) for _, _, item in listed))
+    options = [sentences[begin:end] for begin, end in pairwise([0, *ends])]
+    return pd.DataFrame(
         {
             "set": item_set.name,
             "uid": [uid for uid, _, _ in listed],
             "item": [number for _, number, _ in listed],
-            "options": num_options_I,
+            "options": [len(several) for several in options],
             "identical": [are_identical(several) for several in options],
             "reordered": [are_reordered(several) for several in options],
             "sums": np.split(scores.sums_S, ends[:-1]),
             "tokens": np.split(scores.num_tokens_S, ends[:-1]),
-            "chosen": top_IO.argmax(axis=1),
-            "tie": top_IO[:, 0] & (top_IO.sum(axis=1) > 1),
-            "credit": credits(sums_IO, ties=ties),
-            "credit_mean": credits(means_IO, ties=ties),
-            "chance": chance(sums_IO),
+            "floor_sums": None if floor is None else np.split(floor.sums_S, ends[:-1]),
         }
     )
-    floor = opened.floor(sentences)
-    for name, values in (("floor", _sums(floor)), ("floor_mean", _means(floor))):
-        table[name] = np.nan if values is None else credits(as_table(values, num_options_I), ties=ties)
-    return table
 
 
-def _sums(floor: SentenceScores | None) -> np.ndarray | None:
-    return None if floor is None else floor.sums_S
+def count_items(scored: pd.DataFrame, ties: Ties) -> pd.DataFrame:
+    """Returns the rows of `score_items` with what each item counts.
 
-
-def _means(floor: SentenceScores | None) -> np.ndarray | None:
-    return None if floor is None else floor.means_S
+    More columns: chosen (the first option on top), tie (the right option is on top with another), credit, credit_mean
+    (by nats per token), floor and floor_mean (credits by counts, nan if they are not known), chance.
+    """
+    num_options_I = scored["options"].to_numpy(dtype=int)
+    sums_S, tokens_S = (np.concatenate(scored[name].tolist()) for name in ("sums", "tokens"))
+    sums_IO = as_table(sums_S, num_options_I)
+    top_IO = top_options(sums_IO)
+    columns = {
+        "chosen": top_IO.argmax(axis=1),
+        "tie": top_IO[:, 0] & (top_IO.sum(axis=1) > 1),
+        "credit": credits(sums_IO, ties=ties),
+        "credit_mean": credits(as_table(sums_S / tokens_S, num_options_I), ties=ties),
+        "chance": chance(sums_IO),
+        "floor": np.nan,
+        "floor_mean": np.nan,
+    }
+    floor = scored["floor_sums"].tolist()
+    if all(sums is not None for sums in floor):
+        floor_S = np.concatenate(floor)
+        columns["floor"] = credits(as_table(floor_S, num_options_I), ties=ties)
+        columns["floor_mean"] = credits(as_table(floor_S / tokens_S, num_options_I), ties=ties)
+    return scored.assign(**columns)

@@ -45,6 +45,7 @@ from maskwise.lab.evaluation.scored_model import Counts, ScoredModel, open_model
 NUM_PERMUTATIONS = 200
 MIN_SENTENCES = 20
 ALPHA = 0.05
+EYE, PACED = "eye tracking", "self-paced"
 
 
 @dataclass(frozen=True)
@@ -172,8 +173,8 @@ def fit_reading(
     known = (data.FREQUENCY, data.LENGTH, data.CONTEXT_LENGTH)
     spilling = (*known, data.PREVIOUS_LENGTH, "prev_pred")
     return (
-        _measure(words, "eye tracking", known, data.EYE_TRACKING, num_permutations, seed),
-        _measure(words, "self-paced", spilling, (data.SELF_PACED,), num_permutations, seed),
+        _measure(words, EYE, known, data.EYE_TRACKING, num_permutations, seed),
+        _measure(words, PACED, spilling, (data.SELF_PACED,), num_permutations, seed),
     )
 
 

@@ -39,7 +39,7 @@ def open_model(model: Any, tokenizer: Any = None, token_counts: Counts | None = 
     """Returns a model ready to be scored.
 
     Args:
-        model: A run folder, a checkpoint, a hub name, or a model of transformers.
+        model: A run folder, a checkpoint, a hub name, or a model of transformers. What is open already is returned.
         tokenizer: The model's tokenizer or its name; for a model object it has to be given.
         token_counts: The data folder that the model was trained on, or its counts [V], for the unigram floor. A run
             folder knows its own.
@@ -47,6 +47,8 @@ def open_model(model: Any, tokenizer: Any = None, token_counts: Counts | None = 
     Raises:
         InputError: If the model or its tokenizer does not load, or the counts are of another vocabulary.
     """
+    if isinstance(model, ScoredModel):
+        return model
     if isinstance(model, str | Path):
         name = str(model)
         tokenizer = load_tokenizer(str(tokenizer or name)) if not _is_object(tokenizer) else tokenizer
