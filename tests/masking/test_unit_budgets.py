@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskwise.masking.corrupt import IGNORE
-from maskwise.masking.masker import Masker, TrainState
+from maskwise.masking.masker import Masker
 from maskwise.masking.pick import STRATEGIES, pick, pick_independently, proportional_probabilities
+from maskwise.masking.score import uniform
+from maskwise.masking.score_context import TrainState
 from maskwise.masking.units import Units, own_units, span_units, word_units
-from maskwise.scores.model import uniform
 
 NUM_DRAWS = 4000
 SIGMAS = 4

@@ -10,8 +10,8 @@ from fixtures.tokenizers import one_word
 from maskwise.errors import InputError
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.masker import Masker
+from maskwise.masking.score import uniform
 from maskwise.masking.word_marks import checked_word_marks, separates_words, word_marks
-from maskwise.scores.model import uniform
 
 SENTENCE = "the walkers and the rivers were quieter\nwalking at noon along the country streets"
 

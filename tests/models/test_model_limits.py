@@ -7,7 +7,10 @@ import torch
 from transformers import RobertaConfig, RobertaForMaskedLM
 
 from architectures import ARCHITECTURES, VOCAB_SIZE, random_model
-from maskwise.models.model_limits import longest_window, vocabulary_size
+from maskwise.errors import InputError
+from maskwise.masking.vocabulary import num_token_ids
+from maskwise.models.model_limits import check_teacher_vocabulary, longest_window, vocabulary_size
+from maskwise.models.presets import build_model
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -26,3 +29,23 @@ def test_the_positions_of_a_padded_table_are_not_all_for_tokens(tiny_tokenizer):
     model(input_ids=torch.full((1, longest), 5))
     with pytest.raises((IndexError, RuntimeError), match="out of"):
         model(input_ids=torch.full((1, longest + 1), 5))
+
+
+def sized(number):
+    return build_model("tiny", number, seed=0)
+
+
+def test_a_teacher_needs_every_id_of_the_tokenizer_and_may_be_padded(tiny_tokenizer):
+    """ModernBERT and others pad their embeddings to a multiple of 64: sizes differ, the tokenizer does not."""
+    size = num_token_ids(tiny_tokenizer)
+    for teacher, student in ((size, size), (size + 57, size), (size, size + 57), (size + 1, size + 64)):
+        check_teacher_vocabulary(sized(teacher), sized(student), tiny_tokenizer)
+    for wrong in (size - 1, size + 1024):
+        with pytest.raises(InputError, match=rf"teacher has {wrong:,} embeddings.*ids up to {size - 1}"):
+            check_teacher_vocabulary(sized(wrong), sized(size), tiny_tokenizer)
+
+
+def test_without_the_tokenizer_only_equal_sizes_are_known_to_fit():
+    check_teacher_vocabulary(sized(90), sized(90))
+    with pytest.raises(InputError, match=r"one is padded, name the tokenizer: bind\(model, tokenizer\)"):
+        check_teacher_vocabulary(sized(96), sized(90))

@@ -17,7 +17,7 @@ from maskwise.masking.noise import Stream, text_positions, uniform_noise
 from maskwise.masking.rows import Rows, sync_stalls
 from maskwise.masking.score import StatefulScore
 from maskwise.masking.score_context import RunPlan, TrainState
-from maskwise.models.model_limits import vocabulary_size
+from maskwise.models.model_limits import check_teacher_vocabulary
 from maskwise.models.sparse import SparseHead, evaluating, unwrapped
 from maskwise.scores.stored import Stored
 
@@ -69,7 +69,7 @@ class ModelScore(StatefulScore):
         """Names the model in training, and moves a live teacher to its device.
 
         Raises:
-            InputError: If the teacher has another vocabulary size, or is the model in training.
+            InputError: If the teacher has fewer embeddings than the tokenizer needs, or is the model in training.
         """
         self.student = SparseHead(model)
         if isinstance(self.teacher, SparseHead):
@@ -79,7 +79,7 @@ class ModelScore(StatefulScore):
                     f"{name}(model) takes a teacher, and this one is the model in training itself. "
                     f"To score with the model in training write {name}()."
                 )
-            check_same_vocabulary(self.teacher.model, model)
+            check_teacher_vocabulary(self.teacher.model, model, tokenizer)
             self.teacher.model.to(next(model.parameters()).device)
 
     def check_run(self, plan: RunPlan) -> None:
@@ -147,16 +147,6 @@ class Surprisal(ModelScore):
 
 
 MODEL_SCORES: dict[str, type[ModelScore]] = {"entropy": Entropy, "surprisal": Surprisal}
-
-
-def check_same_vocabulary(teacher: nn.Module, student: nn.Module) -> None:
-    """Raises InputError where the two models' output vocabularies have different sizes."""
-    sizes = [vocabulary_size(model) for model in (teacher, student)]
-    if sizes[0] != sizes[1]:
-        raise InputError(
-            f"Teacher and student must share the vocabulary; the teacher has {sizes[0]:,} tokens, the student "
-            f"{sizes[1]:,}. Train the student with the teacher's tokenizer (maskwise prepare --tokenizer)."
-        )
 
 
 @torch.no_grad()

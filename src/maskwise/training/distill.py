@@ -15,6 +15,7 @@ from maskwise.errors import InputError
 from maskwise.masking.losses import distillation_loss, mlm_loss
 from maskwise.masking.rows import Rows
 from maskwise.masking.score_context import TrainState
+from maskwise.models.model_limits import check_teacher_vocabulary
 from maskwise.models.sparse import SparseHead, evaluating, unwrapped
 
 
@@ -43,10 +44,15 @@ class Distillation:
         self.weight, self.temperature = weight, temperature
         self.start_epochs, self.start_share = start_epochs, start_share
 
-    def bind(self, model: nn.Module) -> None:
-        """Moves the teacher to the device of the model in training; raises InputError if it is that model."""
+    def bind(self, model: nn.Module, tokenizer: Any = None) -> None:
+        """Moves the teacher to the device of the model in training.
+
+        Raises:
+            InputError: If the teacher is that model, or has fewer embeddings than the tokenizer needs.
+        """
         if unwrapped(self.teacher.model) is unwrapped(model):
             raise InputError("Distillation needs a teacher of its own, and this one is the model in training itself.")
+        check_teacher_vocabulary(self.teacher.model, model, tokenizer)
         self.teacher.model.to(next(model.parameters()).device)
 
     def is_on(self, state: TrainState) -> bool:
@@ -61,7 +67,12 @@ class Distillation:
             return self.teacher.logits(inputs, rows)
 
     def loss(self, student_RV: Tensor, teacher_RV: Tensor, targets_R: Tensor, num_labelled: Any = None) -> Tensor:
-        """Returns the mixed loss in nats a labelled token."""
+        """Returns the mixed loss in nats per labelled token.
+
+        If one of the two embeddings is padded, the divergence is that over the columns they share.
+        """
         gold = mlm_loss(student_RV, targets_R, num_labelled)
+        shared = min(student_RV.shape[-1], teacher_RV.shape[-1])
+        student_RV, teacher_RV = student_RV[:, :shared], teacher_RV[:, :shared]
         taught = distillation_loss(student_RV, teacher_RV, num_labelled, self.temperature, targets_R=targets_R)
         return (1 - self.weight) * gold + self.weight * taught

@@ -173,7 +173,7 @@ class MaskingTrainer(Trainer):
         for score in self.masker.scores_inside:
             score.bind(model, self.masker.tokenizer)
         if self.distillation is not None:
-            self.distillation.bind(model)
+            self.distillation.bind(model, self.masker.tokenizer)
 
     def score_context(self, is_resume: bool = False) -> ScoreContext:
         """Returns the run as the hooks of a score see it now."""

@@ -15,10 +15,10 @@ from maskwise.lab.tokens.extend_tokenizer import extends, pieces_of_new_tokens, 
 from maskwise.lab.tokens.prepare import PrepareSettings, prepare
 from maskwise.masking.masker import Masker
 from maskwise.masking.padding import pad_batch
+from maskwise.masking.score import uniform
 from maskwise.masking.vocabulary import Vocabulary, num_token_ids
 from maskwise.models.loading import check_size
 from maskwise.models.presets import build_model
-from maskwise.scores.model import uniform
 from maskwise.testing import check_score
 
 HOLES = {
