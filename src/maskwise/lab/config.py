@@ -14,6 +14,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from maskwise.errors import InputError, nearest
+from maskwise.recipes import MAX_DEPTH
 
 Tree = dict[str, Any]
 MODEL_SCORES = ("entropy", "surprisal")
@@ -265,6 +266,8 @@ def parse_assignments(assignments: Iterable[str]) -> Tree:
         if not equals or not key:
             raise InputError(f"--set takes KEY=VALUE, such as trainer.learning_rate=1e-4; found {assignment!r}.")
         change: Any = _toml_value(text)
+        if key.count(".") >= MAX_DEPTH:
+            raise InputError(f"--set {key[:40]}... names a setting more than {MAX_DEPTH} deep.")
         for part in reversed(key.strip().split(".")):
             change = {part: change}
         tree = merge(tree, change)
@@ -273,9 +276,12 @@ def parse_assignments(assignments: Iterable[str]) -> Tree:
 
 def _toml_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        tree = tomllib.loads(f"value = {text}")
+    except RecursionError:
+        raise InputError(f"--set: the value {text[:40]}... is nested too deeply.") from None
+    except ValueError:  # not TOML, or a whole number of more than 4,300 digits
         return text
+    return tree["value"] if len(tree) == 1 else text
 
 
 def _explain(error: ValidationError) -> str:

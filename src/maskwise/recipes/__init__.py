@@ -10,6 +10,7 @@ from typing import Any
 from maskwise.errors import InputError, nearest
 
 Tree = dict[str, Any]
+MAX_DEPTH = 20  # settings have four levels; deeper ones exhaust the stack of whoever walks through them
 
 
 def load_recipe(name: str) -> Tree:
@@ -35,13 +36,47 @@ def recipe_names() -> list[str]:
 
 
 def read_toml(path: Path) -> Tree:
-    """Returns the tables of a TOML file; raises InputError where it is missing or not TOML."""
+    """Returns the tables of a TOML file.
+
+    Raises:
+        InputError: If the file is missing, cannot be read, is not TOML, or is nested too deeply.
+    """
     if not path.is_file():
         raise InputError(f"There is no file {path}.")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return parse_toml(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
         raise InputError(f"{path} is not valid TOML: {error}.") from None
+
+
+def parse_toml(text: str, where: str) -> Tree:
+    """Returns the tables of a TOML text.
+
+    Args:
+        text: The text.
+        where: What it is called in messages.
+
+    Raises:
+        InputError: If it is not TOML, or nested more than 20 deep.
+
+    >>> parse_toml("a.b = 1", "settings.toml")
+    {'a': {'b': 1}}
+    """
+    try:
+        tree = tomllib.loads(text)
+    except RecursionError:
+        raise InputError(f"{where} is nested more than {MAX_DEPTH} deep.") from None
+    except ValueError as error:  # a whole number of more than 4,300 digits is not a TOMLDecodeError
+        raise InputError(f"{where} is not valid TOML: {error}.") from None
+    level: list[Any] = [tree]
+    for _ in range(MAX_DEPTH):
+        inner = (values for value in level for values in (value.values() if isinstance(value, dict) else value))
+        level = [value for value in inner if isinstance(value, dict | list)]
+    if level:
+        raise InputError(f"{where} is nested more than {MAX_DEPTH} deep.")
+    return tree
 
 
 def _recipe_file(name: str) -> Any:

@@ -33,13 +33,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from maskwise.errors import InputError, nearest
+from maskwise.files.path_names import checked_path_name
 from maskwise.lab.config import PretrainSettings, Tree, merge, resolve
 from maskwise.lab.study.check_budgets import check_named, check_taken, check_timed
 from maskwise.lab.study.seeds import read_seeds
@@ -58,7 +60,8 @@ NO_END = (
 
 Equal = Literal["steps", "compute", "seconds"]
 Seeds = Annotated[tuple[int, ...], BeforeValidator(read_seeds)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+ArmName = Annotated[str, AfterValidator(partial(checked_path_name, what="arm"))]
+BackboneName = Annotated[str, AfterValidator(partial(checked_path_name, what="backbone"))]
 
 
 class _Section(BaseModel):
@@ -68,7 +71,7 @@ class _Section(BaseModel):
 class Arm(_Section):
     """A way of masking: a recipe, and settings laid over it and over what is shared."""
 
-    name: Name
+    name: ArmName
     recipe: str = Field(default="", description="default: the arm's name")
     equal: Equal | None = Field(default=None, description="default: the study's")
     equal_to: str | None = Field(default=None, description="the arm whose flops or seconds; default: the study's")
@@ -78,7 +81,7 @@ class Arm(_Section):
 class Backbone(_Section):
     """A model: a preset from scratch, or a checkpoint continued; its own settings are laid over what is shared."""
 
-    name: Name
+    name: BackboneName
     preset: str | None = None
     checkpoint: str | None = None
     settings: Tree = Field(default_factory=dict)
