@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -334,6 +335,20 @@ def test_stdin_is_read_as_utf8(monkeypatch):
     with pytest.raises(InputError, match="byte 4 is 0xff"):
         read_text("-")
     assert read_text("a - b") == "a - b"
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO("\ufeffthe sea".encode("utf-16-le"))))
+    with pytest.raises(InputError, match="The text on stdin is not UTF-8 but UTF-16"):
+        read_text("-")
+
+
+def test_a_command_line_that_is_not_utf8_is_refused_like_stdin():
+    """Python makes half surrogates of its bytes, which a tokenizer does not take."""
+    with pytest.raises(InputError, match="The text on the command line is not UTF-8: byte 3 is 0xe9"):
+        read_text(os.fsdecode(b"caf\xe9 and the river"))
+
+
+def test_half_a_surrogate_pair_is_left_out_of_a_preview(checkpoint):
+    shown = preview("the girl \ud83d walked", checkpoint)
+    assert "".join(piece.text for window in shown.windows for piece in window.pieces) == "thegirlwalked"
 
 
 def test_the_command_shows_a_text_and_writes_a_page(run_maskwise, checkpoint, tmp_path):

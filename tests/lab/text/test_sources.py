@@ -2,6 +2,7 @@ import bz2
 import gzip
 import json
 import lzma
+import re
 
 import pytest
 import zstandard
@@ -143,3 +144,66 @@ def test_a_file_without_blank_lines_is_refused_before_it_fills_the_memory(tmp_pa
     (tmp_path / "lines.txt").write_text("a line of text\n" * 20)
     with pytest.raises(InputError, match="no blank line in the"):
         texts_of(tmp_path / "lines.txt")
+
+
+@pytest.mark.parametrize("form", [".txt", ".jsonl", ".parquet"])
+def test_documents_are_cleaned_by_whoever_reads_them(tmp_path, form):
+    """Half a surrogate pair, as cut tweets have it, would end every command in the tokenizer."""
+    raw, cleaned = "so good\x00 Cafe\u0301\r\n", "so good Caf\u00e9"
+    path = tmp_path / f"corpus{form}"
+    content = {
+        ".txt": raw.encode(),
+        ".jsonl": b'{"text": "so good\\u0000 Cafe\\u0301 \\ud83d\\r\\n"}',
+        ".parquet": parquet_bytes({"text": [raw]}),
+    }
+    path.write_bytes(content[form])
+    assert [document.text for document in documents([str(path)])] == [cleaned]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_every_kind_of_line_end_ends_lines_and_documents(tmp_path, end):
+    (tmp_path / "corpus.txt").write_bytes(end.join(["one", "two", "", " ", "three", "", ""]).encode())
+    assert texts_of(tmp_path / "corpus.txt") == ["one\ntwo", "three"]
+
+
+@given(st.lists(st.sampled_from(["\n", " \n", "a", "b c", "\t", "\n\n", "é"]), max_size=40).map("".join))
+def test_documents_do_not_depend_on_how_much_is_read_at_a_time(tmp_path_factory, text):
+    path = tmp_path_factory.mktemp("text") / "corpus.txt"
+    path.write_text(text, encoding="utf-8", newline="")
+    expected = [part.strip() for part in re.split(r"\n[ \t]*\n", f"\n{text}") if part.strip()]
+    for size in (1, 3, 1000):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("maskwise.lab.text.lines.READ_BYTES", size)
+            assert texts_of(path) == expected
+
+
+def test_a_text_of_line_ends_alone_has_no_document(tmp_path):
+    (tmp_path / "ends.txt").write_bytes(b"\n" * (1 << 24))
+    (tmp_path / "ends.jsonl").write_bytes(b"\n" * (1 << 24))
+    assert texts_of(tmp_path) == []
+
+
+def test_a_text_in_parquet_that_is_longer_than_a_document_may_be_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("maskwise.lab.text.sources.MAX_DOCUMENT_BYTES", 100)
+    (tmp_path / "long.parquet").write_bytes(parquet_bytes({"text": ["short", "a long text " * 20]}))
+    with pytest.raises(InputError, match=r"long\.parquet, row 2: the text has 240 characters; at most 100 are read"):
+        texts_of(tmp_path)
+
+
+def test_whatever_a_data_set_of_the_hub_raises_is_one_message(monkeypatch):
+    import datasets
+
+    def load_dataset(*names, **options):
+        yield {"text": "a document"}
+        raise RuntimeError("the connection is closed\nand more lines")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(InputError, match=r"cannot read the data set 'owner/x' .*: the connection is closed$"):
+        texts_of("hub:owner/x")
+
+
+@pytest.mark.parametrize("value", ["null", "NaN", "[1]", '{"a": 1}', "true", "1.5"])
+def test_a_text_that_is_none_is_refused_by_its_line(value, tmp_path):
+    (tmp_path / "a.jsonl").write_text(f'{{"text": "fine"}}\n{{"text": {value}}}\n')
+    with pytest.raises(InputError, match=r"a\.jsonl, line 2: the column 'text' holds .*, not a string"):
+        texts_of(tmp_path)

@@ -16,6 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from maskwise.errors import InputError
+from maskwise.lab.text.clean import normalize
+from maskwise.lab.text.encodings import BYTE_ORDER_MARK, check_start, decode
+from maskwise.lab.text.lines import MAX_LINE_BYTES
 from maskwise.lab.tokens.blocks import split_lengths
 from maskwise.lab.tokens.tokenizer import block_borders, plain_backend
 from maskwise.masking.masker import Masker
@@ -107,6 +110,7 @@ def preview(
     Raises InputError for a text without a maskable token, a rate outside (0, 1), fewer than 2 folds, a window that the
     model does not have, and a checkpoint without tokenizer, mask token or masked-LM head.
     """
+    text = normalize(text)
     if not text.strip():
         raise InputError("There is no text to preview: it is empty. Give some words, or - to read them from stdin.")
     tokenizer = load_tokenizer(checkpoint)
@@ -121,15 +125,19 @@ def preview(
 
 
 def read_text(text: str) -> str:
-    """Returns the text itself, or what comes from stdin for "-"; raises InputError where that is not UTF-8."""
-    if text != "-":
-        return text
-    try:
-        return sys.stdin.buffer.read().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"The text on stdin is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}."
-        ) from None
+    """Returns the text of a command line itself, or what comes from stdin for "-".
+
+    Raises:
+        InputError: If the text is not UTF-8, or stdin gives more than 64 MiB.
+    """
+    is_stdin = text == "-"
+    # Python puts half a surrogate pair for each byte of a command line that is not UTF-8.
+    data = sys.stdin.buffer.read(MAX_LINE_BYTES + 1) if is_stdin else text.encode("utf-8", "surrogateescape")
+    if len(data) > MAX_LINE_BYTES:
+        raise InputError(f"The text on stdin is longer than {MAX_LINE_BYTES >> 20} MiB. Give a part of it.")
+    source = f"The text on {'stdin' if is_stdin else 'the command line'}"
+    check_start(data, source)
+    return decode(data.removeprefix(BYTE_ORDER_MARK), source, 0)
 
 
 def pieces_of(text: str, tokenizer: Any) -> tuple[list[Piece], str]:

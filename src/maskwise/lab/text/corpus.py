@@ -1,4 +1,4 @@
-"""The documents that are kept: cleaned, long enough, not met before, each on its side of the held-out split."""
+"""The documents that are kept: long enough, not met before, each on its side of the held-out split."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maskwise.lab.text.clean import clean, count_words
+from maskwise.lab.text.clean import count_words
 from maskwise.lab.text.duplicates import SeenDigests, digest, share
 from maskwise.lab.text.sources import Document, Source
 
@@ -43,7 +43,7 @@ class Corpus:
         self.sources, self.valid_sources = sources, valid_sources
         self.valid_share, self.min_words, self.seed = valid_share, min_words, seed
         self._seen = None if keep_duplicates else SeenDigests()
-        self.counts = dict.fromkeys(("read", "kept", "too_short", "duplicates", "words"), 0)
+        self.counts = dict.fromkeys(("read", "kept", "too_short", "duplicates", "words", "joiners"), 0)
 
     def __iter__(self) -> Iterator[Batch]:
         for source in self.valid_sources or ():
@@ -56,9 +56,10 @@ class Corpus:
             batch = self._keep(documents, held_out)
             if batch.texts:
                 yield batch
+        self.counts["joiners"] += source.num_joiners
 
     def _keep(self, documents: list[Document], held_out: bool | None) -> Batch:
-        texts = [clean(document.text) for document in documents]
+        texts = [document.text for document in documents]
         num_words = np.fromiter(map(count_words, texts), np.int64, len(texts))
         keep = num_words >= max(self.min_words, 1)
         self.counts["read"] += len(texts)

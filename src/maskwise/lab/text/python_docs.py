@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from maskwise.errors import InputError
+
 MIN_PARAGRAPH_WORDS = 6
 TEST_FOLDERS = {"test", "tests", "testing", "idlelib", "lib2to3", "site-packages", "maskwise"}
 
@@ -41,7 +43,8 @@ def python_documents(roots: Sequence[Path] | None = None) -> Iterator[tuple[str,
     for root in roots:
         for path in sorted(root.rglob("*.py")):
             parts = path.relative_to(root).parts
-            if not TEST_FOLDERS.intersection(parts):
+            is_hidden = any(part.startswith(".") for part in parts)
+            if not is_hidden and not TEST_FOLDERS.intersection(parts) and path.is_file():
                 yield from ((text, parts[0].removesuffix(".py")) for text in _file_prose(path))
 
 
@@ -59,7 +62,10 @@ def _topics() -> Iterator[tuple[str, str]]:
 
 
 def _file_prose(path: Path) -> Iterator[str]:
-    source = path.read_text(encoding="utf-8", errors="ignore")
+    try:
+        source = path.read_text(encoding="utf-8", errors="ignore")
+    except OSError as error:
+        raise InputError(f"cannot read {path}, a source of python-docs: {error.strerror}.") from None
     return filter(None, (prose(text) for text in docstrings(source)))
 
 

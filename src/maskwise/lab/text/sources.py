@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import json
-import shutil
-import tempfile
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-from maskwise.errors import InputError, nearest
-from maskwise.lab.text.compressed import COMPRESSIONS, READ_BYTES, open_source
+from maskwise.errors import InputError, first_line, nearest
+from maskwise.lab.text.clean import clean, count_joiners
+from maskwise.lab.text.compressed import COMPRESSIONS, open_source
+from maskwise.lab.text.encodings import decode
+from maskwise.lab.text.find_files import PassedOver, Search, is_there
+from maskwise.lab.text.lines import chunks
 from maskwise.lab.text.python_docs import python_documents
+from maskwise.lab.text.rows import json_rows, kind_of, parquet_rows, require_columns, unit_of
+from maskwise.lab.text.values import label_of
 
 FORMATS = (".txt", ".jsonl", ".parquet")
 BUILT_IN = "python-docs"
 HUB = "hub:"
 MAX_DOCUMENT_BYTES = 64 << 20
+TEXT = "text"
+RENAME_THE_COLUMN = f"The text is read from the column {TEXT!r}: rename yours. --label-column names that of the labels."
+# The end of a line, a line without a word, and whatever white space follows. "\r" alone ends a line too.
+_BLANK_LINES = re.compile(rb"(?:\A|(?>\r\n?|\n))[ \t\f\v]*(?>\r\n?|\n)\s*")
 
 
 class Document(NamedTuple):
-    """One text that belongs together, and its label where one is asked for (`python-docs`: the package)."""
+    """One text that belongs together, and its label if one is asked for (`python-docs`: the package)."""
 
     text: str
     label: str | None = None
@@ -32,56 +40,100 @@ class Document(NamedTuple):
 
 @dataclass
 class Source:
-    """One file or named corpus; `size` and `sha256` are known once `documents` has been read to the end."""
+    """One file or named corpus, and what is known of it once `documents` has been read to the end.
+
+    `size` and `sha256` are those of the stored file. `num_joiners` counts the rows of combining marks that were broken
+    up, see `clean`. `num_lines` is that of the only document of a plain text file, and 0 for any other source.
+    """
 
     name: str
     read: Callable[[Source], Iterator[Document]]
+    is_plain_text: bool = False
     size: int = 0
     sha256: str = ""
-    num_documents: int = field(default=0)
+    num_documents: int = 0
+    num_joiners: int = 0
+    num_lines: int = 0
 
     def documents(self) -> Iterator[Document]:
-        """Yields the documents in the order of the source; memory holds one of them at a time."""
-        self.num_documents = 0
-        for document in self.read(self):
+        """Yields the documents, cleaned, in the order of the source; memory holds one of them at a time."""
+        self.num_documents = self.num_joiners = self.num_lines = 0
+        for text, label in self.read(self):
             self.num_documents += 1
-            yield document
+            is_only = self.is_plain_text and self.num_documents == 1
+            self.num_lines = text.rstrip().count("\n") + 1 if is_only else 0
+            cleaned = clean(text)
+            self.num_joiners += count_joiners(cleaned) - count_joiners(text)
+            yield Document(cleaned, label)
+
+
+class Sources(list[Source]):
+    """The sources behind some names, and what was passed over in finding them."""
+
+    def __init__(self, sources: Iterable[Source] = (), passed_over: PassedOver | None = None) -> None:
+        super().__init__(sources)
+        self.passed_over = passed_over or PassedOver()
 
 
 def documents(sources: Sequence[str]) -> Iterator[Document]:
-    """Yields the documents of all sources, in the order given (a folder or a glob: sorted by path).
+    """Yields the documents of all sources, cleaned, in the order given (a folder or a glob: sorted by path).
 
-    A source is a file (.txt, .jsonl, .parquet; each also .gz, .xz, .bz2, .zst), a folder or glob of them,
-    `hub:NAME[:CONFIG]` (its `train` split, streamed), or `python-docs`. In a text file a line is a paragraph and a
-    blank line ends the document; in the others the text is the column `text`.
-    Raises InputError for whatever cannot be read, naming it.
+    Args:
+        sources: Each is a file (.txt, .jsonl, .parquet; each also .gz, .xz, .bz2, .zst), a folder or glob of them,
+            `hub:NAME[:CONFIG]` (its `train` split, streamed), or `python-docs`. In a text file a line is a paragraph
+            and a blank line ends the document; in the others the text is the column `text`.
+
+    Raises:
+        InputError: For whatever cannot be read, naming it.
     """
     for source in find_sources(sources):
         yield from source.documents()
 
 
-def find_sources(sources: Sequence[str], label_column: str | None = None) -> list[Source]:
+def find_sources(sources: Sequence[str], label_column: str | None = None) -> Sources:
     """Returns the sources behind the names given, folders and globs resolved to sorted files; nothing is read yet.
 
-    Their documents are labelled by the column `label_column`, where it is given. Raises InputError for what is not
-    there, and for plain text where labels are asked for.
+    Args:
+        sources: As `documents` takes them. Links are followed; hidden files are passed over unless they are named.
+        label_column: The column with the label of each document, if there is one.
+
+    Raises:
+        InputError: For what is not there or cannot be read, and for plain text if labels are asked for.
     """
-    return [found for name in sources for found in _resolve(name, label_column)]
+    found = Sources()
+    for name in sources:
+        resolved = _resolve(name, label_column)
+        found += resolved
+        found.passed_over.add(resolved.passed_over)
+    return found
 
 
-def _resolve(name: str, label_column: str | None) -> list[Source]:
+def one_document_note(sources: Iterable[Source]) -> str:
+    """Returns a sentence on the text files that are one document each, for want of a blank line; or an empty text."""
+    whole = [source for source in sources if source.num_lines > 1]
+    if not whole:
+        return ""
+    first = f"{whole[0].name} has no blank line, so its {whole[0].num_lines:,} lines are one document"
+    more = f", and so it is with {len(whole) - 1:,} more text files" if len(whole) > 1 else ""
+    return f"{first}{more}. If each line is a text of its own, put a blank line after each, or use .jsonl."
+
+
+def _resolve(name: str, label_column: str | None) -> Sources:
     if name == BUILT_IN:
-        return [Source(name, _read_python_docs)]
+        return Sources([Source(name, _read_python_docs)])
     if name.startswith(HUB):
-        return [Source(name, partial(_read_hub, label_column=label_column))]
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return [_file(found, label_column) for found in _known_files(path)]
-    if path.exists():
-        return [_file(path, label_column)]
-    if matches := [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]:
-        return [_file(match, label_column) for match in matches if match.is_file()]
-    raise InputError(f"no such source: {name!r}.{_advice(name, path)}")
+        return Sources([Source(name, partial(_read_hub, label_column=label_column))])
+    path, search = Path(name).expanduser(), Search(lambda path: kind_of(path) in FORMATS)
+    if is_there(path):
+        files = search.in_folder(path) if path.is_dir() else [path]
+    else:
+        files = search.by_glob(str(path)) if glob.has_magic(name) else []
+    if not files:
+        passed = f"\nPassed over: {search.passed_over}." if str(search.passed_over) else ""
+        if path.is_dir():
+            raise InputError(f"the folder {path} holds no {', '.join(FORMATS)} file, plain or compressed.{passed}")
+        raise InputError(f"no such source: {name!r}.{_advice(name, path)}{passed}")
+    return Sources([_file(file, label_column) for file in files], search.passed_over)
 
 
 def _advice(name: str, path: Path) -> str:
@@ -91,148 +143,108 @@ def _advice(name: str, path: Path) -> str:
     )
 
 
-def _known_files(folder: Path) -> list[Path]:
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and _format(path) in FORMATS)
-    if not found:
-        raise InputError(f"the folder {folder} holds no {', '.join(FORMATS)} file, plain or compressed.")
-    return found
-
-
-def _format(path: Path) -> str:
-    suffixes = path.suffixes[:-1] if path.suffix in COMPRESSIONS else path.suffixes
-    return suffixes[-1] if suffixes else ""
-
-
 def _file(path: Path, label_column: str | None) -> Source:
-    in_columns = {
-        ".jsonl": partial(read_json_lines, label_column=label_column),
-        ".parquet": partial(read_parquet, label_column=label_column),
-    }
-    readers = {".txt": read_text, **in_columns}
-    if label_column and _format(path) == ".txt":
-        raise InputError(
-            f"{path} is plain text, which has no column {label_column!r}. Labels are read from .jsonl and .parquet."
-        )
-    if _format(path) not in readers:
+    kind = kind_of(path)
+    if kind not in FORMATS:
         raise InputError(
             f"{path} has the unknown extension {''.join(path.suffixes[-2:]) or '(none)'!r}.\n"
             f"Known: {', '.join(FORMATS)}, each also with {', '.join(COMPRESSIONS)}."
         )
+    if label_column and kind == ".txt":
+        raise InputError(
+            f"{path} is plain text, which has no column {label_column!r}. Labels are read from .jsonl and .parquet."
+        )
 
     def read(source: Source) -> Iterator[Document]:
         with open_source(path) as (stream, raw):
-            yield from readers[_format(path)](stream, path)
+            yield from read_text(stream, path) if kind == ".txt" else _read_rows(stream, path, label_column)
             raw.drain()
             source.size, source.sha256 = raw.size, raw.hexdigest()
 
-    return Source(str(path), read)
+    return Source(str(path), read, is_plain_text=kind == ".txt")
 
 
 def read_text(stream: BinaryIO, path: Path) -> Iterator[Document]:
-    """Yields the documents of a text file: a line is a paragraph, a blank line ends the document."""
-    lines: list[bytes] = []
-    began_at = at = 0
-    for line in stream:
-        if not line.strip():
-            if lines:
-                yield Document(_decode(b"".join(lines), began_at, path))
-            lines, began_at = [], at + len(line)
-        else:
-            lines.append(line)
-        at += len(line)
-        if at - began_at > MAX_DOCUMENT_BYTES:
-            raise InputError(
-                f"{path}: no blank line in the {MAX_DOCUMENT_BYTES >> 20} MiB from byte {began_at}, "
-                "so all of it would be one document.\nPut a blank line between documents, or use .jsonl."
-            )
-    if lines:
-        yield Document(_decode(b"".join(lines), began_at, path))
+    """Yields the documents of a text file: a line is a paragraph, a blank line ends the document.
 
-
-def _decode(data: bytes, began_at: int, path: Path) -> str:
-    try:
-        return data.decode("utf-8-sig" if began_at == 0 else "utf-8")
-    except UnicodeDecodeError as error:
-        bom = 3 if began_at == 0 and data.startswith(b"\xef\xbb\xbf") else 0  # utf-8-sig counts from behind the mark
-        raise InputError(
-            f"{path} is not UTF-8: byte {began_at + bom + error.start} is {data[bom + error.start]:#04x} "
-            f"({error.reason}).\nConvert it, for instance with: iconv -f latin1 -t utf-8"
-        ) from error
-
-
-def read_json_lines(stream: BinaryIO, path: Path, label_column: str | None = None) -> Iterator[Document]:
-    """Yields one document a line from its field `text`, and its label from the field `label_column`."""
-    at = 0
-    for number, line in enumerate(stream, start=1):
-        if line.strip():
-            where = f"{path}, line {number}"
-            yield _document(_fields(_decode(line, at, path), where), where, label_column)
-        at += len(line)
-
-
-def _fields(line: str, where: str) -> dict:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where} is not JSON: {error.msg} at character {error.pos}.") from error
-    if not isinstance(row, dict):
-        raise InputError(f"{where} holds a {type(row).__name__}, not an object with a field 'text'.")
-    return row
-
-
-def _document(row: dict, where: str, label_column: str | None) -> Document:
-    _require_columns(row, where, label_column)
-    if not isinstance(row["text"], str):
-        raise InputError(f"{where}: the column 'text' holds {row['text']!r:.60}, not a string.")
-    if label_column is None:
-        return Document(row["text"])
-    if not isinstance(row[label_column], str | int):
-        raise InputError(f"{where}: the column {label_column!r} holds {row[label_column]!r:.60}, not a class.")
-    return Document(row["text"], str(row[label_column]))
-
-
-def _require_columns(columns: Iterable[str], where: str, label_column: str | None) -> None:
-    found = ", ".join(map(repr, columns)) or "none"
-    if "text" not in columns:
-        raise InputError(f"{where} has no column 'text'; found: {found}.\nRename the column that holds the text.")
-    if label_column is not None and label_column not in columns:
-        raise InputError(f"{where} has no column {label_column!r}, which --label-column names; found: {found}.")
-
-
-def read_parquet(stream: BinaryIO, path: Path, label_column: str | None = None) -> Iterator[Document]:
-    """Yields one document a row from the column `text`, a few thousand rows in memory at a time.
-
-    Its label is that of the column `label_column`.
+    Raises:
+        InputError: If the text is not UTF-8, or a document is longer than 64 MiB.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    parts: list[bytes] = []
+    began_at = size = 0
+    for offset, data in chunks(stream, path):
+        at = 0
+        for blank in _BLANK_LINES.finditer(data):
+            parts.append(data[at : blank.start()])
+            _require_short(size + blank.start() - at, began_at, path)
+            yield from _decoded(parts, began_at, path)
+            at = blank.end()
+            parts, size, began_at = [], 0, offset + at
+        if not parts:
+            began_at = offset + at
+        parts.append(data[at:])
+        size += len(data) - at
+        _require_short(size, began_at, path)
+    yield from _decoded(parts, began_at, path)
 
-    with tempfile.TemporaryFile() as spool:  # parquet is read from its end: a stream is put down on disk first
-        shutil.copyfileobj(stream, spool, READ_BYTES)
-        try:
-            table = pq.ParquetFile(spool)
-        except pa.ArrowInvalid as error:
-            raise InputError(f"{path} is not a readable parquet file: {error}.") from error
-        _require_columns(table.schema_arrow.names, str(path), label_column)
-        columns = ["text", *([label_column] if label_column else [])]
-        for batch in table.iter_batches(batch_size=4096, columns=columns):
-            for row in batch.to_pylist():
-                yield _document(row, str(path), label_column)
+
+def _require_short(size: int, began_at: int, path: Path) -> None:
+    if size > MAX_DOCUMENT_BYTES:
+        raise InputError(
+            f"{path}: no blank line in the {MAX_DOCUMENT_BYTES >> 20} MiB from byte {began_at}, "
+            "so all of it would be one document.\nPut a blank line between documents, or use .jsonl."
+        )
+
+
+def _decoded(parts: list[bytes], began_at: int, path: Path) -> Iterator[Document]:
+    data = b"".join(parts)
+    if data and not data.isspace():
+        yield Document(decode(data, path, began_at))
+
+
+def _read_rows(stream: BinaryIO, path: Path, label_column: str | None) -> Iterator[Document]:
+    read = json_rows if kind_of(path) == ".jsonl" else parquet_rows
+    unit, columns = unit_of(path), [TEXT, *([label_column] if label_column else [])]
+    for place, values in read(stream, path, columns, RENAME_THE_COLUMN):
+        yield _document(values, f"{path}, {unit} {place:,}", label_column)
+
+
+def _document(values: dict[str, Any], where: str, label_column: str | None) -> Document:
+    text = values[TEXT]
+    if not isinstance(text, str):
+        raise InputError(f"{where}: the column {TEXT!r} holds {text!r:.60}, not a string.")
+    if len(text) > MAX_DOCUMENT_BYTES:
+        raise InputError(f"{where}: the text has {len(text):,} characters; at most {MAX_DOCUMENT_BYTES:,} are read.")
+    if label_column is None:
+        return Document(text)
+    label = label_of(values[label_column], where)
+    if label is None:
+        raise InputError(f"{where} has no label: the column {label_column!r} is empty.\nLabel or delete it.")
+    return Document(text, label)
 
 
 def _read_hub(source: Source, label_column: str | None) -> Iterator[Document]:
     name, _, config = source.name.removeprefix(HUB).partition(":")
-    return _hashed(source, (_document(row, source.name, label_column) for row in _hub_rows(name, config or None)))
+    columns = [TEXT, *([label_column] if label_column else [])]
+
+    def found() -> Iterator[Document]:
+        for place, values in enumerate(_hub_rows(name, config or None), start=1):
+            where = f"{source.name}, row {place:,}"
+            require_columns(where, columns, values, RENAME_THE_COLUMN)
+            yield _document(values, where, label_column)
+
+    return _hashed(source, found())
 
 
-def _hub_rows(name: str, config: str | None) -> Iterator[dict]:
+def _hub_rows(name: str, config: str | None) -> Iterator[dict[str, Any]]:
     from datasets import load_dataset
-    from datasets.exceptions import DatasetsError
 
     try:
         yield from load_dataset(name, config, split="train", streaming=True)  # type: ignore[misc]
-    except (OSError, ValueError, DatasetsError) as error:
-        raise InputError(f"cannot read the data set {name!r} (config {config!r}, split 'train'): {error}") from error
+    except Exception as error:  # of the network, of the hub, and of whoever wrote the data set
+        raise InputError(
+            f"cannot read the data set {name!r} (config {config!r}, split 'train'): {first_line(error)}"
+        ) from error
 
 
 def _read_python_docs(source: Source) -> Iterator[Document]:
