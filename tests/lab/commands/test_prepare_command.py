@@ -70,11 +70,14 @@ def test_a_label_column_that_cannot_be_read_is_named(prepare_refused, make_corpu
     assert "is plain text, which has no column 'stars'" in prepare_refused(make_corpus(60), *labelled)
     path = tmp_path / "corpus.jsonl"
     path.write_text('{"text": "the girl saw the sea", "label": 1}', encoding="utf-8")
-    assert "has no column 'stars', which --label-column names; found: 'text', 'label'" in prepare_refused(
+    assert "has no column 'stars'; found: 'text', 'label'.\nThe text is read from the column 'text'" in prepare_refused(
         path, *labelled
     )
-    path.write_text('{"text": "the girl saw the sea", "stars": null}', encoding="utf-8")
-    assert "line 1: the column 'stars' holds None, not a class" in prepare_refused(path, *labelled)
+    for value in ("null", "NaN", '""', '" "'):
+        path.write_text(f'{{"text": "the girl saw the sea", "stars": {value}}}', encoding="utf-8")
+        assert "line 1 has no label: the column 'stars' is empty" in prepare_refused(path, *labelled)
+    path.write_text('{"text": "the girl saw the sea", "stars": [1]}', encoding="utf-8")
+    assert "line 1: the label is [1], a list" in prepare_refused(path, *labelled)
 
 
 SETTINGS = {

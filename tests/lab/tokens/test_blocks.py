@@ -1,3 +1,6 @@
+import json
+import shutil
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -118,11 +121,76 @@ def test_a_folder_without_a_manifest_is_no_data_folder(tmp_path, make_data, make
         open_data(data.path)
     (data.path / "away").rename(data.path / "train.arrow")
     (data.path / "manifest.json").write_text("{")
-    with pytest.raises(InputError, match=r"manifest.json does not parse"):
+    with pytest.raises(InputError, match=r"manifest.json is not JSON"):
         open_data(data.path)
     (data.path / "manifest.json").unlink()
     with pytest.raises(InputError, match=r"holds no manifest.json, so it is no finished data folder"):
         open_data(data.path)
+
+
+def damaged(name, content):
+    return lambda folder: (folder / name).write_bytes(content((folder / name).read_bytes()))
+
+
+def edited(**changes):
+    def change(folder):
+        manifest = json.loads((folder / "manifest.json").read_text())
+        for key, value in changes.items():
+            manifest[key] = value
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    return change
+
+
+def saved(array):
+    return lambda folder: np.save(folder / "token_counts.npy", array)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        damaged("manifest.json", lambda data: b""),
+        damaged("manifest.json", lambda data: data[:50]),
+        damaged("manifest.json", lambda data: b"[]"),
+        damaged("manifest.json", lambda data: b"{}"),
+        damaged("manifest.json", lambda data: b"[" * 100_000),
+        edited(block="16"),
+        edited(counts={"blocks": 3}),
+        edited(counts=None),
+        damaged("train.arrow", lambda data: b""),
+        damaged("train.arrow", lambda data: data[: len(data) // 2]),
+        damaged("train.arrow", lambda data: b"rubbish" * 100),
+        damaged("train.arrow", lambda data: bytes(len(data))),
+        lambda folder: shutil.copy(folder / "valid.arrow", folder / "train.arrow"),
+        damaged("token_counts.npy", lambda data: b""),
+        damaged("token_counts.npy", lambda data: data[: len(data) // 2]),
+        damaged("token_counts.npy", lambda data: b"rubbish" * 100),
+        saved(np.zeros((2, 2), np.int64)),
+        saved(np.zeros(5)),
+        saved(np.array({"a": 1}, object)),
+        damaged("tokenizer/tokenizer.json", lambda data: b""),
+        damaged("tokenizer/tokenizer.json", lambda data: data[: len(data) // 2]),
+        damaged("tokenizer/tokenizer.json", lambda data: b"{}"),
+        damaged("tokenizer/tokenizer.json", lambda data: b'{"model": 1}'),
+        damaged("tokenizer/tokenizer_config.json", lambda data: b"[]"),
+        damaged("tokenizer/tokenizer_config.json", lambda data: b"{"),
+        lambda folder: (folder / "valid.arrow").unlink(),
+        lambda folder: shutil.rmtree(folder / "tokenizer"),
+    ],
+)
+def test_a_damaged_folder_is_one_message_that_names_it(change, make_data, make_corpus):
+    """Short, empty, of another shape: whatever the libraries raise for it."""
+    data = make_data(make_corpus(60), valid_share=0.2)
+    change(data.path)
+    with pytest.raises(InputError) as error:
+        read_all(data.path)
+    assert str(data.path) in str(error.value)
+    assert len(str(error.value).splitlines()) <= 3
+
+
+def read_all(folder):
+    data = open_data(folder)
+    return data.train, data.valid, data.token_counts, data.tokenizer
 
 
 def test_record_batches_are_few_however_little_was_added_at_a_time(tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ import pytest
 from fixtures.corpora import spelled
 from maskwise.errors import InputError
 from maskwise.lab.text.sources import documents
+from maskwise.lab.tokens.describe import describe
 from maskwise.lab.tokens.prepare import PrepareSettings, prepare
 
 
@@ -140,6 +141,99 @@ def test_the_manifest_tells_what_the_data_were_made_of(make_data, make_corpus, v
     assert data.manifest["settings"]["block"] == data.manifest["block"] == 16
 
 
+def test_what_was_passed_over_is_in_the_manifest_and_said(make_data, make_corpus, tmp_path):
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    make_corpus(60, "texts/a.txt")
+    for name in ("._a.txt", "b.csv", ".cache"):
+        (texts / name).write_text("rubbish")
+    (texts / "again.txt").symlink_to(texts / "a.txt")
+    data = make_data(texts, valid_share=0.2)
+    assert data.manifest["passed_over"]["train"] == {"hidden": 2, "other_kinds": 1, "repeated": 1}
+    assert data.manifest["counts"]["documents"]["read"] == 60
+    said = "passed over: 2 hidden files or folders, 1 files of other kinds (.csv), 1 links to what is read already"
+    assert said in describe(data)
+
+
+def test_a_text_of_one_text_a_line_is_one_document_and_that_is_said(make_data, tmp_path):
+    path = tmp_path / "lines.txt"
+    path.write_text("".join(f"the girl saw river {i} of the city\n" for i in range(300)))
+    note = f"{path} has no blank line, so its 300 lines are one document. If each line is a text of its own"
+    with pytest.raises(InputError, match="no held-out block: none of 1 documents") as error:
+        make_data(path)
+    assert note in str(error.value)
+    data = make_data(path, valid_share=0)
+    assert data.manifest["counts"]["documents"]["read"] == 1
+    assert note in describe(data)
+
+
+def test_several_files_without_a_blank_line_are_one_note_and_one_line_is_none(make_data, make_corpus, tmp_path):
+    (tmp_path / "texts").mkdir()
+    for i in range(3):
+        (tmp_path / "texts" / f"{i}.txt").write_text(f"the girl saw the river {i}\nand the city of the sea\n")
+    (tmp_path / "texts" / "3.txt").write_text("one line is one document, as it should be\n")
+    data = make_data(tmp_path / "texts", valid_share=0)
+    assert "so its 2 lines are one document, and so it is with 2 more text files" in describe(data)
+    assert "blank line" not in describe(make_data(make_corpus(60), out=tmp_path / "other", valid_share=0.2))
+
+
+def test_a_trained_tokenizer_says_that_it_makes_text_lower_case_and_keeps_capitals_if_asked(make_data, tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_text("\n\n".join(f"The girl saw Paris and Caf\u00e9 number {i}" for i in range(200)), encoding="utf-8")
+    small = make_data(path, train_tokenizer=200, valid_share=0.2)
+    assert small.tokenizer.tokenize("Paris Caf\u00e9") == small.tokenizer.tokenize("paris cafe")
+    assert "makes text lower-case and strips accents; --cased keeps both" in describe(small)
+    cased = make_data(path, train_tokenizer=200, valid_share=0.2, cased=True, out=tmp_path / "cased")
+    assert cased.tokenizer.tokenize("Paris Caf\u00e9") == ["Paris", "Caf\u00e9"]
+    assert cased.tokenizer.tokenize("paris") != ["paris"]
+    assert "lower-case" not in describe(cased)
+    again = type(cased.tokenizer).from_pretrained(cased.path / "tokenizer")
+    assert again.tokenize("Paris") == ["Paris"]
+    byte_level = {"tokenizer_kind": "byte-bpe", "cased": True, "out": tmp_path / "bytes"}
+    assert "lower-case" not in describe(make_data(path, train_tokenizer=400, valid_share=0.2, **byte_level))
+
+
+def test_rows_of_combining_marks_are_broken_up_and_counted(make_data, make_corpus, tmp_path):
+    path = tmp_path / "marks.jsonl"
+    text = "the girl saw the river o" + 100 * "\u0301"
+    path.write_text(json.dumps({"text": text}) + "\n" + json.dumps({"text": "the girl saw the sea caf\u00e9"}))
+    data = make_data(path, valid_share=0)
+    assert data.manifest["counts"]["joiners"] == 3
+    assert "3 rows of more than 30 combining marks were broken up" in describe(data)
+    assert make_data(make_corpus(60), out=tmp_path / "b", valid_share=0.2).manifest["counts"]["joiners"] == 0
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "byte-bpe"])
+def test_one_long_document_gives_the_blocks_of_its_whole_text(make_data, tmp_path, monkeypatch, kind):
+    """It goes through in parts, cut between words, in training the tokenizer too."""
+    path = tmp_path / "long.txt"
+    path.write_text(" ".join(f"the girl  saw {spelled(i)}\nand the sea," for i in range(3000)))
+    settings = {"train_tokenizer": 400, "tokenizer_kind": kind, "valid_share": 0}
+    whole = make_data(path, out=tmp_path / "whole", **settings)
+    for module in ("text.clean", "tokens.subwords"):
+        monkeypatch.setattr(f"maskwise.lab.{module}.PART_CHARACTERS", 500)
+    parts = make_data(path, out=tmp_path / "parts", **settings)
+    assert parts.train["input_ids"][:] == whole.train["input_ids"][:]
+    assert parts.train["word_ids"][:] == whole.train["word_ids"][:]
+    assert parts.manifest["counts"] == whole.manifest["counts"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
+@pytest.mark.slow
+def test_a_document_of_millions_of_words_fits_into_a_gigabyte(tmp_path):
+    path = tmp_path / "long.jsonl"
+    words = [f"w{i}" for i in range(5000)]
+    path.write_text(json.dumps({"text": " ".join(words[i * 7919 % 5000] for i in range(3_000_000))}))
+    script = (
+        "from pathlib import Path\nfrom maskwise.lab.tokens.prepare import PrepareSettings, prepare\n"
+        f"prepare(PrepareSettings(sources=({str(path)!r},), out=Path({str(tmp_path / 'out')!r}), train_tokenizer=2000, "
+        "valid_share=0, workers=1), show=False)\n"
+        "print([line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')][0])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1 << 20  # kibibytes; all words in a list at once, and their encoding, took twice that
+
+
 def test_words_of_more_than_16_pieces_are_counted(make_data, tmp_path, make_corpus):
     path = tmp_path / "long.txt"
     path.write_text("zzzzzzzzzzzzzzzz is a word of sixteen pieces, zzzzzzzzzzzzzzzzz of seventeen\n")
@@ -191,6 +285,10 @@ BAD = {
     "extension and tokenizer": ({"extend_tokenizer": "bert", "new_words": 5}, "give one of --tokenizer NAME"),
     "extension without a number": ({"tokenizer": None, "extend_tokenizer": "bert"}, "go together"),
     "number without an extension": ({"new_words": 5}, "go together"),
+    "a negative seed": ({"seed": -1}, "--seed is -1; it must lie between 0 and 4,294,967,295"),
+    "a huge seed": ({"seed": 10**20}, "--seed is 100000000000000000000"),
+    "cased without training": ({"cased": True}, "--cased is about the tokenizer that --train-tokenizer SIZE trains"),
+    "kind without training": ({"tokenizer_kind": "byte-bpe"}, "--tokenizer-kind is about the tokenizer"),
     "no word": ({"tokenizer": None, "extend_tokenizer": "bert", "new_words": 0}, "--new-words is 0"),
 }
 

@@ -23,6 +23,9 @@ def prepare_command(
     tokenizer: Annotated[str | None, Option(help="A tokenizer's name or folder, or a WordPiece vocab.txt.")] = None,
     train_tokenizer: Annotated[int | None, Option(help="Train a tokenizer with this many tokens instead.")] = None,
     tokenizer_kind: Annotated[str, Option(help="wordpiece or byte-bpe, for --train-tokenizer.")] = "wordpiece",
+    cased: Annotated[
+        bool, Option("--cased", help="Keep capitals and accents in the trained wordpieces. [default: lower-case]")
+    ] = False,
     extend_tokenizer: Annotated[
         str | None,
         Option(metavar="BASE", help="Add whole words of the text to this tokenizer (or checkpoint's) instead."),
@@ -45,7 +48,7 @@ def prepare_command(
     kind, block_mode = cast(Any, tokenizer_kind), cast(Any, mode)  # PrepareSettings checks the names
     settings = PrepareSettings(
         sources=tuple(sources), out=out, tokenizer=tokenizer, train_tokenizer=train_tokenizer,
-        tokenizer_kind=kind, extend_tokenizer=extend_tokenizer, new_words=new_words,
+        tokenizer_kind=kind, cased=cased, extend_tokenizer=extend_tokenizer, new_words=new_words,
         block=block, mode=block_mode, label_column=label_column, valid=tuple(valid) if valid else None,
         valid_share=valid_share, min_words=min_words, keep_duplicates=keep_duplicates, seed=seed, workers=workers,
     )  # fmt: skip

@@ -18,15 +18,15 @@ Legend: N documents, P pieces, K blocks, X tokens of all blocks one after anothe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from maskwise.errors import InputError
+from maskwise.errors import InputError, first_line
+from maskwise.files.json_text import read_json_object
 from maskwise.lab.tokens.subwords import Pieces
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 Mode = Literal["concat", "document"]
 MANIFEST = "manifest.json"
+MANIFEST_TYPES = {  # what is read of it without another look
+    "block": int, "mode": str, "vocabulary": int, "tokenizer_sha256": str, "counts.words": int,
+    **{f"counts.{what}.{split}": int for what in ("documents", "tokens", "blocks") for split in ("train", "valid")},
+}  # fmt: skip
 TOKENIZER = "tokenizer"
 TOKEN_COUNTS = "token_counts.npy"
 ROW_COLUMNS = ["input_ids", "word_ids"]
@@ -195,7 +199,7 @@ class DataFolder:
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The tokenizer whose ids the blocks hold."""
+        """The tokenizer whose ids the blocks hold; raises InputError if its files are damaged."""
         from maskwise.lab.tokens.tokenizer import load_tokenizer
 
         return load_tokenizer(str(self.path / TOKENIZER))
@@ -211,28 +215,68 @@ class DataFolder:
         return self.rows("valid").select_columns(ROW_COLUMNS)
 
     def rows(self, split: Literal["train", "valid"]) -> Dataset:
-        """Returns the rows of a split with all their columns, `label` included where there is one."""
+        """Returns the rows of a split with all their columns, `label` included if there is one.
+
+        Raises:
+            InputError: If the file is damaged, has other columns than blocks have, or not as many rows as the manifest.
+        """
         from datasets import Dataset
 
-        return Dataset.from_file(str(self.path / f"{split}.arrow"))
+        path = self.path / f"{split}.arrow"
+        try:
+            rows = Dataset.from_file(str(path))
+        except Exception as error:  # whatever a damaged file lets Arrow raise
+            raise _broken(self.path, f"{path.name} cannot be read ({first_line(error)})") from None
+        if missing := [name for name in ROW_COLUMNS if name not in rows.column_names]:
+            raise _broken(self.path, f"{path.name} has no column {missing[0]!r}; found: {', '.join(rows.column_names)}")
+        if len(rows) != (expected := self.manifest["counts"]["blocks"][split]):
+            raise _broken(self.path, f"{path.name} has {len(rows):,} blocks, and manifest.json {expected:,}")
+        return rows
 
     @cached_property
     def token_counts(self) -> np.ndarray:
-        """int64 [V]: how often each id occurs in the training blocks, special tokens included."""
-        return np.load(self.path / TOKEN_COUNTS)
+        """int64 [V]: how often each id occurs in the training blocks, special tokens included.
+
+        Raises InputError if the file is damaged.
+        """
+        try:
+            counts_V = np.load(self.path / TOKEN_COUNTS)
+        except (OSError, ValueError, EOFError) as error:
+            raise _broken(self.path, f"{TOKEN_COUNTS} cannot be read ({first_line(error)})") from None
+        if not isinstance(counts_V, np.ndarray) or counts_V.ndim != 1 or counts_V.dtype.kind not in "iu":
+            raise _broken(self.path, f"{TOKEN_COUNTS} is not one row of whole numbers")
+        return counts_V
 
 
 def open_data(path: str | Path) -> DataFolder:
-    """Returns the data folder at `path`. Raises InputError if there is none, or if files of it are missing."""
+    """Returns the data folder at `path`.
+
+    Raises:
+        InputError: If there is none, if files of it are missing, or if its manifest is damaged.
+    """
     folder = Path(path)
     if not (folder / MANIFEST).is_file():
         state = "holds no manifest.json, so it is no finished data folder" if folder.exists() else "does not exist"
         raise InputError(f"{folder} {state}.\nMake one with: maskwise prepare SOURCE... --out {folder}")
     missing = [name for name in ("train.arrow", "valid.arrow", TOKENIZER, TOKEN_COUNTS) if not (folder / name).exists()]
     if missing:
-        raise InputError(f"the data folder {folder} is broken: {', '.join(missing)} missing.\nPrepare it again.")
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"the data folder {folder} is broken: manifest.json does not parse ({error}).") from error
+        raise _broken(folder, f"{', '.join(missing)} missing")
+    manifest = read_json_object(folder / MANIFEST, advice="Prepare the folder again.")
+    if fault := _fault_of(manifest):
+        raise _broken(folder, f"manifest.json {fault}")
     return DataFolder(folder, manifest)
+
+
+def _broken(folder: Path, fault: str) -> InputError:
+    return InputError(f"the data folder {folder} is broken: {fault}.\nPrepare it again.")
+
+
+def _fault_of(manifest: dict[str, Any]) -> str:
+    """Returns what of a manifest is missing or of another type, or an empty text."""
+    for name, kind in MANIFEST_TYPES.items():
+        value: Any = manifest
+        for key in name.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if not isinstance(value, kind) or isinstance(value, bool):
+            return f"has {value!r:.40} as {name}, and not {'a number' if kind is int else 'a text'}"
+    return ""

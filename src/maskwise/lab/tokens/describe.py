@@ -27,6 +27,7 @@ def describe(data: DataFolder) -> str:
         lines.append(WORD_BORDERS[manifest["word_borders"]])
     if counts["long_words"]:
         lines.append(f"{counts['long_words']:,} words of more than 16 pieces: word masking takes them piece by piece")
+    lines += manifest["notes"]
     if "extended_tokenizer" in manifest:
         lines += _extension_lines(manifest["extended_tokenizer"])
     return "\n".join(lines)

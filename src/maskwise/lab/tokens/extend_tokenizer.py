@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tokenizers import Tokenizer
 
 from maskwise.errors import InputError
+from maskwise.lab.text.clean import text_parts
 from maskwise.lab.tokens.subwords import chunk_splitter
 from maskwise.masking.word_marks import separates_words
 
@@ -73,12 +74,14 @@ class WordCounter:
     """Counts the words of letters in texts, each as the tokenizer's vocabulary would hold it ("Ġheart", "▁heart")."""
 
     def __init__(self, core: Tokenizer) -> None:
-        self._core, self._split = core, chunk_splitter(core) or (lambda text: [text])
+        split = chunk_splitter(core)
+        self._core, self._splits, self._split = core, split is not None, split or (lambda text: [text])
         self.counts: Counter[str] = Counter()
 
     def add(self, texts: Iterable[str]) -> None:
         """Counts the words of more texts."""
-        for chunk, count in Counter(chain.from_iterable(map(self._split, texts))).items():
+        parts = chain.from_iterable(map(text_parts, texts)) if self._splits else texts
+        for chunk, count in Counter(chain.from_iterable(map(self._split, parts))).items():
             for word in self._words(chunk):
                 self.counts[word] += count
 

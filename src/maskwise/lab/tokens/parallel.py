@@ -13,11 +13,13 @@ from itertools import chain, islice
 import numpy as np
 from tokenizers import Tokenizer
 
+from maskwise.lab.text.clean import text_parts
 from maskwise.lab.text.corpus import Batch
 from maskwise.lab.tokens.subwords import ChunkEncoder, Pieces, chunk_splitter, encode
 from maskwise.masking.word_marks import word_marks
 
 CHECKED_TEXTS = 32
+CHECKED_CHARACTERS = 10_000  # of each: one document can be the whole corpus
 IN_FLIGHT_PER_WORKER = 2
 
 
@@ -33,7 +35,7 @@ class Encoder:
     def __call__(self, texts: list[str]) -> Pieces:
         """Returns the pieces of the texts."""
         if self._quick and not self._checked:
-            sample = texts[:CHECKED_TEXTS]
+            sample = [next(text_parts(text, CHECKED_CHARACTERS), "") for text in texts[:CHECKED_TEXTS]]
             same = map(np.array_equal, self._quick(sample), encode(self.tokenizer, sample))
             self._quick = self._quick if all(same) else None
             self._checked = True

@@ -16,8 +16,11 @@ import numpy as np
 
 from maskwise.errors import InputError
 from maskwise.files.atomic_folder import atomic_folder
+from maskwise.lab.seeds import SEED_LIMIT
+from maskwise.lab.text.clean import text_parts
 from maskwise.lab.text.corpus import Batch, Corpus
-from maskwise.lab.text.sources import BUILT_IN, Source, find_sources
+from maskwise.lab.text.find_files import PassedOver
+from maskwise.lab.text.sources import BUILT_IN, Sources, find_sources, one_document_note
 from maskwise.lab.tokens.blocks import MANIFEST, TOKEN_COUNTS, TOKENIZER, BlockWriter, DataFolder, Mode, open_data
 from maskwise.lab.tokens.extend_tokenizer import Extension, WordCounter, check_extendable, extend
 from maskwise.lab.tokens.parallel import encode_batches
@@ -50,6 +53,7 @@ class PrepareSettings:
     tokenizer: str | None = None  # a hub name, a folder, or a BERT vocabulary file (.txt)
     train_tokenizer: int | None = None  # instead: the size of a vocabulary to train on the training documents
     tokenizer_kind: TokenizerKind = "wordpiece"  # what is trained
+    cased: bool = False  # a trained WordPiece vocabulary keeps capitals and accents; byte-level BPE always does
     extend_tokenizer: str | None = None  # instead: a tokenizer, named as above, that gets whole words of the text
     new_words: int | None = None  # how many
     block: int = 128  # tokens of a block, [CLS] and [SEP] included
@@ -71,6 +75,13 @@ class PrepareSettings:
             )
         if (self.extend_tokenizer is None) != (self.new_words is None):
             raise InputError("--extend-tokenizer BASE and --new-words N (for instance 1000) go together.")
+        if self.train_tokenizer is None and (self.cased or self.tokenizer_kind != "wordpiece"):
+            option = "--cased" if self.cased else "--tokenizer-kind"
+            raise InputError(
+                f"{option} is about the tokenizer that --train-tokenizer SIZE trains, and none is trained."
+            )
+        if not 0 <= self.seed < SEED_LIMIT:
+            raise InputError(f"--seed is {self.seed}; it must lie between 0 and {SEED_LIMIT - 1:,}.")
         if self.new_words is not None and self.new_words < 1:
             raise InputError(f"--new-words is {self.new_words}; give at least 1.")
         if not 8 <= self.block <= MAX_BLOCK:
@@ -91,10 +102,17 @@ class PrepareSettings:
 def prepare(settings: PrepareSettings, show: bool = True) -> DataFolder:
     """Returns the data folder made from the sources; `maskwise.lab.tokens.blocks` describes what is in it.
 
-    Documents are cleaned (NFC, no control characters), short ones and exact duplicates dropped and counted, then
+    Documents are cleaned (`maskwise.lab.text.clean`), short ones and exact duplicates dropped and counted, then
     tokenized and cut into blocks; no token is dropped. The folder is the same whatever the number of workers, and
-    memory does not grow with the corpus but for 16 bytes a document (`keep_duplicates`: not even those).
-    Raises InputError for anything wrong with the settings or the sources; nothing is left behind then.
+    memory does not grow with the corpus but for 16 bytes a document (`keep_duplicates`: not even those). What a reader
+    of the figures should know, such as the files that were passed over, is in the manifest's `notes`.
+
+    Args:
+        settings: The sources, and what is done with them.
+        show: Whether progress is shown.
+
+    Raises:
+        InputError: For anything wrong with the settings or the sources; nothing is left behind then.
     """
     sources = find_sources(settings.sources, settings.label_column)
     valid_sources = None if settings.valid is None else find_sources(settings.valid, settings.label_column)
@@ -112,10 +130,12 @@ def prepare(settings: PrepareSettings, show: bool = True) -> DataFolder:
         tokenizer = given or (extension.tokenizer if extension else _trained(folder, settings))
         with Progress("tokenize", None, "words", show=show) as progress:
             written = _write_blocks(batches, tokenizer, settings, folder, progress)
-        _require_blocks(written, corpus, settings)
+        notes = _notes(settings, sources, valid_sources or Sources(), corpus)
+        _require_blocks(written, corpus, settings, notes)
         tokenizer.save_pretrained(folder / TOKENIZER)
         _spool(folder).unlink(missing_ok=True)
-        manifest = _manifest(settings, sources, valid_sources or [], corpus, tokenizer, written)
+        manifest = _manifest(settings, sources, valid_sources or Sources(), corpus, tokenizer, written)
+        manifest["notes"] = notes
         _write_manifest(folder, manifest | ({"extended_tokenizer": extension.record} if extension else {}))
     return open_data(settings.out)
 
@@ -152,12 +172,15 @@ def _extension(base: PreTrainedTokenizerFast, folder: Path, settings: PrepareSet
 def _trained(folder: Path, settings: PrepareSettings) -> PreTrainedTokenizerFast:
     def training_texts() -> Iterator[str]:
         for batch in _read_spool(folder):
-            yield from (text for text, held_out in zip(batch.texts, batch.held_out, strict=True) if not held_out)
+            texts = (text for text, held_out in zip(batch.texts, batch.held_out, strict=True) if not held_out)
+            yield from chain.from_iterable(map(text_parts, texts))
 
     if next(training_texts(), None) is None:
         raise InputError(f"nothing to train a tokenizer on: no document is left of {', '.join(settings.sources)}.")
     assert settings.train_tokenizer is not None
-    return train_tokenizer(training_texts, settings.train_tokenizer, settings.tokenizer_kind)
+    return train_tokenizer(
+        training_texts, settings.train_tokenizer, settings.tokenizer_kind, lowercase=not settings.cased
+    )
 
 
 def _write_blocks(
@@ -197,25 +220,41 @@ def _is_labelled(settings: PrepareSettings) -> bool:
     return settings.label_column is not None or (settings.mode == "document" and built_in)
 
 
-def _require_blocks(written: dict, corpus: Corpus, settings: PrepareSettings) -> None:
-    counts = corpus.counts
+def _notes(settings: PrepareSettings, sources: Sources, valid_sources: Sources, corpus: Corpus) -> list[str]:
+    """Returns what a reader of the figures should know, for people."""
+    passed_over = PassedOver()
+    for group in (sources, valid_sources):
+        passed_over.add(group.passed_over)
+    notes = [f"passed over: {passed_over}"] if str(passed_over) else []
+    if note := one_document_note([*sources, *valid_sources]):
+        notes.append(note)
+    if settings.train_tokenizer is not None and settings.tokenizer_kind == "wordpiece" and not settings.cased:
+        notes.append("the trained tokenizer makes text lower-case and strips accents; --cased keeps both")
+    if joiners := corpus.counts["joiners"]:
+        notes.append(f"{joiners:,} rows of more than 30 combining marks were broken up, each by a joiner (U+034F)")
+    return notes
+
+
+def _require_blocks(written: dict, corpus: Corpus, settings: PrepareSettings, notes: list[str]) -> None:
+    counts, said = corpus.counts, "".join(f"\n{note}" for note in notes if "blank line" in note)
     if not written["blocks"]["train"]:
         raise InputError(
             f"no training block: of {counts['read']:,} documents {counts['too_short']:,} have fewer than "
             f"{settings.min_words} words, {counts['duplicates']:,} are duplicates, and "
-            f"{written['documents']['valid']:,} are held out.\nGive more text, or lower --min-words or --valid-share."
+            f"{written['documents']['valid']:,} are held out.{said}\nGive more text, or lower --min-words or "
+            "--valid-share."
         )
     if not written["blocks"]["valid"] and (settings.valid is not None or settings.valid_share > 0):
         raise InputError(
             f"no held-out block: none of {counts['kept']:,} documents fell into the share of {settings.valid_share}, "
-            "or --valid holds none.\nGive more text, raise --valid-share, or set it to 0 to hold out nothing."
+            f"or --valid holds none.{said}\nGive more text, raise --valid-share, or set it to 0 to hold out nothing."
         )
 
 
 def _manifest(
     settings: PrepareSettings,
-    sources: list[Source],
-    valid_sources: list[Source],
+    sources: Sources,
+    valid_sources: Sources,
     corpus: Corpus,
     tokenizer: PreTrainedTokenizerFast,
     written: dict,
@@ -228,6 +267,10 @@ def _manifest(
              "documents": source.num_documents}
             for split, group in zip(SPLITS, (sources, valid_sources), strict=True) for source in group
         ],
+        "passed_over": {
+            split: group.passed_over.counts()
+            for split, group in zip(SPLITS, (sources, valid_sources), strict=True)
+        },
         "tokenizer_sha256": tokenizer_hash(tokenizer),
         "vocabulary": num_token_ids(tokenizer),
         "block": settings.block,
@@ -240,6 +283,7 @@ def _manifest(
             "tokens": written["tokens"],
             "blocks": written["blocks"],
             "long_words": written["long_words"],
+            "joiners": counts["joiners"],
         },
         "settings": asdict(settings) | {"out": str(settings.out)},
     }  # fmt: skip

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer
 
+from maskwise.lab.text.clean import PART_CHARACTERS, text_parts
 from maskwise.masking.word_marks import WordMarks
 
 MAX_CACHED_CHUNKS = 1_000_000
@@ -71,7 +72,16 @@ class ChunkEncoder:
         self._known = Pieces(np.zeros(0, np.int32), np.zeros(0, bool), np.zeros(0, np.int64))
 
     def __call__(self, texts: Sequence[str]) -> Pieces:
-        """Returns what `encode` returns."""
+        """Returns what `encode` returns; a long text goes through in parts, so that its chunks take little memory."""
+        if sum(map(len, texts)) <= PART_CHARACTERS:
+            return self._encode(texts)
+        parts_by_text = [list(text_parts(text)) or [""] for text in texts]
+        num_parts_N = np.fromiter(map(len, parts_by_text), np.int64, len(texts))
+        groups = map(self._encode, _grouped(chain.from_iterable(parts_by_text)))
+        ids_P, starts_P, lengths = map(np.concatenate, zip(*groups, strict=True))
+        return Pieces(ids_P, starts_P, np.add.reduceat(lengths, _firsts(num_parts_N)))
+
+    def _encode(self, texts: Sequence[str]) -> Pieces:
         chunks_by_text = [self.split(text) for text in texts]
         num_chunks_N = np.fromiter(map(len, chunks_by_text), np.int64, len(texts))
         chunks = list(chain.from_iterable(chunks_by_text))
@@ -93,6 +103,18 @@ class ChunkEncoder:
                 self._index.update(zip(group, range(len(self._index), len(self._index) + len(group)), strict=True))
                 learnt = encode_group(self.tokenizer, group)
                 self._known = Pieces(*map(np.concatenate, zip(self._known, learnt, strict=True)))
+
+
+def _grouped(parts: Iterable[str]) -> Iterator[list[str]]:
+    """Yields the parts in groups of about `PART_CHARACTERS`, each of one part at least."""
+    group, size = [], 0
+    for part in parts:
+        if group and size + len(part) > PART_CHARACTERS:
+            yield group
+            group, size = [], 0
+        group.append(part)
+        size += len(part)
+    yield group
 
 
 def _encode_lines(tokenizer: Tokenizer, chunks: Sequence[str]) -> Pieces:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from maskwise.errors import InputError
+from maskwise.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -34,16 +34,12 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # the tokenizers library raises bare Exceptions for a damaged file
         raise InputError(
-            f"cannot load a tokenizer from {name!r}: {_first_line(error)}\n"
+            f"cannot load a tokenizer from {name!r}: {first_line(error)}\n"
             "Give a folder with tokenizer.json, a hub name, or a BERT vocabulary file (.txt)."
         ) from error
     return checked_tokenizer(tokenizer, name)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 def checked_tokenizer(tokenizer, name: str) -> PreTrainedTokenizerFast:
@@ -121,19 +117,25 @@ def _bert(vocabulary: dict[str, int], *, lowercase: bool) -> PreTrainedTokenizer
 
 
 def train_tokenizer(
-    texts: Callable[[], Iterator[str]], size: int, kind: TokenizerKind = "wordpiece"
+    texts: Callable[[], Iterator[str]], size: int, kind: TokenizerKind = "wordpiece", *, lowercase: bool = True
 ) -> PreTrainedTokenizerFast:
     """Returns a tokenizer of at most `size` tokens trained on the texts: the same one for the same texts, every time.
 
-    `texts` begins a new pass over them whenever it is called. WordPiece is BERT's (uncased), byte-level BPE RoBERTa's.
-    Raises InputError if `size` leaves no room beyond the special tokens and the alphabet.
+    Args:
+        texts: Begins a new pass over the texts whenever it is called.
+        size: The most tokens that the vocabulary has, special ones included.
+        kind: WordPiece is BERT's, byte-level BPE RoBERTa's.
+        lowercase: Whether a WordPiece tokenizer makes text lower-case and strips accents, as BERT's uncased one does.
+
+    Raises:
+        InputError: If `size` leaves no room beyond the special tokens and the alphabet.
     """
-    return _train_wordpiece(texts, size) if kind == "wordpiece" else _train_byte_bpe(texts, size)
+    return _train_wordpiece(texts, size, lowercase) if kind == "wordpiece" else _train_byte_bpe(texts, size)
 
 
-def _train_wordpiece(texts: Callable[[], Iterator[str]], size: int) -> PreTrainedTokenizerFast:
+def _train_wordpiece(texts: Callable[[], Iterator[str]], size: int, lowercase: bool) -> PreTrainedTokenizerFast:
     core = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    core.normalizer = normalizers.BertNormalizer(lowercase=True)
+    core.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     alphabet = _alphabet(texts(), core, limit=min(MAX_ALPHABET, size // 4))
     # The trainer numbers "##x" in the order of a randomly seeded hash table, and breaks ties by number. Handing these
@@ -148,7 +150,7 @@ def _train_wordpiece(texts: Callable[[], Iterator[str]], size: int) -> PreTraine
         show_progress=False,
     )
     core.train_from_iterator(texts(), trainer)
-    return _bert(core.get_vocab(), lowercase=True)
+    return _bert(core.get_vocab(), lowercase=lowercase)
 
 
 def _continues_a_word(core: Tokenizer, letter: str) -> bool:
