@@ -39,6 +39,12 @@ class LabelledRows:
         seed: int = 0,
     ) -> None:
         texts = [(list(row["input_ids"]), row["label"]) for row in rows]
+        for number, (_, label) in enumerate(texts, start=1):
+            if label is None or label != label or type(label) is not type(texts[0][1]):
+                raise InputError(
+                    f"Row {number:,} has the label {label!r:.60}, and the first row {texts[0][1]!r:.60}: give each row "
+                    "a label, and all labels one type."
+                )
         self.classes = sorted({label for _, label in texts})
         if len(self.classes) < 2:
             raise InputError(f"A task needs two classes at least; the labelled rows have {self.classes}.")

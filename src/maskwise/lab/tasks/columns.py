@@ -1,119 +1,160 @@
-"""Columns of a table out of a file: JSON lines, parquet, CSV, or the tab-separated files of GLUE."""
+"""The columns of a task's split out of its files: JSON lines, parquet, CSV, or the tab-separated files of GLUE."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from maskwise.errors import InputError, first_line
+from maskwise.errors import InputError
 from maskwise.lab.text.compressed import COMPRESSIONS, open_source
+from maskwise.lab.text.rows import Row, csv_rows, json_rows, kind_of, parquet_rows, require_columns, tab_rows, unit_of
 
 Columns = dict[str, list[Any]]
+KINDS = ("jsonl", "parquet", "csv", "tsv")
 
 
-class Table(NamedTuple):
-    """The columns asked for, and how many lines were passed over because they have too many fields or too few."""
+class Part(NamedTuple):
+    """One file of a table: its path, the place of each of its rows, and the lines that were left out as malformed."""
 
+    path: Path
+    places: list[int]
+    malformed: list[int]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns of one split, and where its rows come from. `name` is the task's and the split's: "cola train"."""
+
+    name: str
     columns: Columns
-    num_malformed: int = 0
+    parts: Sequence[Part] = ()
+    row_name: str = field(default="example")
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def where(self, i: int) -> str:
+        """Returns the place of row `i`, for people: its number from 1 on, and its file and line if there is one."""
+        here, left = f"{self.name}, {self.row_name} {i + 1:,}", i
+        for part in self.parts:
+            if left < len(part.places):
+                return f"{here} ({part.path.name}, {unit_of(part.path)} {part.places[left]:,})"
+            left -= len(part.places)
+        return here
+
+    def select(self, kept: Sequence[int]) -> Columns:
+        """Returns the columns with the rows `kept` alone."""
+        return {name: [values[i] for i in kept] for name, values in self.columns.items()}
 
 
-def find_files(folder: Path, split: str) -> list[Path]:
-    """Returns the files of a split: one text file, or the parquet shards in order; none where there are none.
+class SplitFiles(NamedTuple):
+    """The files that a split is read from, in order, and those that could have been taken instead."""
 
-    `validation` may also be called `dev` (as GLUE does) or `valid`.
+    files: list[Path]
+    others: list[Path]
+
+
+def find_split(folder: Path, split: str) -> SplitFiles:
+    """Returns the files of a split in a folder: one file, or all shards of one set (`train-00000-of-00002.parquet`).
+
+    `validation` may also be called `dev` (as GLUE does) or `valid`. Of several candidates the first is taken: .jsonl,
+    .parquet, .csv, then .tsv; plain before compressed; one file before shards.
+
+    Raises:
+        InputError: If a shard is missing.
     """
-    names = [split.replace("validation", name) for name in ("validation", "dev", "valid")]
-    for kind in ("jsonl", "parquet", "csv", "tsv"):
-        compressed = "" if kind == "parquet" else f"({'|'.join(map(re.escape, COMPRESSIONS))})?"
-        for name in dict.fromkeys(names):
-            pattern = rf"{re.escape(name)}(-\d+-of-\d+)?\.{kind}{compressed}"
-            files = sorted(path for path in folder.iterdir() if re.fullmatch(pattern, path.name))
-            if files:
-                return files
-    return []
-
-
-def read_table(path: Path, columns: Sequence[str], official: Sequence[str | int] = ()) -> Table:
-    """Returns the named columns of a file, text files decompressed.
-
-    `official` are what the columns are called in GLUE's `.tsv` files, or their places in one without a header. Raises
-    InputError, naming what was found, for a missing column, text that is not UTF-8, and a file that is not its kind.
-    """
-    kind = next(suffix for suffix in reversed(path.suffixes) if suffix not in COMPRESSIONS)
-    if kind == ".parquet":
-        return Table(_read_parquet(path, columns))
-    with open_source(path) as (stream, _):
-        try:
-            text = stream.read().decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{path} is not UTF-8: byte {error.start:,} is {error.object[error.start]:#04x}."
-            ) from None
-    if kind == ".tsv":
-        return _read_tsv(path, text, columns, official)
-    return Table(_read_jsonl(path, text, columns) if kind == ".jsonl" else _read_csv(path, text, columns))
-
-
-def _read_parquet(path: Path, columns: Sequence[str]) -> Columns:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path} is not a parquet file: {first_line(error)}") from None
-    require_columns(path, columns, file.schema_arrow.names)
-    return file.read(columns=list(columns)).to_pydict()
-
-
-def _read_jsonl(path: Path, text: str, columns: Sequence[str]) -> Columns:
-    rows = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise InputError(f"{path}, line {number:,} is not JSON: {error.msg}.") from None
-            require_columns(f"{path}, line {number:,}", columns, row if isinstance(row, dict) else ())
-            rows.append(row)
-    return {name: [row[name] for row in rows] for name in columns}
-
-
-def _read_csv(path: Path, text: str, columns: Sequence[str]) -> Columns:
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    require_columns(path, columns, reader.fieldnames or ())
-    rows = list(reader)
-    return {name: [row[name] or "" for row in rows] for name in columns}
-
-
-def _read_tsv(path: Path, text: str, columns: Sequence[str], official: Sequence[str | int]) -> Table:
-    """Splits at tabs alone: quotation marks in GLUE's files are text, and those of MRPC are not balanced."""
-    lines = [line.rstrip("\r").split("\t") for line in text.split("\n") if line.strip()]
-    if official and isinstance(official[0], int):
-        width, places = len(lines[0]) if lines else 0, [int(place) for place in official]
-    else:
-        header = lines.pop(0) if lines else []
-        named = columns if set(columns) <= set(header) or not official else [str(name) for name in official]
-        require_columns(path, named, header)
-        width, places = len(header), [header.index(name) for name in named]
-    if places and max(places) >= width:
-        raise InputError(f"{path} has {width} columns, and column {max(places) + 1} is needed.")
-    whole = [line for line in lines if len(line) == width]
-    read = {name: [line[place] for line in whole] for name, place in zip(columns, places, strict=True)}
-    return Table(read, len(lines) - len(whole))
-
-
-def require_columns(where: Path | str, columns: Iterable[str], found: Iterable[str]) -> None:
-    """Raises InputError that names the first missing column and those found."""
-    missing = [name for name in columns if name not in found]
+    names = list(dict.fromkeys(split.replace("validation", name) for name in ("validation", "dev", "valid")))
+    endings = "|".join(map(re.escape, COMPRESSIONS))
+    pattern = re.compile(
+        rf"({'|'.join(map(re.escape, names))})(?:-(\d+)-of-(\d+))?\.({'|'.join(KINDS)})({endings})?", re.IGNORECASE
+    )
+    candidates: defaultdict[tuple[Any, ...], dict[int, Path]] = defaultdict(dict)
+    for path in sorted(folder.iterdir()):
+        if not path.is_dir() and (found := pattern.fullmatch(path.name)):
+            name, shard, num_shards, kind, compression = found.groups()
+            key = (
+                KINDS.index(kind.lower()), names.index(name.lower()), int(num_shards or 0), (compression or "").lower()
+            )  # fmt: skip
+            candidates[key][int(shard or 0)] = path
+    if not candidates:
+        return SplitFiles([], [])
+    chosen = min(candidates)
+    files = candidates.pop(chosen)
+    missing = sorted(set(range(chosen[2])) - files.keys())
     if missing:
         raise InputError(
-            f"{where} has no column {missing[0]!r}; found: {', '.join(map(str, found)) or 'none'}.\n"
-            "Name the columns with --text-column and --label-column."
+            f"{folder} has {len(files)} of the {chosen[2]} shards of {split}: number {missing[0]} is missing "
+            f"(found: {', '.join(path.name for path in files.values()):.200})."
         )
+    others = [path for group in sorted(candidates) for path in candidates[group].values()]
+    return SplitFiles([files[shard] for shard in sorted(files)], others)
+
+
+def read_table(name: str, files: Sequence[Path], columns: Sequence[str], official: Sequence[str | int] = ()) -> Table:
+    """Returns the named columns of a split's files, one after the other.
+
+    Args:
+        name: What the table is called in messages.
+        files: The files; text files may be compressed.
+        columns: The columns to read.
+        official: What the columns are called in GLUE's `.tsv` files, or their places in one without a header.
+
+    Raises:
+        InputError: If a file cannot be read, is not what its name says, or lacks a column; names the file and the line.
+    """
+    read: Columns = {column: [] for column in columns}
+    parts = []
+    for path in files:
+        part = Part(path, [], [])
+        with open_source(path) as (stream, _):
+            for place, values in _rows(stream, path, columns, official, part.malformed):
+                part.places.append(place)
+                for column in columns:
+                    read[column].append(values[column])
+        parts.append(part)
+    return Table(name, read, parts)
+
+
+def _rows(
+    stream: Any, path: Path, columns: Sequence[str], official: Sequence[str | int], malformed: list[int]
+) -> Iterator[Row]:
+    kind = kind_of(path)
+    if kind == ".tsv":
+        return _tsv_rows(stream, path, columns, official, malformed)
+    return {".jsonl": json_rows, ".parquet": parquet_rows, ".csv": csv_rows}[kind](stream, path, columns)
+
+
+def _tsv_rows(
+    stream: Any, path: Path, columns: Sequence[str], official: Sequence[str | int], malformed: list[int]
+) -> Iterator[Row]:
+    rows = tab_rows(stream, path)
+    places: Mapping[str, int] | None = None
+    width = 0
+    if official and isinstance(official[0], int):
+        places = dict(zip(columns, map(int, official), strict=True))
+    for number, fields in rows:
+        if not width:
+            width = len(fields)
+            if places is None:
+                places = _header_places(path, fields, columns, official)
+                continue
+            if max(places.values()) >= width:
+                raise InputError(f"{path} has {width} columns, and column {max(places.values()) + 1} is needed.")
+        if len(fields) != width:
+            malformed.append(number)
+        else:
+            yield Row(number, {column: fields[place] for column, place in (places or {}).items()})
+    if not width:
+        require_columns(path, columns, ())
+
+
+def _header_places(
+    path: Path, header: Sequence[str], columns: Sequence[str], official: Sequence[str | int]
+) -> dict[str, int]:
+    named = columns if set(columns) <= set(header) or not official else [str(name) for name in official]
+    require_columns(path, named, header)
+    return {column: header.index(name) for column, name in zip(columns, named, strict=True)}
