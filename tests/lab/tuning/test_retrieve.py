@@ -122,6 +122,27 @@ def test_the_metrics_are_those_of_sentence_transformers_on_the_stored_encoder(tu
     assert read(tuned[0])[0]["metrics"] == pytest.approx(theirs, abs=1e-9)
 
 
+def test_a_query_that_is_a_document_is_left_out_of_its_own_results(checkpoint, tmp_path):
+    """As in ArguAna: each query would find itself first, and BEIR does not count it; so for BM25."""
+    folder = make_collection(tmp_path / "data")
+    documents = [json.loads(line) for line in (folder / "corpus.jsonl").read_text().splitlines()]
+    asked = documents[:9]
+    write_jsonl(folder / "queries.jsonl", [{"_id": row["_id"], "text": row["text"]} for row in asked])
+    judged = "".join(f"{row['_id']}\td{40 + i}\t1\n" for i, row in enumerate(asked))
+    (folder / "qrels" / "test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}")
+    frozen = TuneSettings(freeze=True)
+    result = finetune(checkpoint, "retrieval", task_data=folder, out=tmp_path / "out", settings=frozen, show=False)
+    _, rows = read(tmp_path / "out")
+    assert all(row["index"] not in row["prediction"] and len(row["scores"]) == len(row["prediction"]) for row in rows)
+    assert all(len(row["prediction"]) == len(documents) - 1 for row in rows)
+    data = retrieve.load(RETRIEVAL, folder)
+    found = retrieve.bm25_run(data.documents, data.queries, len(documents))
+    assert all(query in keys for query, keys in found.items())
+    without = {query: [key for key in keys if key != query] for query, keys in found.items()}
+    assert result.tasks[0].baselines["BM25"] == mean_scores(without, data.judgements["test"])
+    assert [line for line in result.tasks[0].repairs if "9 queries are documents too" in line]
+
+
 def test_training_judgements_come_before_titles(checkpoint, tmp_path):
     data = retrieve.load(RETRIEVAL, make_collection(tmp_path, train=True))
     groups, what = retrieve.training_pairs(data)

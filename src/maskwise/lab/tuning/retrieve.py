@@ -45,7 +45,8 @@ def baselines(task: Task, data: Collection) -> dict[str, dict[str, float]]:
     scores: dict[str, float] = {}
     for split in task.held_out:
         judged = data.judgements[split]
-        run = bm25_run(data.documents, {query: data.queries[query] for query in judged}, DEPTH)
+        found = bm25_run(data.documents, {query: data.queries[query] for query in judged}, DEPTH + 1)
+        run = {query: data.without_itself(query, keys, DEPTH) for query, keys in found.items()}
         scores |= mean_scores(run, judged)
     return {"BM25": scores}
 
@@ -78,7 +79,7 @@ def tune(
     write_predictions(out / PREDICTIONS, kept)
     return write_result(
         out, fitted, encoder.tokenizer, metrics, one_class=False, untuned=untuned, cut=num_cut, pairs=what,
-        trained=[] if settings.freeze else "all",
+        trained=[] if settings.freeze else "all", class_counts=data.class_counts,
     )  # fmt: skip
 
 
@@ -145,14 +146,15 @@ def grade_held_out(encoder: Any, task: Task, data: Collection) -> tuple[dict[str
     keys = list(data.documents)
     for split in task.held_out:
         judged = data.judgements[split]
-        found = search(encoder, _wholes(data), [data.queries[query] for query in judged], DEPTH)
-        run = {query: [keys[i] for i, _ in hits] for query, hits in zip(judged, found, strict=True)}
+        found = search(encoder, _wholes(data), [data.queries[query] for query in judged], DEPTH + 1)
+        cosines = {query: {keys[i]: cosine for i, cosine in hits} for query, hits in zip(judged, found, strict=True)}
+        run = {query: data.without_itself(query, list(hits), DEPTH) for query, hits in cosines.items()}
         metrics |= mean_scores(run, judged)
         by_query = query_scores(run, judged)
-        for (query, grades), hits in zip(judged.items(), found, strict=True):
+        for query, grades in judged.items():
             row = {
                 "split": split, "index": query, "label": [key for key, grade in grades.items() if grade > 0],
-                "prediction": run[query], "scores": [cosine for _, cosine in hits], **by_query[query],
+                "prediction": run[query], "scores": [cosines[query][key] for key in run[query]], **by_query[query],
             }  # fmt: skip
             for column, value in row.items():
                 kept.setdefault(column, []).append(value)
