@@ -51,6 +51,8 @@ def loading(checkpoint: str, as_what: str = "") -> Iterator[None]:
     try:
         with only_errors():
             yield
+    except InputError:
+        raise
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise InputError(f"The checkpoint {checkpoint!r} does not load{as_what}: {first_line(error)}") from None
 

@@ -13,6 +13,7 @@ from sklearn import metrics as sk
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from fixtures.tuned import QUICK, sentences, write_jsonl
+from maskwise.errors import InputError
 from maskwise.lab.commands.tuning import distinct_seeds
 from maskwise.lab.tuning.finetune import finetune
 from maskwise.lab.tuning.fit import uses_bf16
@@ -69,6 +70,61 @@ def test_the_stored_model_loads_with_nothing_of_ours_and_predicts_the_same(tuned
     np.testing.assert_allclose(logits, np.array(table["scores"]), atol=1e-5)
     assert model.config.id2label == {0: "negative", 1: "positive"}
     assert not list(folder.glob("checkpoint-*"))
+
+
+def test_the_classes_are_printed_once_and_kept_with_every_seed(tuned, maskwise, command, capsys, tmp_path):
+    out, _ = tuned
+    stored = [json.loads((out / "sst2" / f"seed-{seed}" / "result.json").read_text()) for seed in (0, 3)]
+    counts = {"train": {"negative": 80, "positive": 160}, "validation": {"negative": 20, "positive": 40}}
+    assert [result["class_counts"] for result in stored] == [counts, counts]
+    assert stored[0]["head"] == "new"
+    assert json.loads((out / "stsb" / "seed-0" / "result.json").read_text())["class_counts"] == {}
+
+
+def test_what_classes_were_found_is_said_on_stderr(exit_code, command, capsys, tmp_path):
+    assert not exit_code(command("sst2", tmp_path, "--seeds", "0-1", max_epochs=1))
+    lines = [line for line in capsys.readouterr().err.splitlines() if "classes" in line]
+    assert lines == ["sst2: 2 classes, and how often each is in the training set: negative (80), positive (160)"]
+
+
+def test_one_task_may_be_given_by_its_name_alone(checkpoint, glue, tmp_path):
+    settings = TuneSettings(**QUICK | {"max_epochs": 1})
+    result = finetune(checkpoint, "sst2", task_data=glue, out=tmp_path, settings=settings, show=False)
+    assert [scores.task.name for scores in result.tasks] == ["sst2"]
+
+
+@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "a/b", "..", "", "a\\b", "-x", "x" * 200])
+def test_a_task_whose_name_leads_out_of_the_folder_is_refused(name, command, refused, tmp_path):
+    arguments = command("sst2", tmp_path / "in" / "out", "--text-column", "sentence")
+    arguments[arguments.index("--task") + 1] = name
+    if name == "-x":
+        arguments[arguments.index("--task") : arguments.index("--task") + 2] = ["--task=-x"]
+    assert "cannot be the name of a folder" in refused(arguments)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("seeds", [(), (-1,), (2**32,), (1, 1), (0.5,), ("0",)])
+def test_seeds_that_cannot_be_drawn_from_are_refused(seeds, checkpoint, glue, tmp_path):
+    with pytest.raises(InputError, match="seed"):
+        finetune(checkpoint, "sst2", task_data=glue, out=tmp_path / "out", seeds=seeds, show=False)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"metrics": {}}', '{"metrics": {"accuracy": "1"}}'])
+@pytest.mark.parametrize("name", ["result.json", "started.json"])
+def test_a_damaged_file_of_a_finished_seed_is_named_with_what_to_do(name, content, tuned, command, refused, tmp_path):
+    out = Path(shutil.copytree(tuned[0], tmp_path / "out"))
+    (out / "sst2" / "seed-3" / name).write_text(content)
+    said = refused(command("sst2", out, "--seeds", "0,3"))
+    folder = out / "sst2" / "seed-3"
+    assert str(folder) in said
+    assert "elete" in said
+
+
+def test_a_seed_with_the_metrics_of_another_task_is_refused(tuned, command, refused, tmp_path):
+    out = Path(shutil.copytree(tuned[0], tmp_path / "out"))
+    shutil.copy(out / "stsb" / "seed-0" / "result.json", out / "sst2" / "seed-3" / "result.json")
+    assert "seed 3 has pearson, spearman" in refused(command("sst2", out, "--seeds", "0,3"))
 
 
 def test_finished_seeds_are_skipped_and_new_ones_are_added(tuned, checkpoint, glue, tmp_path):
@@ -204,8 +260,8 @@ def test_a_disk_without_room_for_a_seed_s_settings_or_its_model_is_said_so(
     [
         (["--task", "sst3"], "No task 'sst3'. Did you mean 'sst2'?"),
         (["--task", "rte"], "no folder for the task 'rte'; found: cola, sst2, stsb"),
-        (["--text-column", "text"], "no column 'text'; found: sentence, label"),
-        (["--label-column", "stars"], "no column 'stars'; found: sentence, label"),
+        (["--text-column", "text"], "no column 'text'; found: 'sentence', 'label'"),
+        (["--label-column", "stars"], "no column 'stars'; found: 'sentence', 'label'"),
         (["--seeds", "4-0"], "--seeds takes a range such as 0-4"),
         (["--select-on", "test"], "Setting 'tune.select_on'"),
         (["--set", "tune.epochs=3"], "Unknown setting 'tune.epochs'. Did you mean 'max_epochs'?"),
@@ -228,7 +284,7 @@ def test_a_label_out_of_range_and_a_folder_without_validation_are_refused(checkp
     arguments += ["--out", str(tmp_path / "out")]
     assert "no validation file for the task 'sst2'; found: train.jsonl" in refused(arguments)
     write_jsonl(tmp_path / "sst2" / "validation.jsonl", [*rows, {"sentence": "a cat", "label": 2}])
-    assert "sst2 validation, example 21: the label 2 is outside the task's 2 classes" in refused(arguments)
+    assert "example 21 (validation.jsonl, line 21): the label 2 is outside the task's 2 classes" in refused(arguments)
     assert not (tmp_path / "out").exists()
 
 
@@ -247,7 +303,9 @@ def test_a_folder_of_another_run_is_not_mixed_with_this_one(tuned, command, refu
     assert "is a file" in refused(command("sst2", tuned[0] / "results.json"))
 
 
-@pytest.mark.parametrize("text", ["", "a", "1-", "-1", "3-1", "1,1", "0-2,2", "1.5"])
+@pytest.mark.parametrize(
+    "text", ["", "a", "1-", "-1", "3-1", "1,1", "0-2,2", "1.5", "4294967296", "0-99999999999", "9" * 5000]
+)
 def test_seeds_that_name_none_or_one_twice_are_refused(text):
     with pytest.raises(ValueError, match="--seeds"):
         distinct_seeds(text)

@@ -149,9 +149,9 @@ def test_bad_tagging_data_is_refused_at_the_command_line(refused, checkpoint, ta
 
     shutil.copytree(tagging / "pos", tmp_path, dirs_exist_ok=True)
     assert "the tag 'ADJ' is not of IOB2" in said("ner", "--label-column", "upos")
-    assert "no column 'xpos'; found: tokens, upos, tags" in said("pos", "--label-column", "xpos")
+    assert "no column 'xpos'; found: 'tokens', 'upos', 'tags'" in said("pos", "--label-column", "xpos")
     write_jsonl(tmp_path / "validation.jsonl", [{"tokens": ["a", "dog"], "upos": ["DET"]}])
-    assert "pos validation, sentence 1 has 2 words and 1 tags" in said("pos")
+    assert "sentence 1 (validation.jsonl, line 1) has 2 words and 1 tags" in said("pos")
     (tmp_path / "validation.jsonl").unlink()
     assert "no validation file for the task 'pos'; found: test.jsonl, train.jsonl" in said("pos")
     assert not (tmp_path / "out").exists()

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ from maskwise.lab.study.power_statement import power_statement
 from maskwise.lab.study.study_file import Study
 from maskwise.lab.tasks.classification import TaskData
 from maskwise.lab.tasks.table import find_task
-from maskwise.lab.tuning.finetune import KINDS
+from maskwise.lab.tuning.kinds import kind_of
 from maskwise.lab.tuning.metrics import metric_names
 from maskwise.progress import format_seconds
 
@@ -120,7 +119,7 @@ def load_task(study: Study, name: str) -> Any:
     task = find_task(name)
     if (metric := study.metric(name)) not in metric_names(task):
         raise InputError(f"The task {name!r} has no metric {metric!r}. Known: {', '.join(metric_names(task))}.")
-    data = import_module(f"maskwise.lab.tuning.{KINDS[task.kind]}").load(task, study.task_data)
+    data = kind_of(task).load(task, study.task_data)
     if study.adapt and not isinstance(data, TaskData):
         raise InputError(f"adapt = true pretrains on texts that are classified; {name!r} is another kind of task.")
     if study.adapt and study.asks_for_labels and not data.classes:

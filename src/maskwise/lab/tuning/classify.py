@@ -46,6 +46,8 @@ def tune(
         AutoModelForSequenceClassification, checkpoint, seed=seed, freeze=settings.freeze, **_head(task, data)
     )
     examples = encode_task(loaded, data, settings)
+    if loaded.head_note:
+        printer(show)(f"{task.name}: {loaded.head_note}")
     if show and examples.num_cut:
         printer(show)(f"{task.name}: {examples.num_cut:,} texts are cut to {examples.max_length} tokens")
     train, select = selection(examples, settings, seed)
@@ -58,6 +60,7 @@ def tune(
     metrics, one_class = grade_held_out(fitted, task, data, settings, examples, loaded.tokenizer.pad_token_id, out)
     return write_result(
         out, fitted, loaded.tokenizer, metrics, one_class=one_class, cut=examples.num_cut,
+        class_counts=data.class_counts, head="new" if loaded.new else "the checkpoint's",
         trained=loaded.new if settings.freeze else "all",
     )  # fmt: skip
 

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from maskwise.errors import InputError
 from maskwise.files.atomic import atomic_write
 from maskwise.files.disk_full import disk_full_as_input_error
+from maskwise.files.json_text import read_json_object
+from maskwise.files.path_names import checked_path_name
+from maskwise.lab.seeds import check_seeds
+from maskwise.lab.tasks.labels import describe_counts
 from maskwise.lab.tasks.table import Task, find_task
+from maskwise.lab.tuning.kinds import kind_of
 from maskwise.lab.tuning.results import read_result
 from maskwise.lab.tuning.scores import FinetuneResult, TaskScores
 from maskwise.lab.tuning.settings import TuneSettings
 from maskwise.progress import printer
 
-# The module of each kind of task. It has `load(task, source)`, whose result has `repairs` (what was put right, in
-# words); `tune(checkpoint, task, data, settings, seed, out, *, show)`, which returns what it wrote to `result.json`;
-# and `baselines(task, data)`: scores without a model, by name, such as the constant classifier's.
-KINDS = {"classify": "classify", "regress": "classify", "tag": "tag", "retrieve": "retrieve"}
 STARTED, RESULTS = "started.json", "results.json"
 
 
 def finetune(
     checkpoint: str | Path,
-    tasks: Sequence[str | Task],
+    tasks: str | Task | Sequence[str | Task],
     *,
     out: str | Path,
     task_data: str | Path | None = None,
@@ -37,34 +38,49 @@ def finetune(
 ) -> FinetuneResult:
     """Tunes a checkpoint on every task with every seed, and returns all scores beside the constant classifier's.
 
-    Each goes to `out/<task>/seed-<n>`; finished ones are skipped, unfinished ones go on. `task_data` is the folder of
-    one task, a folder of task folders, or `hub:NAME`; None takes the task from the Hugging Face hub. Raises InputError
-    for tasks, data, a checkpoint or a folder that cannot work, and for a full disk.
+    Each goes to `out/<task>/seed-<n>`; finished ones are skipped, unfinished ones resume. The classes of each task are
+    printed once, with how many training examples each has, and kept in every `result.json`.
+
+    Args:
+        checkpoint: A run folder, a checkpoint, or a name on the Hugging Face hub.
+        tasks: A task or several: names of the table, or `Task`s of your own.
+        out: The folder for scores and models.
+        task_data: The folder of one task, a folder of task folders, or `hub:NAME`; None takes each task from the hub.
+        seeds: The seeds that each task is tuned with.
+        settings: How; see `TuneSettings`.
+        show: Whether progress and findings are printed to stderr.
+
+    Returns:
+        The scores, seed by seed, with their means.
+
+    Raises:
+        InputError: For tasks, data, a checkpoint or a folder that cannot work, and for a full disk.
 
     Example: `finetune("runs/random", ["cola", "mrpc"], task_data="glue", seeds=range(5), out="tuned").table()`
     """
     out, settings, say = Path(out), settings or TuneSettings(), printer(show)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file. --out is the folder for scores and models.")
-    rows = [find_task(task) if isinstance(task, str) else task for task in tasks]
-    kinds = [import_module(f"maskwise.lab.tuning.{KINDS[task.kind]}") for task in rows]
+    asked = [tasks] if isinstance(tasks, str | Task) else list(tasks)
+    rows = [_checked_task(task) for task in asked]
+    check_seeds(seeds)
+    kinds = [kind_of(task) for task in rows]
     loaded = [kind.load(task, task_data) for kind, task in zip(kinds, rows, strict=True)]
     for task in rows:
         for seed in seeds:
             _check_same(_folder(out, task, seed), checkpoint, settings)
     scores = []
     for task, kind, data in zip(rows, kinds, loaded, strict=True):
-        for repair in data.repairs:
-            say(repair)
+        for line in (*data.repairs, *describe_counts(task.name, data.class_counts)):
+            say(line)
         results = {}
         for seed in seeds:
             folder = _folder(out, task, seed)
             results[seed] = read_result(folder)
             if results[seed] is None:
-                with disk_full_as_input_error(folder), _nothing_left_when_refused(folder):
-                    folder.mkdir(parents=True, exist_ok=True)
-                    atomic_write(folder / STARTED, json.dumps(_identity(checkpoint, settings), indent=2) + "\n")
+                with _started(folder, checkpoint, settings):
                     results[seed] = kind.tune(str(checkpoint), task, data, settings, seed, folder, show=show)
+        _require_same_metrics(out / task.name, results)
         scores.append(TaskScores(task, results, kind.baselines(task, data), data.repairs))
     result = FinetuneResult(out, str(checkpoint), settings, scores)
     with disk_full_as_input_error(out / RESULTS):
@@ -72,8 +88,33 @@ def finetune(
     return result
 
 
+def _checked_task(task: str | Task) -> Task:
+    found = find_task(task) if isinstance(task, str) else task
+    checked_path_name(found.name, "task")
+    return found
+
+
 def _folder(out: Path, task: Task, seed: int) -> Path:
     return out / task.name / f"seed-{seed}"
+
+
+def _require_same_metrics(folder: Path, results: Mapping[int, Any]) -> None:
+    names = {seed: ", ".join(sorted(result["metrics"])) for seed, result in results.items()}
+    for seed, other in pairwise(names):
+        if names[seed] != names[other]:
+            raise InputError(
+                f"In {folder} seed {seed} has the metrics {names[seed]}, and seed {other} has {names[other]}.\n"
+                "Delete the folder of the one that is not of this task."
+            )
+
+
+@contextmanager
+def _started(folder: Path, checkpoint: str | Path, settings: TuneSettings) -> Iterator[None]:
+    """Makes the folder of a seed, which says what it is tuned with; a full disk and a refusal end as they should."""
+    with disk_full_as_input_error(folder), _nothing_left_when_refused(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        atomic_write(folder / STARTED, json.dumps(_identity(checkpoint, settings), indent=2) + "\n")
+        yield
 
 
 @contextmanager
@@ -97,7 +138,7 @@ def _identity(checkpoint: str | Path, settings: TuneSettings) -> dict[str, Any]:
 def _check_same(folder: Path, checkpoint: str | Path, settings: TuneSettings) -> None:
     if not (folder / STARTED).exists():
         return
-    before = json.loads((folder / STARTED).read_text(encoding="utf-8"))
+    before = read_json_object(folder / STARTED, advice=f"Delete {folder} to tune it again.")
     now = _identity(checkpoint, settings)
     changed = [key for key in now if before.get(key) != now[key]]
     if changed:

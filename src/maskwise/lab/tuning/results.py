@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from maskwise.errors import InputError
 from maskwise.files.atomic import atomic_write
+from maskwise.files.json_text import read_json_object
 from maskwise.lab.tuning.fit import Fitted, delete_checkpoints
 from maskwise.models.hf_logging import only_errors
 
@@ -40,8 +42,20 @@ def write_result(
 
 
 def read_result(out: Path) -> dict[str, Any] | None:
-    """Returns the result of a finished seed, or None."""
-    return json.loads((out / RESULT).read_text(encoding="utf-8")) if (out / RESULT).exists() else None
+    """Returns the result of a finished seed, or None.
+
+    Raises:
+        InputError: If its `result.json` is damaged: not JSON, or without metrics that are numbers.
+    """
+    if not (out / RESULT).exists():
+        return None
+    advice = f"Delete {out} to tune this seed again."
+    result = read_json_object(out / RESULT, advice=advice)
+    metrics = result.get("metrics")
+    is_whole = isinstance(metrics, dict) and metrics and all(type(value) in (int, float) for value in metrics.values())
+    if not is_whole:
+        raise InputError(f"{out / RESULT} has no metrics that are numbers; found {metrics!r:.80}. {advice}")
+    return result
 
 
 def write_predictions(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:

@@ -111,6 +111,8 @@ def tune(
         AutoModelForTokenClassification, checkpoint, seed=seed, freeze=settings.freeze, num_labels=len(names),
         id2label=names, label2id={tag: i for i, tag in names.items()},
     )  # fmt: skip
+    if loaded.head_note:
+        printer(show)(f"{task.name}: {loaded.head_note}")
     tokenizer = separate_words(loaded.tokenizer)
     encode = Encoder(tokenizer, data.classes, min(settings.max_length, loaded.window))
     train, select = selection(data, settings, seed)
@@ -127,6 +129,7 @@ def tune(
     metrics, one_class, invalid = grade_held_out(fitted.model, task, data, settings, encode, held_out, out)
     return write_result(
         out, fitted, tokenizer, metrics, one_class=one_class, long=long, invalid_predicted_tags=invalid,
+        class_counts=data.class_counts, head="new" if loaded.new else "the checkpoint's",
         trained=loaded.new if settings.freeze else "all",
     )  # fmt: skip
 
