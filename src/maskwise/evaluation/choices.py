@@ -10,7 +10,7 @@ Shapes: I items, O options; the right option is the first. Items of fewer option
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 
@@ -47,10 +47,11 @@ def credits(scores_IO: np.ndarray, *, ties: Ties = "half", tie: float = TIE_NATS
     return top_IO[:, 0] * share_I
 
 
-def check_ties(ties: str) -> None:
-    """Raises InputError if there is no such rule for ties."""
+def check_ties(ties: str) -> Ties:
+    """Returns the rule for ties; raises InputError if there is no such one."""
     if ties not in get_args(Ties):
         raise InputError(f"There is no rule {ties!r} for ties.{nearest(ties, get_args(Ties))} Known: half, first.")
+    return cast(Ties, ties)
 
 
 def chance(scores_IO: np.ndarray) -> np.ndarray:

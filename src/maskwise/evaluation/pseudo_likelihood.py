@@ -13,7 +13,7 @@ Shapes: S sentences, N scored tokens of one, T positions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import numpy as np
 
@@ -107,10 +107,11 @@ def masked_copies(sentence: Sentence, owner: int, mask_token_id: int, metric: Me
     return Questions(copies_NT, scored_N, ids_T[scored_N], np.full(len(scored_N), owner))
 
 
-def check_metric(metric: str) -> None:
-    """Raises InputError if there is no such metric."""
+def check_metric(metric: str) -> Metric:
+    """Returns the metric; raises InputError if there is no such one."""
     if metric not in METRICS:
         raise InputError(f"There is no metric {metric!r}.{nearest(metric, METRICS)} Known: {', '.join(METRICS)}.")
+    return cast(Metric, metric)
 
 
 def pseudo_perplexity(scores: SentenceScores, num_words: int) -> float:

@@ -13,11 +13,11 @@ import typer
 
 from maskwise.errors import InputError
 from maskwise.lab.commands.data import prepare_command
+from maskwise.lab.commands.evaluation import babylm_command, evaluate_command
 from maskwise.lab.commands.story import demo_command
 from maskwise.lab.commands.study import report_command, study_command
 from maskwise.lab.commands.training import (
     annotate_command,
-    evaluate_command,
     pretrain_command,
     preview_command,
     recipes_command,
@@ -29,6 +29,7 @@ COMMANDS = {
     "pretrain": pretrain_command,
     "annotate": annotate_command,
     "evaluate": evaluate_command,
+    "babylm": babylm_command,
     "preview": preview_command,
     "finetune": finetune_command,
     "drift": drift_command,

@@ -213,7 +213,7 @@ def test_a_model_is_evaluated_by_its_surprisals(tmp_path, tiny_model, tiny_token
     result = evaluate_reading(
         tiny_model, path, tokenizer=tiny_tokenizer, token_counts=counts, num_permutations=20, show=False
     )
-    words = result.words
+    words = result.items
     expected = word_surprisal(tiny_model, tiny_tokenizer, ["None of the"], ["old"])[0]
     assert words["pred"][2] == pytest.approx(expected, abs=1e-5)
     assert words["prev_pred"][3] == pytest.approx(expected, abs=1e-5)

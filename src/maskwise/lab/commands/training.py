@@ -1,4 +1,4 @@
-"""The verbs that train by masking and look at what was learnt: pretrain, annotate, evaluation, preview, recipes."""
+"""The commands that train by masking and show what a model would mask: pretrain, annotate, preview, recipes."""
 
 from __future__ import annotations
 
@@ -8,22 +8,14 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from maskwise.errors import InputError
 from maskwise.progress import hide_library_bars
 
 Assignments = Annotated[
     list[str] | None, Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. trainer.learning_rate=1e-4.")
 ]
-WordSources = Annotated[
-    list[str] | None,
-    Option(metavar="SOURCE", help="Instead: whole words of this text, in nats a character; any tokenizers."),
-]
 GeneralData = Annotated[
     Path | None,
     Option(metavar="DIR", help="Follow this folder's evaluation too; stop when adaptation costs too much of it."),
-]
-TeacherForQuintiles = Annotated[
-    str | None, Option(metavar="CKPT", help="Grade by fifths of this teacher's entropy, not of token frequency.")
 ]
 Folds = Annotated[int | None, Option(help="Score each token masked, in this many passes. [default: unmasked]")]
 PageFile = Annotated[Path | None, Option(metavar="FILE", help="Write a page to look at, in place of the terminal.")]
@@ -94,29 +86,6 @@ def annotate_command(
 
     folder = annotate(data, teacher, statistic=score, batch_size=batch_size, jobs=jobs)
     print(f"The scores are in {folder}. To train from them: --teacher {teacher} --set masking.stored=true")
-
-
-def evaluate_command(
-    checkpoints: Annotated[list[str], Argument(metavar="CKPT...", help="Run folders or checkpoints.")],
-    data: Annotated[Path | None, Option(help="The data folder whose held-out part is the evaluation.")] = None,
-    words: WordSources = None,
-    blocks: Annotated[
-        int, Option(min=1, help="How many held-out blocks (or windows of text) the evaluation takes.")
-    ] = 1024,
-    by_entropy_of: TeacherForQuintiles = None,
-    json_: Annotated[bool, Option("--json", help="Print JSON instead of a table.")] = False,
-) -> None:
-    """Grade checkpoints on the held-out evaluation, side by side."""
-    if (data is None) == (not words):
-        raise InputError("Give the evaluation's text: --data DIR (one tokenizer), or --words SOURCE (any tokenizers).")
-    hide_library_bars()
-    from maskwise.lab.evaluation.side_by_side import evaluate, evaluate_words
-
-    if data is not None:
-        report = evaluate(checkpoints, data, blocks=blocks, by_entropy_of=by_entropy_of)
-    else:
-        report = evaluate_words(checkpoints, words or [], windows=blocks)
-    print(report.as_json() if json_ else report.table())
 
 
 def preview_command(

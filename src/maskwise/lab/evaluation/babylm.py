@@ -227,7 +227,7 @@ def _score_reading(
         BabylmScore(revision, f"{one.name}, {kind.name}", kind.words, kind.partial_r2 / 100, math.nan, math.nan, 0)
         for kind in result.measured
     ]
-    return made, tree.of_reading(result.words)
+    return made, tree.of_reading(result.items)
 
 
 def _tuned_answers(tuned: Path) -> dict[str, tree.Predictions]:

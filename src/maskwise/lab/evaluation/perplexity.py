@@ -33,7 +33,7 @@ class PerplexityResult:
     """exp(-sum of log-likelihoods / words), its interval over windows drawn anew, and the unigram model's.
 
     `unknown` counts tokens that stand for words the tokenizer does not know: they are easier than the words.
-    `skipped` windows are longer than the model's positions. `windows` has a row per window.
+    `skipped` windows are longer than the model's positions. `items` has a row per window.
     """
 
     model: str
@@ -43,7 +43,7 @@ class PerplexityResult:
     floor: float
     unknown: int
     skipped: int
-    windows: pd.DataFrame = field(repr=False)
+    items: pd.DataFrame = field(repr=False)
     note: str = ""
 
     def table(self) -> str:
@@ -51,7 +51,7 @@ class PerplexityResult:
         one, floor = self.perplexity, "not known" if np.isnan(self.floor) else f"{self.floor:,.1f}"
         return (
             f"{self.model}: pseudo-perplexity {one.value:,.1f} per word, 95% interval {one.low:,.1f} to "
-            f"{one.high:,.1f} over {len(self.windows):,} windows of {WINDOW_WORDS} words; unigram floor {floor} "
+            f"{one.high:,.1f} over {len(self.items):,} windows of {WINDOW_WORDS} words; unigram floor {floor} "
             f"({self.note}); {self.unknown:,} unknown tokens; {self.skipped:,} windows too long for the model; "
             f"{self.metric} pseudo-log-likelihood"
         )

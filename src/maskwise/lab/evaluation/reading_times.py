@@ -76,11 +76,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class ReadingResult:
-    """The results of one model. `words` has a row per word: `pred`, `prev_pred` and `unigram` are in nats."""
+    """The results of one model. `items` has a row per word: `pred`, `prev_pred` and `unigram` are in nats."""
 
     model: str
     measured: tuple[Measured, ...]
-    words: pd.DataFrame = field(repr=False)
+    items: pd.DataFrame = field(repr=False)
     note: str = ""
 
     def table(self) -> str:

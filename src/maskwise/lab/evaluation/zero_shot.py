@@ -170,7 +170,7 @@ def _reading(task: str, opened: Any, path: Path, metric: Metric, seed: int, show
     metrics = {"gain": eye.gain.value, "partial_r2": eye.partial_r2}
     metrics |= {"gain_self_paced": paced.gain.value, "partial_r2_self_paced": paced.partial_r2}
     floor = {"unigram": eye.gain_unigram, "permuted": eye.gain_permuted[0]}
-    return ZeroShotResult(task, result.model, "gain", True, metrics, floor, result.words, result.as_json())
+    return ZeroShotResult(task, result.model, "gain", True, metrics, floor, result.items, result.as_json())
 
 
 def _word_formation(task: str, opened: Any, path: Path, metric: Metric, seed: int, show: bool) -> ZeroShotResult:
@@ -185,7 +185,7 @@ def _word_formation(task: str, opened: Any, path: Path, metric: Metric, seed: in
 def _perplexity(task: str, opened: Any, path: Path, metric: Metric, seed: int, show: bool) -> ZeroShotResult:
     result = evaluate_perplexity(opened, [str(path)], metric=metric, seed=seed, show=show)
     metrics, floor = {"perplexity": result.perplexity.value}, {"unigram": result.floor}
-    return ZeroShotResult(task, result.model, "perplexity", False, metrics, floor, result.windows, result.as_json())
+    return ZeroShotResult(task, result.model, "perplexity", False, metrics, floor, result.items, result.as_json())
 
 
 class _Kind(NamedTuple):
