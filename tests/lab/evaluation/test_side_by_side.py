@@ -270,5 +270,5 @@ def test_a_text_without_a_window_is_an_error_that_says_how_long_one_is(two, tmp_
     path = tmp_path / "short.txt"
     path.write_text("A few words are no evaluation.", encoding="utf-8")
     said = refused(["evaluate", *two, "--words", str(path)])
-    assert f"windows of {WINDOW_WORDS} words" in said
+    assert f"windows have {WINDOW_WORDS} words" in said
     assert str(path) in said

@@ -68,8 +68,8 @@ def evaluate_command(
     asked = {name: value for name, value in zero_shot.items() if value}
     if (data is not None) + bool(words) + bool(asked) != 1:
         raise InputError(
-            "Say what to evaluate on: --data DIR (one tokenizer), or --words SOURCE (any tokenizers); or any of --pairs, "
-            "--reading, --word-formation and --perplexity."
+            "Say what to evaluate on: --data DIR (one tokenizer), or --words SOURCE (any tokenizers); or any of "
+            "--pairs, --reading, --word-formation and --perplexity."
         )
     hide_library_bars()
     if not asked:
