@@ -12,6 +12,8 @@ from maskwise.lazy import lazy_names
 
 if TYPE_CHECKING:
     from maskwise.evaluation.held_out import make_held_out_eval
+    from maskwise.evaluation.pseudo_likelihood import pseudo_log_likelihood, pseudo_perplexity
+    from maskwise.evaluation.surprisal import word_surprisal
     from maskwise.masking.collator import MaskingCollator
     from maskwise.masking.corrupt import corrupt
     from maskwise.masking.entropy import token_entropy
@@ -39,8 +41,11 @@ __all__ = [
     "make_held_out_eval",
     "mlm_loss",
     "pick",
+    "pseudo_log_likelihood",
+    "pseudo_perplexity",
     "token_entropy",
     "uniform",
+    "word_surprisal",
 ]
 
 _MODULES = {
@@ -57,8 +62,11 @@ _MODULES = {
     "load_recipe": "maskwise.recipes",
     "mlm_loss": "maskwise.masking.losses",
     "pick": "maskwise.masking.pick",
+    "pseudo_log_likelihood": "maskwise.evaluation.pseudo_likelihood",
+    "pseudo_perplexity": "maskwise.evaluation.pseudo_likelihood",
     "token_entropy": "maskwise.masking.entropy",
     "uniform": "maskwise.masking.score",
+    "word_surprisal": "maskwise.evaluation.surprisal",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES, elsewhere="maskwise.lab")

@@ -67,6 +67,16 @@ def pseudo_log_likelihood(
     Raises:
         InputError: If the tokenizer has no mask token or does not divide a text into words, a text is longer than the
             model's positions, or the model gives values that are not finite.
+
+    >>> from tokenizers import Tokenizer, models, pre_tokenizers
+    >>> from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
+    >>> words = Tokenizer(models.WordLevel({"[UNK]": 0, "[MASK]": 1, "the": 2, "cat": 3, "sat": 4}, unk_token="[UNK]"))
+    >>> words.pre_tokenizer = pre_tokenizers.Whitespace()
+    >>> tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]", mask_token="[MASK]")
+    >>> model = BertForMaskedLM(BertConfig(vocab_size=5, hidden_size=8, num_hidden_layers=1, num_attention_heads=1))
+    >>> scores = pseudo_log_likelihood(model, tokenizer, ["the cat sat", "the cat"])
+    >>> scores.num_tokens_S.tolist(), bool((scores.sums_S < 0).all())
+    ([3, 2], True)
     """
     sentences = encode_sentences(tokenizer, texts, scored_from)
     if metric == "within-word":

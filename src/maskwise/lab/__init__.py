@@ -11,6 +11,13 @@ from maskwise.lazy import lazy_names
 
 if TYPE_CHECKING:
     from maskwise.lab.demonstration import demo
+    from maskwise.lab.evaluation.babylm import evaluate_babylm
+    from maskwise.lab.evaluation.pairs import evaluate_pairs
+    from maskwise.lab.evaluation.perplexity import evaluate_perplexity
+    from maskwise.lab.evaluation.reading_times import evaluate_reading
+    from maskwise.lab.evaluation.several import evaluate_several
+    from maskwise.lab.evaluation.word_formation import evaluate_word_formation
+    from maskwise.lab.evaluation.zero_shot import evaluate_zero_shot
     from maskwise.lab.pretraining.annotate import annotate
     from maskwise.lab.pretraining.pretrain import pretrain
     from maskwise.lab.stats.comparison import compare
@@ -26,6 +33,13 @@ __all__ = [
     "compare",
     "demo",
     "drift",
+    "evaluate_babylm",
+    "evaluate_pairs",
+    "evaluate_perplexity",
+    "evaluate_reading",
+    "evaluate_several",
+    "evaluate_word_formation",
+    "evaluate_zero_shot",
     "finetune",
     "holm",
     "load_study",
@@ -39,6 +53,13 @@ _MODULES = {
     "compare": "maskwise.lab.stats.comparison",
     "demo": "maskwise.lab.demonstration",
     "drift": "maskwise.lab.weight_changes.report",
+    "evaluate_babylm": "maskwise.lab.evaluation.babylm",
+    "evaluate_pairs": "maskwise.lab.evaluation.pairs",
+    "evaluate_perplexity": "maskwise.lab.evaluation.perplexity",
+    "evaluate_reading": "maskwise.lab.evaluation.reading_times",
+    "evaluate_several": "maskwise.lab.evaluation.several",
+    "evaluate_word_formation": "maskwise.lab.evaluation.word_formation",
+    "evaluate_zero_shot": "maskwise.lab.evaluation.zero_shot",
     "finetune": "maskwise.lab.tuning.finetune",
     "holm": "maskwise.lab.stats.paired",
     "load_study": "maskwise.lab.study.study_file",
