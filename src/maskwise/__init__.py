@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from maskwise.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from maskwise.errors import InputError
     from maskwise.evaluation.held_out import make_held_out_eval
     from maskwise.evaluation.pseudo_likelihood import pseudo_log_likelihood, pseudo_perplexity
     from maskwise.evaluation.surprisal import word_surprisal
@@ -20,22 +21,34 @@ if TYPE_CHECKING:
     from maskwise.masking.losses import distillation_loss, mlm_loss
     from maskwise.masking.masker import Masker
     from maskwise.masking.pick import pick
-    from maskwise.masking.score import uniform
+    from maskwise.masking.score import StatefulScore, uniform
+    from maskwise.masking.score_context import ScoreContext, TrainState
+    from maskwise.masking.tokenize import count_tokens, tokenize_rows
     from maskwise.recipes import load_recipe
     from maskwise.scores.model import Entropy, Surprisal
+    from maskwise.scores.refreshed import RefreshedScores
+    from maskwise.scores.store import store_scores
     from maskwise.scores.stored import Stored
     from maskwise.scores.typhoon import Typhoon
+    from maskwise.training.distill import Distillation
     from maskwise.training.trainer import MaskingTrainer
 
 __all__ = [
+    "Distillation",
     "Entropy",
+    "InputError",
     "Masker",
     "MaskingCollator",
     "MaskingTrainer",
+    "RefreshedScores",
+    "ScoreContext",
+    "StatefulScore",
     "Stored",
     "Surprisal",
+    "TrainState",
     "Typhoon",
     "corrupt",
+    "count_tokens",
     "distillation_loss",
     "load_recipe",
     "make_held_out_eval",
@@ -43,28 +56,41 @@ __all__ = [
     "pick",
     "pseudo_log_likelihood",
     "pseudo_perplexity",
+    "store_scores",
     "token_entropy",
+    "tokenize_rows",
     "uniform",
     "word_surprisal",
 ]
 
+__version__ = "0.1.0"
+
 _MODULES = {
+    "Distillation": "maskwise.training.distill",
     "Entropy": "maskwise.scores.model",
+    "InputError": "maskwise.errors",
     "Masker": "maskwise.masking.masker",
     "MaskingCollator": "maskwise.masking.collator",
     "MaskingTrainer": "maskwise.training.trainer",
+    "RefreshedScores": "maskwise.scores.refreshed",
+    "ScoreContext": "maskwise.masking.score_context",
+    "StatefulScore": "maskwise.masking.score",
     "Stored": "maskwise.scores.stored",
     "Surprisal": "maskwise.scores.model",
+    "TrainState": "maskwise.masking.score_context",
     "Typhoon": "maskwise.scores.typhoon",
     "corrupt": "maskwise.masking.corrupt",
+    "count_tokens": "maskwise.masking.tokenize",
     "distillation_loss": "maskwise.masking.losses",
-    "make_held_out_eval": "maskwise.evaluation.held_out",
     "load_recipe": "maskwise.recipes",
+    "make_held_out_eval": "maskwise.evaluation.held_out",
     "mlm_loss": "maskwise.masking.losses",
     "pick": "maskwise.masking.pick",
     "pseudo_log_likelihood": "maskwise.evaluation.pseudo_likelihood",
     "pseudo_perplexity": "maskwise.evaluation.pseudo_likelihood",
+    "store_scores": "maskwise.scores.store",
     "token_entropy": "maskwise.masking.entropy",
+    "tokenize_rows": "maskwise.masking.tokenize",
     "uniform": "maskwise.masking.score",
     "word_surprisal": "maskwise.evaluation.surprisal",
 }
