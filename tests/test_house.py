@@ -29,6 +29,13 @@ def run(*command, **options):
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, **options)
 
 
+def docstring_lines(node):
+    """A function with many documented arguments is not a long one."""
+    first = node.body[0]
+    is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    return first.end_lineno - first.lineno + 1 if is_docstring else 0
+
+
 def test_files_and_functions_stay_small():
     too_long = []
     for path in SOURCES:
@@ -37,7 +44,7 @@ def test_files_and_functions_stay_small():
             too_long.append(f"{name} has {text.count(chr(10))} lines: does it hold more than one idea?")
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                length = node.end_lineno - node.lineno + 1
+                length = node.end_lineno - node.lineno + 1 - docstring_lines(node)
                 if length > MAX_FUNCTION_LINES:
                     too_long.append(f"{name}: {node.name} has {length} lines: cut it into steps")
     assert not too_long, "\n".join(too_long)

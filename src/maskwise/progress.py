@@ -1,11 +1,19 @@
-"""Progress of long work: a live bar on a terminal, plain lines elsewhere."""
+"""Progress of long work: a live bar on a terminal if rich is installed, plain lines elsewhere."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from types import TracebackType
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 PLAIN_LINE_SECONDS = 10.0
 
@@ -26,7 +34,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         self._started_at = self._last_line_at = time.monotonic()
-        if self.show and sys.stderr.isatty():
+        if self.show and sys.stderr.isatty() and find_spec("rich") is not None:
             self._open_bar()
         return self
 
@@ -106,7 +114,7 @@ def printer(show: bool) -> Callable[[str], None]:
 def hide_library_bars() -> None:
     """Switches off transformers' bars in this process (weights read, shards written); those of downloads stay.
 
-    They flash past between our own lines, once a checkpoint. For the command line, whose process is ours.
+    They flash past between our own lines, once per checkpoint. For the command line, whose process is ours.
     """
     from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
     from transformers.utils.logging import disable_progress_bar
@@ -115,3 +123,43 @@ def hide_library_bars() -> None:
     disable_progress_bar()
     if shows_downloads:
         enable_progress_bars()
+
+
+def silent_if_not_shown(function: Callable[P, R]) -> Callable[P, R]:
+    """Returns a function with a parameter `show` that keeps the bars of the libraries off too, if it is False."""
+    shows = inspect.signature(function).parameters["show"].default
+
+    @functools.wraps(function)
+    def silent(*args: P.args, **kwargs: P.kwargs) -> R:
+        if kwargs.get("show", shows):
+            return function(*args, **kwargs)
+        with library_bars_off():
+            return function(*args, **kwargs)
+
+    return silent
+
+
+@contextmanager
+def library_bars_off() -> Iterator[None]:
+    """Keeps the bars of transformers, huggingface_hub and datasets off, and puts back what was before."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from transformers.utils import logging
+
+    switches = [(are_progress_bars_disabled(), disable_progress_bars, enable_progress_bars)]
+    switches += [(not logging.is_progress_bar_enabled(), logging.disable_progress_bar, logging.enable_progress_bar)]
+    if find_spec("datasets") is not None:
+        from datasets import disable_progress_bars as off
+        from datasets import enable_progress_bars as on
+        from datasets import is_progress_bar_enabled
+
+        switches += [(not is_progress_bar_enabled(), off, on)]
+    for _, disable, _ in switches:
+        disable()
+    try:
+        yield
+    finally:
+        for was_off, _, enable in reversed(switches):  # transformers' switch moves huggingface_hub's too
+            if not was_off:
+                enable()
+        if switches[0][0]:
+            disable_progress_bars()

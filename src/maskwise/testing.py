@@ -1,4 +1,4 @@
-"""The contract every score must pass, for those who write one.
+"""The contract every score must pass, for those who write one, and a tokenizer and a model of a few words to try it on.
 
 Shapes: B sequences, T positions; a suffix L marks one row's text without its padding.
 """
@@ -21,10 +21,62 @@ from maskwise.masking.score_context import TrainState
 from maskwise.masking.vocabulary import padding_id
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import BertForMaskedLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+SPECIAL_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 PICKS = (*STRATEGIES, "alternating")
 SIDES = ("right", "left")
+
+
+def word_tokenizer(text: str) -> PreTrainedTokenizerFast:
+    """Returns a tokenizer that knows the words of a text, in memory and within a millisecond: for examples and tests.
+
+    Args:
+        text: Words between spaces. The ids of [PAD], [UNK], [CLS], [SEP] and [MASK] are 0 to 4, those of the words go
+            on from 5 in the order of their first occurrence.
+
+    Returns:
+        A fast tokenizer that puts [CLS] and [SEP] around a text.
+
+    >>> word_tokenizer("to be or not to be")("not to be")["input_ids"]
+    [2, 8, 5, 6, 3]
+    """
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    names = dict.fromkeys([*SPECIAL_TOKENS.values(), *text.split()])
+    ids = {token: number for number, token in enumerate(names)}
+    core = Tokenizer(models.WordLevel(ids, unk_token="[UNK]"))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    core.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
+    roles = {f"{role}_token": token for role, token in SPECIAL_TOKENS.items()}
+    return PreTrainedTokenizerFast(tokenizer_object=core, **roles)
+
+
+def tiny_model(tokenizer: PreTrainedTokenizerBase, seed: int = 0) -> BertForMaskedLM:
+    """Returns a masked language model of one layer of 16 that has learned nothing: for examples and tests.
+
+    Args:
+        tokenizer: What it reads, texts of at most 128 tokens.
+        seed: Of its weights; the global random state is left as it is.
+
+    >>> tiny_model(word_tokenizer("a b")).config.vocab_size
+    7
+    """
+    from transformers import BertConfig, BertForMaskedLM
+
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=128,
+        pad_token_id=padding_id(tokenizer),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return BertForMaskedLM(config)
 
 
 def check_score(
@@ -52,10 +104,7 @@ def check_score(
     `padding_sides=("right",)`: for a model with absolute positions, which left padding shifts. `tolerance`: how far
     equal scores may lie apart, relative to 1 + |score|.
 
-    >>> from tokenizers import Tokenizer, models
-    >>> from transformers import PreTrainedTokenizerFast
-    >>> words = Tokenizer(models.WordLevel({"[PAD]": 0, "[MASK]": 1, "a": 2, "b": 3}, unk_token="a"))
-    >>> tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", mask_token="[MASK]")
+    >>> tokenizer = word_tokenizer("a b")
     >>> check_score(lambda batch: batch["input_ids"] % 7, tokenizer)
     >>> check_score(lambda batch: torch.rand(batch["input_ids"].shape), tokenizer)
     Traceback (most recent call last):

@@ -1,7 +1,8 @@
 """Typed, checked settings of a pretraining run: TOML in and out.
 
-A run's settings are its preset's defaults, then the config file (on top of the recipe it names), then `--recipe`, then
-`--set` and the flags; later ones win. The resolved settings are written to the run folder and run the job again.
+A run's settings are its preset's defaults, then the recipe that is named last, then the layers given, such as a config
+file, `--set` and the flags of the command line, or the keyword arguments of `pretrain`; later ones win. The resolved
+settings are written to the run folder and run the job again.
 """
 
 from __future__ import annotations
@@ -14,10 +15,16 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from maskwise.errors import InputError, nearest
-from maskwise.recipes import MAX_DEPTH
+from maskwise.recipes import MAX_DEPTH, Tree, load_recipe
+from maskwise.recipes.masking_keys import (
+    MODEL_SCORES,
+    change_masking,
+    check_keys_of_score,
+    score_text,
+    short_score,
+)
 
-Tree = dict[str, Any]
-MODEL_SCORES = ("entropy", "surprisal")
+ALTERNATIVES = ("start_epochs", "start_share")  # of [distillation]: one replaces the other
 
 
 class _Section(BaseModel):
@@ -64,8 +71,10 @@ class MaskingSettings(_Section):
     """Which tokens are masked, and by what they are replaced."""
 
     score: str = Field(
-        default="uniform", description="uniform, entropy, surprisal, typhoon, or package.module:function"
+        default="uniform",
+        description="uniform, entropy, surprisal, typhoon, package.module:function, or path/to/file.py:function",
     )
+    score_arguments: Tree | None = Field(default=None, description="keyword arguments of your own score")
     source: Literal["self", "teacher", "teacher-then-self"] = Field(
         default="self", description="whose entropy or surprisal"
     )
@@ -88,6 +97,11 @@ class MaskingSettings(_Section):
     mask_special_tokens: bool = Field(default=False, description="[CLS] and [SEP] too: Typhoon's baseline of 2023")
     typhoon: TyphoonSettings | None = Field(default=None, description="of score = 'typhoon'")
 
+    @field_validator("score", mode="before")
+    @classmethod
+    def _score_is_text(cls, score: Any) -> Any:
+        return score_text(score) if callable(score) else short_score(score)
+
     @field_validator("rate", mode="wrap")
     @classmethod
     def _rate_is_a_share(cls, rate: Any, check: Any) -> Any:
@@ -105,10 +119,13 @@ class MaskingSettings(_Section):
         return shares
 
     @model_validator(mode="after")
+    def _keys_are_of_the_score(self) -> MaskingSettings:
+        check_keys_of_score(self.model_dump(exclude_none=True))
+        return self
+
+    @model_validator(mode="after")
     def _typhoon_can_spend_the_rate(self) -> MaskingSettings:
         if self.score != "typhoon":
-            if self.typhoon is not None:
-                raise ValueError("[masking.typhoon] belongs to score = 'typhoon'")
             return self
         typhoon = self.typhoon or TyphoonSettings()
         room = typhoon.cap * (1 - typhoon.spread if typhoon.calibration == "affine-2023" else 1)
@@ -222,10 +239,27 @@ class PretrainSettings(_Section):
 
 
 def resolve(*layers: Mapping[str, Any]) -> PretrainSettings:
-    """Returns checked settings from layers, later ones winning; raises InputError that names the key at fault.
+    """Returns checked settings from layers, later ones winning, over the recipe that the last of them names.
 
-    >>> resolve({"data": {"path": "d"}, "model": {"preset": "tiny"}}, {"masking": {"unit": "word"}}).masking.unit
+    Args:
+        layers: Tables of settings.
+
+    Raises:
+        InputError: For an unknown recipe, and anything else that is wrong; it names the key at fault.
+
+    >>> run = {"data": {"path": "d"}, "model": {"preset": "tiny"}}
+    >>> resolve(run, {"recipe": "whole-word", "masking": {"rate": 0.3}}).masking.unit
     'word'
+    """
+    recipe = next((layer["recipe"] for layer in reversed(layers) if layer.get("recipe") is not None), None)
+    return check_settings(*layers) if recipe is None else check_settings(recipe_layer(recipe), *layers)
+
+
+def check_settings(*layers: Mapping[str, Any]) -> PretrainSettings:
+    """Returns checked settings from layers, later ones winning; a recipe that they name is not read.
+
+    Raises:
+        InputError: For anything that is wrong; it names the key at fault.
     """
     tree: Tree = {}
     for layer in layers:
@@ -236,16 +270,27 @@ def resolve(*layers: Mapping[str, Any]) -> PretrainSettings:
         raise InputError(_explain(error)) from None
 
 
+def recipe_layer(recipe: str) -> Tree:
+    """Returns the tables of a recipe with its name."""
+    return load_recipe(recipe) | {"recipe": str(recipe)}
+
+
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Tree:
-    """Returns `base` with `changes` laid over it, table by table.
+    """Returns `base` with `changes` laid over it, table by table; see `change_masking` for what replaces what.
 
     >>> merge({"a": {"x": 1, "y": 2}}, {"a": {"y": 3}})
     {'a': {'x': 1, 'y': 3}}
     """
     merged = dict(base)
     for key, value in changes.items():
-        both_tables = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = merge(merged[key], value) if both_tables else value
+        old = merged.get(key)
+        if not isinstance(value, Mapping) or not isinstance(old, Mapping):
+            merged[key] = value
+        elif key == "masking":
+            merged[key] = change_masking(old, value)
+        else:
+            replaced = ALTERNATIVES if key == "distillation" and value.keys() & set(ALTERNATIVES) else ()
+            merged[key] = merge({name: kept for name, kept in old.items() if name not in replaced}, value)
     return merged
 
 

@@ -5,7 +5,9 @@ Shapes: B sequences, T positions, V vocabulary.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,12 +19,15 @@ from maskwise.masking.corrupt import IGNORE, Corrupted, Corruption, corrupt
 from maskwise.masking.noise import Stream
 from maskwise.masking.pick import check_strategy, pick, pick_independently, proportional_probabilities
 from maskwise.masking.rates import ONE_UNIT_RATE, RateSchedule, constant, mean_budget, rate_at, token_budget
+from maskwise.masking.recipe_arguments import masker_arguments
 from maskwise.masking.rows import Rows, sync_stalls
 from maskwise.masking.score import Score, StatefulScore, all_scores, as_score
 from maskwise.masking.score_context import TrainState
 from maskwise.masking.units import Units, span_units, token_units, word_units
-from maskwise.masking.vocabulary import Vocabulary
+from maskwise.masking.vocabulary import Vocabulary, as_tokenizer
 from maskwise.masking.word_marks import checked_word_marks
+from maskwise.recipes import load_recipe
+from maskwise.recipes.masking_keys import change_masking
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -53,7 +58,7 @@ class Masker:
     def __init__(
         self,
         score: Score,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: PreTrainedTokenizerBase | str | Path,
         *,
         unit: str = "token",
         pick: str | None = None,
@@ -79,9 +84,49 @@ class Masker:
         self.rate_at(0.0)
         self.corruption = Corruption(*corruption).check()
         self.seed = seed
-        self.tokenizer = tokenizer
-        self.vocabulary = Vocabulary.of(tokenizer, with_special_tokens=mask_special_tokens)
-        self._word_marks = None if unit == "token" else checked_word_marks(tokenizer)
+        self.tokenizer = as_tokenizer(tokenizer)
+        self.vocabulary = Vocabulary.of(self.tokenizer, with_special_tokens=mask_special_tokens)
+        self._word_marks = None if unit == "token" else checked_word_marks(self.tokenizer)
+
+    @classmethod
+    def from_recipe(
+        cls,
+        name: str | Path,
+        tokenizer: PreTrainedTokenizerBase | str | Path,
+        *,
+        teacher: Any = None,
+        token_counts: Any = None,
+        **overrides: Any,
+    ) -> Masker:
+        """Returns the masker that a recipe describes. Its `[distillation]`, if it has one, is for the trainer.
+
+        Args:
+            name: A recipe's name, such as "whole-word", or the path of your own .toml file.
+            tokenizer: The tokenizer, or its name or folder.
+            teacher: For recipes that score with one: a masked language model with this tokenizer, or its
+                `Stored(folder)`. Others leave it alone.
+            token_counts: For Typhoon, int [V]: how often each id occurs in the training text, `count_tokens(rows,
+                tokenizer)`. Others leave it alone.
+            **overrides: Keys of the recipe's `[masking]` table to change, such as `rate=0.3`, and other arguments of
+                `Masker`, such as `seed=1`.
+
+        Returns:
+            A masker.
+
+        Raises:
+            InputError: For an unknown recipe or key, and if the recipe's score needs a teacher or token counts.
+
+        >>> from maskwise.testing import word_tokenizer
+        >>> Masker.from_recipe("whole-word", word_tokenizer("a b c"), rate=0.3)
+        Masker(uniform, unit='word', pick='sample', rate=0.3, budget='exact', corruption=(0.8, 0.1, 0.1), seed=0)
+        """
+        masking = change_masking(load_recipe(name).get("masking", {}), overrides)
+        tokenizer = as_tokenizer(tokenizer)
+        supplied = {"tokenizer": tokenizer, "teacher": teacher, "token_counts": token_counts}
+        try:
+            return cls(tokenizer=tokenizer, **masker_arguments(masking, inspect.signature(cls).parameters, **supplied))
+        except InputError as error:
+            raise InputError(f"The recipe {str(name)!r}: {error}") from None
 
     @property
     def scores_inside(self) -> list[StatefulScore]:
@@ -170,13 +215,21 @@ class Masker:
             )
         return rate
 
+    def __repr__(self) -> str:
+        start, end = self.rate_at(0.0), self.rate_at(1.0)
+        settings = {"unit": self.unit, "pick": self.pick, "rate": start, "budget": self.budget}
+        settings |= {"corruption": tuple(self.corruption), "seed": self.seed}
+        text = ", ".join(f"{key}={value!r}" for key, value in settings.items())
+        return f"Masker({self.score!r}, {text})" if start == end else f"Masker({self.score!r}, {text}, end_rate={end})"
+
     def _units(self, batch: Mapping[str, Any]) -> Units:
         if self.unit == "token":
             return token_units(batch["eligible"])
         if "word_ids" not in batch:
             raise InputError(
                 f"unit={self.unit!r} needs a `word_ids` column (-1 at special tokens); found {', '.join(batch)}. "
-                "`maskwise prepare` stores it; in your own script take it from the tokenizer's encoding.word_ids()."
+                "`maskwise prepare` stores it; in your own script take it from tokenize_rows(texts, tokenizer) or "
+                "encoding.word_ids()."
             )
         word_ids_BT, begins_BT = batch["word_ids"].to(torch.int64), None
         if self._word_marks is not None:

@@ -5,6 +5,7 @@ Shapes: B sequences, T positions, D width of the embedding, R labelled rows, V v
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -204,11 +205,22 @@ class FunctionScore(StatefulScore):
     @property
     def name(self) -> str:
         """The function's name."""
-        return getattr(self.function, "__name__", type(self.function).__name__)
+        return getattr(self._plain, "__name__", type(self._plain).__name__)
+
+    @property
+    def _plain(self) -> Any:
+        """The function without the arguments of `functools.partial`."""
+        return self.function.func if isinstance(self.function, functools.partial) else self.function
 
     def fingerprint(self) -> str:
-        """Returns the function's module and name."""
-        return f"{getattr(self.function, '__module__', '?')}:{getattr(self.function, '__qualname__', self.name)}"
+        """Returns the function's module and name, and its arguments if it has any."""
+        text = f"{getattr(self._plain, '__module__', '?')}:{getattr(self._plain, '__qualname__', self.name)}"
+        if not isinstance(self.function, functools.partial):
+            return text
+        settings = {
+            key: value for key, value in sorted(self.function.keywords.items()) if isinstance(value, _CONSTANTS)
+        }
+        return f"{text}({', '.join(f'{key}={value!r}' for key, value in settings.items())})"
 
     def __repr__(self) -> str:
         return self.name

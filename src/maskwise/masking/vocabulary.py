@@ -6,12 +6,13 @@ Shapes: V vocabulary, N ordinary tokens.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from maskwise.errors import InputError
+from maskwise.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -56,6 +57,53 @@ class Vocabulary(NamedTuple):
         """Returns the same vocabulary on `device`."""
         eligible_V, ordinary_ids_N = self.eligible_V.to(device), self.ordinary_ids_N.to(device)
         return self._replace(eligible_V=eligible_V, ordinary_ids_N=ordinary_ids_N)
+
+
+def load_tokenizer(checkpoint: str) -> Any:
+    """Returns the fast tokenizer of a checkpoint: a folder or a name on the hub. Its own code is never run.
+
+    Raises:
+        InputError: If there is none, or it has no fast version, which word boundaries need.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"The checkpoint {checkpoint!r} has no tokenizer: {first_line(error)}") from None
+    if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):  # transformers makes up an empty one
+        raise InputError(f"The checkpoint {checkpoint!r} has no tokenizer: save it next to the model.")
+    if not tokenizer.is_fast:
+        raise InputError(f"The tokenizer of {checkpoint!r} is not a fast one, which word boundaries need.")
+    return tokenizer
+
+
+def as_tokenizer(tokenizer: Any) -> Any:
+    """Returns a tokenizer as it is, or the one of a name or folder.
+
+    Raises:
+        InputError: For anything else, with the line that works.
+
+    >>> as_tokenizer(None)
+    Traceback (most recent call last):
+        ...
+    maskwise.errors.InputError: The tokenizer is missing: give AutoTokenizer.from_pretrained(name), or the name itself.
+    """
+    if isinstance(tokenizer, str | Path):
+        return load_tokenizer(str(tokenizer))
+    if tokenizer is None:
+        raise InputError("The tokenizer is missing: give AutoTokenizer.from_pretrained(name), or the name itself.")
+    if isinstance(tokenizer, type):
+        raise InputError(
+            f"A tokenizer is an object, and {tokenizer.__name__} is its class: write "
+            f"{tokenizer.__name__}.from_pretrained(name)."
+        )
+    if not all(hasattr(tokenizer, name) for name in ("mask_token_id", "all_special_ids", "get_vocab")):
+        raise InputError(
+            f"A tokenizer is one of transformers, or its name; found {type(tokenizer).__name__}. Write "
+            "AutoTokenizer.from_pretrained(name)."
+        )
+    return tokenizer
 
 
 def num_token_ids(tokenizer: PreTrainedTokenizerBase) -> int:

@@ -12,7 +12,7 @@ import transformers
 from safetensors import SafetensorError
 
 from maskwise.errors import InputError, first_line
-from maskwise.masking.vocabulary import num_token_ids
+from maskwise.masking.vocabulary import load_tokenizer, num_token_ids
 from maskwise.models.hf_logging import only_errors
 from maskwise.models.model_limits import position_tables, vocabulary_size
 
@@ -86,16 +86,3 @@ def check_same_tokenizer(checkpoint: str, tokenizer: Any, data_folder: Path) -> 
             "so their predictions cannot be compared token by token. `maskwise evaluate --words SOURCE` grades whole "
             "words, in nats a character; a teacher must share its student's tokenizer (maskwise prepare --tokenizer)."
         )
-
-
-def load_tokenizer(checkpoint: str) -> Any:
-    """Returns a checkpoint's fast tokenizer; raises InputError where there is none."""
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"The checkpoint {checkpoint!r} has no tokenizer: {first_line(error)}") from None
-    if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):  # transformers makes up an empty one
-        raise InputError(f"The checkpoint {checkpoint!r} has no tokenizer: save it beside the model.")
-    if not tokenizer.is_fast:
-        raise InputError(f"The tokenizer of {checkpoint!r} is not a fast one, which word boundaries need.")
-    return tokenizer

@@ -12,15 +12,33 @@ from maskwise.errors import InputError, nearest
 Tree = dict[str, Any]
 MAX_DEPTH = 20  # settings have four levels; deeper ones exhaust the stack of whoever walks through them
 
+SCORES = {  # the scores that have a short name, as text: importing them is up to who needs one
+    "uniform": "maskwise.masking.score:uniform",
+    "entropy": "maskwise.scores.model:Entropy",
+    "surprisal": "maskwise.scores.model:Surprisal",
+    "typhoon": "maskwise.scores.typhoon:Typhoon",
+}
 
-def load_recipe(name: str) -> Tree:
-    """Returns a recipe's settings: one of the package's by name, or a .toml file of yours by path.
 
-    Raises InputError for an unknown name, with the nearest one.
+def load_recipe(name: str | Path) -> Tree:
+    """Returns a recipe's settings: one of the package's by name, or your own .toml file by path.
+
+    Args:
+        name: A name that `maskwise recipes` lists, or the path of a file that ends in .toml.
+
+    Returns:
+        The file's tables: `description`, `masking` and, for recipes that distil, `distillation`. The score is a text
+        `package.module:name`; nothing is imported.
+
+    Raises:
+        InputError: For an unknown name, with the nearest one, and a file that is missing or not TOML.
 
     >>> load_recipe("whole-word")["masking"]["unit"]
     'word'
     """
+    if not isinstance(name, str | Path):
+        raise InputError(f"A recipe is named by a text, such as load_recipe('whole-word'); found {name!r}.")
+    name = str(name)
     if name.endswith(".toml"):
         return read_toml(Path(name))
     known = recipe_names()

@@ -6,6 +6,7 @@ Shapes: B sequences, T positions, R rows.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -17,6 +18,7 @@ from maskwise.masking.noise import Stream, text_positions, uniform_noise
 from maskwise.masking.rows import Rows, sync_stalls
 from maskwise.masking.score import StatefulScore
 from maskwise.masking.score_context import RunPlan, TrainState
+from maskwise.models.loading import load_masked_lm
 from maskwise.models.model_limits import check_teacher_vocabulary
 from maskwise.models.sparse import SparseHead, evaluating, unwrapped
 from maskwise.scores.stored import Stored
@@ -27,15 +29,23 @@ DENSE_POSITIONS = 512
 class ModelScore(StatefulScore):
     """A score that a language model gives: of a teacher, of the model in training, or one after the other.
 
-    `teacher`: a model, or its `Stored` scores; without one the model in training scores, once `bind` has named it
-    (MaskingTrainer does).
-    With a teacher and one of `epochs`, `steps` or `share` (of the run), the teacher scores until then and the model in
-    training afterwards. `folds`: None scores the unmasked text in one pass, as the paper does; K masks each K-th of
-    the eligible tokens in turn and scores them masked, in K passes.
+    With a teacher and one of `epochs`, `steps` and `share`, the teacher scores until then and the model in training
+    afterwards. Scoring is in eval mode and without gradient; the mode of every model and the random state are as before
+    afterwards, and a teacher's parameters are left as they are.
 
-    Scoring is in eval mode and without gradient; the mode of every model and the random state are as before afterwards,
-    and a teacher's parameters are left as they are.
-    Raises InputError for two switches at once, a switch without a teacher, or fewer than 2 folds.
+    Args:
+        teacher: A masked language model, its name or folder, or its `Stored` scores. Without one the model in training
+            scores, once `bind` has named it, as MaskingTrainer does.
+        epochs: The teacher scores so many epochs,
+        steps: or so many optimizer steps,
+        share: or this share of the run.
+        folds: None scores the unmasked text in one pass, as the paper does. K masks each K-th of the eligible tokens in
+            turn and scores them masked, in K passes.
+        compiled: Whether the kernel is compiled, which takes seconds once and makes it several times as fast.
+
+    Raises:
+        InputError: For two switches at once, a switch without a teacher, fewer than 2 folds, and a teacher that is not
+            a model.
     """
 
     statistic: ClassVar[str]
@@ -43,7 +53,7 @@ class ModelScore(StatefulScore):
 
     def __init__(
         self,
-        teacher: nn.Module | Stored | None = None,
+        teacher: nn.Module | Stored | str | Path | None = None,
         *,
         epochs: int | None = None,
         steps: int | None = None,
@@ -59,6 +69,7 @@ class ModelScore(StatefulScore):
         if folds is not None and folds < 2:
             raise InputError(f"folds is the number of passes, at least 2; found {folds}. Leave it out for one pass.")
         self.epochs, self.steps, self.share, self.folds, self.compiled = epochs, steps, share, folds, compiled
+        teacher = self._as_teacher(teacher)
         if isinstance(teacher, Stored):
             self._check_stored(teacher)
         self.teacher = SparseHead(teacher) if isinstance(teacher, nn.Module) else teacher
@@ -117,6 +128,28 @@ class ModelScore(StatefulScore):
         kind = "none" if teacher is None else teacher.fingerprint() if isinstance(teacher, Stored) else "live"
         return f"{super().fingerprint()[:-1]}, teacher={kind})"
 
+    def __repr__(self) -> str:
+        teacher = type(self.teacher.unwrapped).__name__ if isinstance(self.teacher, SparseHead) else self.teacher
+        settings = {name: getattr(self, name) for name in ("epochs", "steps", "share", "folds")}
+        given = [f"{name}={value}" for name, value in settings.items() if value is not None]
+        return f"{type(self).__name__}({', '.join([*([] if teacher is None else [str(teacher)]), *given])})"
+
+    def _as_teacher(self, teacher: Any) -> nn.Module | Stored | None:
+        if isinstance(teacher, str | Path):
+            return load_masked_lm(str(teacher))
+        if teacher is None or isinstance(teacher, nn.Module | Stored):
+            return teacher
+        name = type(self).__name__
+        if isinstance(teacher, type):
+            raise InputError(
+                f"A teacher is a model, and {teacher.__name__} is a class: write "
+                f"{name}(AutoModelForMaskedLM.from_pretrained(NAME))."
+            )
+        raise InputError(
+            f"A teacher is a masked language model, its name, or its Stored(folder); found {type(teacher).__name__}. "
+            f"Write {name}(AutoModelForMaskedLM.from_pretrained(NAME)), or {name}() for the model in training."
+        )
+
     def _check_stored(self, stored: Stored) -> None:
         wanted = self.statistic.removesuffix("_R")
         if stored.statistic != wanted or self.folds is not None:
@@ -131,17 +164,57 @@ class ModelScore(StatefulScore):
 
 
 class Entropy(ModelScore):
-    """The entropy of the model's prediction at each token, in nats (entropy paper 2.1-2.2).
+    """The entropy of the model's prediction at each token, in nats (entropy paper, arXiv 2605.28526, 2.1-2.2).
 
-    >>> Entropy().source(TrainState())
-    'self'
+    Args:
+        teacher: A masked language model, its name or folder, or its `Stored` scores. Without one the model in training
+            scores.
+        epochs: With a teacher: it scores so many epochs, and the model in training after that,
+        steps: or so many optimizer steps,
+        share: or this share of the run.
+        folds: Score tokens masked, each K-th in turn, in K passes. None: unmasked, in one pass.
+        compiled: Whether the kernel is compiled.
+
+    Returns:
+        When called with a batch: float32 [B, T] in nats, 0 at tokens that may not be masked.
+
+    Raises:
+        InputError: For two switches at once, a switch without a teacher, fewer than 2 folds, a teacher that is not a
+            model, and, when a run starts, a teacher of another vocabulary or one that is the model in training.
+
+    >>> from maskwise.masking.masker import Masker
+    >>> from maskwise.testing import tiny_model, word_tokenizer
+    >>> tokenizer = word_tokenizer("a b c")
+    >>> score = Entropy(tiny_model(tokenizer), compiled=False)
+    >>> batch = Masker(score, tokenizer).prepare({"input_ids": torch.tensor([[2, 5, 6, 3]])})
+    >>> score(batch).shape, score(batch)[0, 0].item()
+    (torch.Size([1, 4]), 0.0)
     """
 
     statistic = "entropy_R"
 
 
 class Surprisal(ModelScore):
-    """-log p of the token that is there, in nats: the sibling of `Entropy` that knows the answer."""
+    """-log p of the token that is there, in nats: the sibling of `Entropy` that knows the answer.
+
+    Args:
+        teacher: A masked language model, its name or folder, or its `Stored` scores. Without one the model in training
+            scores.
+        epochs: With a teacher: it scores so many epochs, and the model in training after that,
+        steps: or so many optimizer steps,
+        share: or this share of the run.
+        folds: Score tokens masked, each K-th in turn, in K passes. None: unmasked, in one pass.
+        compiled: Whether the kernel is compiled.
+
+    Returns:
+        When called with a batch: float32 [B, T] in nats, 0 at tokens that may not be masked.
+
+    Raises:
+        InputError: As `Entropy` does.
+
+    >>> Surprisal(folds=4)
+    Surprisal(folds=4)
+    """
 
     statistic = "surprisal_R"
 

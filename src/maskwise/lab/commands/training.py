@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from typer import Argument, Option
 
@@ -37,35 +37,16 @@ def pretrain_command(
     resume: Annotated[bool, Option("--resume", help="Go on from the newest complete checkpoint in --out.")] = False,
 ) -> None:
     """Train a masked language model."""
-    from maskwise.lab.config import merge, parse_assignments, resolve
-    from maskwise.recipes import load_recipe, read_toml
+    from maskwise.lab.config import parse_assignments
 
-    flags = _without_none(
-        {
-            "seed": seed,
-            "teacher": teacher,
-            "data": _without_none(
-                {"path": str(data) if data else None, "general": str(general_data) if general_data else None}
-            ),
-            "model": _without_none({"preset": model, "checkpoint": from_}),
-            "trainer": _without_none({"num_train_epochs": epochs, "max_steps": steps}),
-        }
-    )
-    file = read_toml(config) if config else {}
-    if model is not None or from_ is not None:
-        file = {key: value for key, value in file.items() if key != "model"}
-    chosen = recipe or file.get("recipe", "random")
-    base = load_recipe(chosen) if recipe or "masking" not in file else {}
-    layers = [file, base] if recipe else [base, file]
-    overrides = merge(parse_assignments(set_ or []), flags)
-    from maskwise.lab.records import run_folder
-
-    bare = resume and config is None and not any((recipe, set_, *flags.values()))
-    settings = run_folder.stored_settings(out) if bare else resolve(*layers, {"recipe": chosen}, overrides)
+    changes = parse_assignments(set_ or [])
     hide_library_bars()
     from maskwise.lab.pretraining.pretrain import pretrain
 
-    result = pretrain(settings, out, resume=resume)
+    result = pretrain(
+        config, out, data=data, general_data=general_data, model=model, checkpoint=from_, recipe=recipe,
+        teacher=teacher, epochs=epochs, steps=steps, seed=seed, changes=changes, resume=resume,
+    )  # fmt: skip
     if os.environ.get("RANK", "0") == "0":
         print(result.table())
         if result.stopping:
@@ -122,7 +103,3 @@ def recipes_command(name: Annotated[str | None, Argument(help="Show this recipe'
     width = max(map(len, recipe_names()))
     for known in recipe_names():
         print(f"{known.ljust(width)}  {load_recipe(known)['description']}")
-
-
-def _without_none(options: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in options.items() if value not in (None, {})}

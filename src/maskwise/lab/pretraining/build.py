@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from maskwise.lab.config import (
     DistillationSettings,
     MaskingSettings,
     PretrainSettings,
-    RateSettings,
     StoppingSettings,
     TyphoonSettings,
     merge,
@@ -30,9 +29,9 @@ from maskwise.lab.pretraining.early_stopping import StoppingRule
 from maskwise.lab.pretraining.stored_scores import open_stored
 from maskwise.lab.tokens.blocks import TOKENIZER, DataFolder, open_data
 from maskwise.lab.tokens.extend_tokenizer import extends, pieces_of_new_tokens
-from maskwise.masking import rates
 from maskwise.masking.masker import Masker
-from maskwise.masking.score import Score, uniform
+from maskwise.masking.recipe_arguments import masker_arguments
+from maskwise.masking.score import Score
 from maskwise.masking.vocabulary import num_token_ids, padding_id
 from maskwise.models.device import on_one_device
 from maskwise.models.initialization import start_at_unigram
@@ -46,8 +45,6 @@ from maskwise.models.loading import (
 )
 from maskwise.models.new_tokens import grow_vocabulary
 from maskwise.models.presets import build_model
-from maskwise.scores import model as scores
-from maskwise.scores.refreshed import RefreshedScores
 from maskwise.scores.stored import Stored
 from maskwise.training.distill import Distillation
 
@@ -187,21 +184,30 @@ def load_general(settings: PretrainSettings, data: DataFolder) -> DataFolder | N
     return general
 
 
-def build_masker(settings: MaskingSettings, data: DataFolder, *, seed: int, teacher: Any = None) -> Masker:
-    """Returns the masker that settings describe, for a data folder; `teacher` is a model, or its `Stored` scores."""
-    is_typhoon = settings.score == "typhoon"
-    return Masker(
-        build_typhoon(settings.typhoon or TyphoonSettings(), data) if is_typhoon else build_score(settings, teacher),
-        data.tokenizer,
-        unit=settings.unit,
-        pick=settings.pick,
-        rate=build_rate(settings.rate),
-        budget=settings.budget,
-        corruption=settings.corruption,
-        sharpness=settings.sharpness,
-        mask_special_tokens=settings.mask_special_tokens,
-        seed=seed,
-    )
+def build_masker(
+    settings: MaskingSettings, data: DataFolder, *, seed: int, teacher: Any = None, score: Score | None = None
+) -> Masker:
+    """Returns the masker that settings describe, for a data folder.
+
+    Args:
+        settings: Which tokens are masked, and by what they are replaced.
+        data: The data folder.
+        seed: Of the masks.
+        teacher: A model, or its `Stored` scores.
+        score: Your own score, instead of the one that the settings name.
+
+    Raises:
+        InputError: For a score that cannot be imported or made.
+    """
+    masking = settings.model_dump(exclude={"stored"}, exclude_none=True)
+    if score is not None:
+        masking |= {"score": score}
+    elif settings.score == "typhoon":
+        masking |= {"score": build_typhoon(settings.typhoon or TyphoonSettings(), data)}
+        masking.pop("typhoon", None)
+    supplied = {"tokenizer": data.tokenizer, "teacher": teacher, "token_counts": data.token_counts}
+    arguments = masker_arguments(masking, signature(Masker).parameters, **supplied)
+    return Masker(tokenizer=data.tokenizer, seed=seed, **arguments)
 
 
 def load_teacher(settings: PretrainSettings, data: DataFolder) -> Any:
@@ -250,37 +256,3 @@ def build_distillation(settings: DistillationSettings, teacher: Any) -> Distilla
         start_epochs=settings.start_epochs,
         start_share=settings.start_share,
     )
-
-
-def build_rate(rate: float | str | RateSettings) -> rates.RateSchedule:
-    """Returns the schedule that a rate setting means."""
-    if isinstance(rate, RateSettings):
-        return {"linear": rates.linear, "cosine": rates.cosine}[rate.schedule](rate.start, rate.end)
-    return rates.one_token() if rate == "one" else rates.constant(float(rate))
-
-
-def build_score(settings: MaskingSettings, teacher: Any = None) -> Score:
-    """Returns a score by its name, or your own by `package.module:function`."""
-    if settings.score == "uniform":
-        return uniform
-    if settings.score in MODEL_SCORES:
-        return _model_score(settings, teacher)
-    module_name, colon, function_name = settings.score.partition(":")
-    if not colon:
-        known = ", ".join(("uniform", *MODEL_SCORES, "typhoon"))
-        raise InputError(f"No score {settings.score!r}. Known: {known}; your own is written package.module:function.")
-    try:
-        return getattr(import_module(module_name), function_name)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"The score {settings.score!r} cannot be imported: {error}.") from None
-
-
-def _model_score(settings: MaskingSettings, teacher: Any) -> Score:
-    kind = scores.MODEL_SCORES[settings.score]
-    if settings.source == "self":
-        live = kind(folds=settings.folds)
-        return live if settings.refresh_epochs is None else RefreshedScores(live, settings.refresh_epochs)
-    if settings.source == "teacher":
-        return kind(teacher, folds=settings.folds)
-    switch = {"epochs": settings.teacher_epochs, "steps": settings.teacher_steps, "share": settings.teacher_share}
-    return kind(teacher, folds=settings.folds, **switch)

@@ -23,7 +23,7 @@ pipeline_tag: fill-mask
 tags: [masked-lm, maskwise]
 ---
 
-# Masked language model, recipe `{settings.recipe}`
+# Masked language model, recipe `{settings.recipe}`{_own_score(settings)}
 
 {settings.description}
 
@@ -56,6 +56,12 @@ fill = pipeline("fill-mask", model="path/to/this/folder")
 ```toml
 {to_toml(settings)}```
 """
+
+
+def _own_score(settings: PretrainSettings) -> str:
+    """Returns by what was masked, if that is not the recipe's score: the recipe's name would tell something else."""
+    score = settings.masking.score
+    return f", masked by {score}" if ":" in score and not score.startswith("maskwise.") else ""
 
 
 def _stopping_section(stopping: str) -> str:

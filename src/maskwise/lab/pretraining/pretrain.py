@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback
 
+from maskwise.errors import InputError
 from maskwise.evaluation.held_out import (
     HeldOutEval,
     HeldOutResult,
@@ -18,7 +20,8 @@ from maskwise.evaluation.held_out import (
     make_held_out_eval,
 )
 from maskwise.files.atomic import atomic_write
-from maskwise.lab.config import PretrainSettings
+from maskwise.lab.config import PretrainSettings, merge
+from maskwise.lab.precedence import run_settings, score_object
 from maskwise.lab.pretraining.build import (
     build_distillation,
     build_masker,
@@ -45,9 +48,10 @@ from maskwise.lab.pretraining.model_card import model_card
 from maskwise.lab.pretraining.typhoon_picture import KeepRates, draw_rates
 from maskwise.lab.records import run_folder
 from maskwise.lab.tokens.blocks import DataFolder, open_data
+from maskwise.masking.score import Score
 from maskwise.masking.score_context import RunPlan
 from maskwise.models.hf_logging import silent_on_tied_weights
-from maskwise.progress import Progress, printer
+from maskwise.progress import Progress, printer, silent_if_not_shown
 from maskwise.scores.refreshed import delete_score_files
 from maskwise.scores.typhoon import SaliencyTable
 from maskwise.training.cpu_dropout import use_bit_dropout
@@ -60,10 +64,13 @@ GENERAL_ROW = "on the general evaluation"
 
 @dataclass(frozen=True)
 class PretrainResult:
-    """`evaluation` holds the final grades beside the floor's: `{"unigram floor": ..., "model": ...}`.
+    """What a run came to; a path to its folder wherever a path is asked for.
 
-    Where a general evaluation was followed, its grades are a third row. `stopping` says why the run ended and which
-    model was kept; it is empty where the evaluations had no say.
+    Attributes:
+        folder: The run folder.
+        held_out: The final grades next to the floor's: `{"unigram floor": ..., "<recipe>": ...}`. If a general
+            evaluation was followed, its grades are a third row.
+        stopping: Why the run ended and which model was kept; empty if the evaluations had no say.
     """
 
     folder: Path
@@ -74,15 +81,96 @@ class PretrainResult:
         """Returns the evaluation as plain text."""
         return held_out_table(self.held_out)
 
+    def __fspath__(self) -> str:
+        return str(self.folder)
 
-def pretrain(settings: PretrainSettings, out: str | Path, *, resume: bool = False, show: bool = True) -> PretrainResult:
-    """Trains a masked language model and returns its final evaluation; everything is kept in `out` (see `runs`).
+    def __repr__(self) -> str:
+        return "\n".join(
+            [f"PretrainResult in {self.folder}", self.table(), *([self.stopping] if self.stopping else [])]
+        )
 
-    With `resume`, goes on from the newest complete checkpoint to the same bytes an unbroken run would have given (CPU,
-    same number of threads). With `[stopping]` or a general evaluation the run may end early, and the best model is kept
-    (see `stopping`). Raises InputError for settings, data or a folder that cannot work.
+
+@silent_if_not_shown
+def pretrain(
+    settings: PretrainSettings | Mapping[str, Any] | str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    data: str | PathLike[str] | None = None,
+    general_data: str | PathLike[str] | None = None,
+    model: str | PathLike[str] | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+    recipe: str | Path | None = None,
+    teacher: str | PathLike[str] | None = None,
+    epochs: float | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    masking: Mapping[str, Any] | None = None,
+    distillation: Mapping[str, Any] | None = None,
+    stopping: Mapping[str, Any] | None = None,
+    trainer: Mapping[str, Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
+    score: Score | None = None,
+    resume: bool = False,
+    show: bool = True,
+) -> PretrainResult:
+    """Trains a masked language model; everything is kept in the run folder `out` (see `records/run_folder.py`).
+
+    Keyword arguments win over `settings`, and both over the recipe. With `stopping` or `general_data` the run may end
+    early, and the best model is kept.
+
+    Args:
+        settings: Tables of settings, or the path of a TOML file that has them, such as another run's `config.toml`.
+        out: The run folder to make, or to resume.
+        data: A data folder made by `prepare`, or what `prepare` returned.
+        general_data: Another one: its evaluation is followed too, and the run stops if adaptation costs too much of it.
+        model: "tiny", "mini", "bertlet", "bert", or the path of a config.json: trained from scratch.
+        checkpoint: Instead of `model`: a run folder, a checkpoint or a hub name to continue from.
+        recipe: What to mask; `maskwise recipes` lists the names. By default "random".
+        teacher: A run folder, a checkpoint or a hub name, for recipes that score by a teacher or distil.
+        epochs: Passes over the data.
+        steps: Optimizer steps, instead of `epochs`.
+        seed: Of the initial weights, the order of the data, and the masks.
+        masking: Changes to the recipe's `[masking]` table, such as `{"rate": 0.3}`.
+        distillation: Changes to its `[distillation]` table.
+        stopping: When the run ends early, such as `{"patience": 3}` (evaluations).
+        trainer: Options of `transformers.TrainingArguments`, such as `{"learning_rate": 1e-4}`.
+        changes: Any other settings, table by table, such as `{"data": {"held_out_blocks": 64}}`.
+        score: Your own score, a function or an object, instead of the recipe's.
+        resume: Whether to resume from the newest complete checkpoint in `out`, to the same bytes that an unbroken run
+            would have given (on a CPU, with the same number of threads). Settings may then be left out.
+        show: Whether to show progress. If not, nothing is printed.
+
+    Returns:
+        The final evaluation, in nats per token. It stands for its folder: pass it on where a path is asked for.
+
+    Raises:
+        InputError: For settings, data or a folder that cannot work.
+
+    Example:
+        `pretrain(data="data", model="mini", recipe="whole-word", out="run", steps=1000)`
     """
-    out, settings = Path(out), with_defaults(settings)
+    if out is None:
+        raise InputError("A run needs a folder: pretrain(..., out='run').")
+    if isinstance(score, str):
+        raise InputError(
+            f"score= is a function or an object; found {score!r}. A name goes to masking={{'score': ...}}."
+        )
+    tables = {"masking": masking, "distillation": distillation, "stopping": stopping, "trainer": trainer}
+    changes = merge(changes or {}, {name: dict(table) for name, table in tables.items() if table is not None})
+    score = score or score_object(settings, changes)
+    if score is not None:
+        changes = merge(changes, {"masking": merge(changes.get("masking", {}), {"score": score})})
+    named = {
+        "recipe": recipe, "data": data, "general_data": general_data, "model": model, "checkpoint": checkpoint,
+        "teacher": teacher, "epochs": epochs, "steps": steps, "seed": seed,
+    }  # fmt: skip
+    if resume and settings is None and data is None:
+        settings = run_folder.stored_settings(Path(out))
+    return _run(run_settings(settings, **named, changes=changes), Path(out), score, resume=resume, show=show)
+
+
+def _run(settings: PretrainSettings, out: Path, score: Score | None, *, resume: bool, show: bool) -> PretrainResult:
+    settings = with_defaults(settings)
     data = open_data(settings.data.path)
     general = load_general(settings, data)
     args = training_arguments(settings, out)
@@ -90,10 +178,10 @@ def pretrain(settings: PretrainSettings, out: str | Path, *, resume: bool = Fals
     model = load_model(settings, data)
     teacher = load_teacher(settings, data)
     scorer = load_stored(settings, data) or teacher
-    masker = build_masker(settings.masking, data, seed=settings.seed, teacher=scorer)
+    masker = build_masker(settings.masking, data, seed=settings.seed, teacher=scorer, score=score)
     check_runs_eager(masker, args)
-    for score in masker.scores_inside:
-        score.check_run(RunPlan(*planned_run(args, len(data.train))))
+    for part in masker.scores_inside:
+        part.check_run(RunPlan(*planned_run(args, len(data.train))))
     held_out = _held_out(data, settings)
     general_held_out = _held_out(general, settings) if general else None
     if first:

@@ -19,7 +19,7 @@ from maskwise.errors import InputError
 from maskwise.files.atomic import atomic_write
 from maskwise.files.checkpoint_folders import complete_checkpoints, delete_incomplete, step_of
 from maskwise.files.disk_full import is_disk_full
-from maskwise.lab.config import PretrainSettings, merge, resolve, to_toml
+from maskwise.lab.config import PretrainSettings, check_settings, merge, to_toml
 from maskwise.recipes import read_toml
 
 CONFIG, ENVIRONMENT, METRICS, DONE = "config.toml", "environment.json", "metrics.jsonl", "done.json"
@@ -71,7 +71,7 @@ def stored_settings(out: Path) -> PretrainSettings:
     """Returns the settings a run was started with; raises InputError where `out` is no run folder."""
     if not (out / CONFIG).exists():
         raise InputError(f"{out} holds no run to resume: there is no {CONFIG}.")
-    return resolve(read_toml(out / CONFIG))
+    return check_settings(read_toml(out / CONFIG))
 
 
 def environment() -> dict[str, Any]:

@@ -197,6 +197,17 @@ class DataFolder:
     def __init__(self, path: Path, manifest: dict) -> None:
         self.path, self.manifest = path, manifest
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        counts, manifest = self.manifest["counts"], self.manifest
+        blocks = " and ".join(f"{counts['blocks'][split]:,} {split}" for split in ("train", "valid"))
+        return (
+            f"DataFolder({str(self.path)!r}: {blocks} blocks of {manifest['block']} tokens, "
+            f"vocabulary of {manifest['vocabulary']:,})"
+        )
+
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """The tokenizer whose ids the blocks hold; raises InputError if its files are damaged."""
