@@ -46,8 +46,8 @@ def own(batch):
 scores = {
     "uniform": uniform, "own": own, "self": Entropy(**plain), "teacher": Surprisal(teacher, **plain),
     "folds": Entropy(folds=3, **plain), "both": Entropy(teacher, steps=1, **plain), "stored": stored,
-    "stored-then-self": Entropy(stored, steps=2, **plain), "refreshed": RefreshedScores(Entropy(**plain)), "typhoon": Typhoon(tokenizer, counts),
-    "task-typhoon": TaskTyphoon(tokenizer, counts, labelled, refresh_steps=2),
+    "stored-then-self": Entropy(stored, steps=2, **plain), "refreshed": RefreshedScores(Entropy(**plain)),
+    "typhoon": Typhoon(tokenizer, counts), "task-typhoon": TaskTyphoon(tokenizer, counts, labelled, refresh_steps=2),
 }
 for name, score in scores.items():
     steps = 10 if name in ("self", "stored") else 3
@@ -93,7 +93,7 @@ def test_what_the_command_line_looks_for_is_the_extra():
 
 @pytest.mark.parametrize("hidden", [{"pydantic"}, set(LAB_PACKAGES) - {"typer", "rich"}, set(LAB_PACKAGES)], ids=len)
 def test_without_the_extra_the_command_line_says_what_to_install(tmp_path, hidden):
-    """typer and rich come with transformers, so a failing import would be too late to count on."""
+    """Both typer and rich come with transformers, so a failing import would be too late to count on."""
     script = "import sys\nfrom maskwise.__main__ import main\nsys.argv[1:] = ['recipes']\nmain()\n"
     done = run_without(hidden, script, folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
