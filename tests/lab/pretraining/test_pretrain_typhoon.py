@@ -45,7 +45,7 @@ def test_a_killed_run_ends_with_the_bytes_of_the_unbroken_one(
     run_maskwise(command)
     for name in ("model.safetensors", "type-rates.svg", "type-rates/step-12.npy"):
         assert (out / name).read_bytes() == (unbroken / name).read_bytes(), name
-    tables = [torch.load(run / TABLE) for run in (out, unbroken)]
+    tables = [torch.load(run / TABLE)["0"] for run in (out, unbroken)]
     assert torch.equal(tables[0]["saliency"], tables[1]["saliency"])
     assert tables[1]["num_steps"] == 12
 
@@ -54,7 +54,7 @@ def test_two_processes_make_the_table_of_one(unbroken, typhoon_command, run_mask
     """A rank that knew its own half of the text alone would mask by another table than its neighbour."""
     command = [*typhoon_command, "--out", str(tmp_path / "two"), "--set", "trainer.per_device_train_batch_size=4"]
     run_maskwise(command, launcher=two_processes())
-    two, one = (torch.load(run / TABLE) for run in (tmp_path / "two", unbroken))
+    two, one = (torch.load(run / TABLE)["0"] for run in (tmp_path / "two", unbroken))
     assert torch.equal(two["visited"], one["visited"])
     largest = one["saliency"].abs().max()
     assert (two["saliency"] - one["saliency"]).abs().max() < 1e-4 * largest
