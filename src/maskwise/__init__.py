@@ -12,6 +12,7 @@ from maskwise.lazy import lazy_names
 
 if TYPE_CHECKING:
     from maskwise.errors import InputError
+    from maskwise.evaluation.audit import check
     from maskwise.evaluation.held_out import make_held_out_eval
     from maskwise.evaluation.pseudo_likelihood import pseudo_log_likelihood, pseudo_perplexity
     from maskwise.evaluation.surprisal import word_surprisal
@@ -47,6 +48,7 @@ __all__ = [
     "Surprisal",
     "TrainState",
     "Typhoon",
+    "check",
     "corrupt",
     "count_tokens",
     "distillation_loss",
@@ -79,6 +81,7 @@ _MODULES = {
     "Surprisal": "maskwise.scores.model",
     "TrainState": "maskwise.masking.score_context",
     "Typhoon": "maskwise.scores.typhoon",
+    "check": "maskwise.evaluation.audit",
     "corrupt": "maskwise.masking.corrupt",
     "count_tokens": "maskwise.masking.tokenize",
     "distillation_loss": "maskwise.masking.losses",

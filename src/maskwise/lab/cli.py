@@ -12,6 +12,7 @@ import sys
 import typer
 
 from maskwise.errors import InputError
+from maskwise.lab.commands.audit import check_command
 from maskwise.lab.commands.data import prepare_command
 from maskwise.lab.commands.evaluation import babylm_command, evaluate_command
 from maskwise.lab.commands.story import demo_command
@@ -31,6 +32,7 @@ COMMANDS = {
     "evaluate": evaluate_command,
     "babylm": babylm_command,
     "preview": preview_command,
+    "check": check_command,
     "finetune": finetune_command,
     "drift": drift_command,
     "study": study_command,
