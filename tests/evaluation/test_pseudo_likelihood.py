@@ -138,13 +138,19 @@ def test_an_unknown_word_is_scored_as_one_token(tiny_tokenizer, tiny_model):
     [
         (["a cat", ""], "no token to score"),
         (["a cat", None], "Sentence 1 is of type NoneType"),
+        ("a cat", "The sentences are one string"),
         (["a cat", "tree " * 63], "1 of 2 texts are longer than the model's 64 positions; the longest has 65 tokens"),
     ],
-    ids=["empty", "not a string", "too long"],
+    ids=["empty", "not a string", "one string", "too long"],
 )
 def test_what_cannot_be_scored_is_refused(tiny_tokenizer, tiny_model, texts, message):
     with pytest.raises(InputError, match=message):
         pseudo_log_likelihood(tiny_model, tiny_tokenizer, texts)
+
+
+def test_a_name_in_place_of_a_model_is_refused(tiny_tokenizer):
+    with pytest.raises(InputError, match="The model is a str; give a loaded one"):
+        pseudo_log_likelihood("run", tiny_tokenizer, ["a cat"])
 
 
 def test_an_unknown_metric_is_refused_with_the_nearest(tiny_tokenizer, tiny_model):

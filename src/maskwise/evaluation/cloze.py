@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from maskwise.errors import InputError
 from maskwise.models.model_limits import longest_window, vocabulary_size
@@ -108,7 +109,12 @@ def _split(groups: list[Questions], most: int) -> Iterator[Questions]:
 
 
 def require_room(model: Any, tokenizer: Any, lengths: Sequence[int]) -> None:
-    """Raises InputError if texts of these numbers of tokens do not fit the model's positions."""
+    """Raises InputError if the model is none, or texts of these numbers of tokens do not fit its positions."""
+    if not isinstance(model, nn.Module):
+        raise InputError(
+            f"The model is a {type(model).__name__}; give a loaded one: "
+            "transformers.AutoModelForMaskedLM.from_pretrained(...)."
+        )
     longest = longest_window(model, tokenizer)
     too_long = [length for length in lengths if length > longest]
     if too_long:

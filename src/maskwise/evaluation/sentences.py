@@ -56,6 +56,8 @@ def encode_sentences(tokenizer: Any, texts: Sequence[str], scored_from: Sequence
             f"{type(tokenizer).__name__} is not a fast tokenizer, and word boundaries need one. "
             "Load it with transformers.AutoTokenizer from a folder with tokenizer.json."
         )
+    if isinstance(texts, str):
+        raise InputError(f"The sentences are one string; give a list of strings: [{texts!r:.60}].")
     for number, text in enumerate(texts):
         if not isinstance(text, str):
             raise InputError(f"Sentence {number} is of type {type(text).__name__}; sentences are strings: {text!r}.")

@@ -111,6 +111,11 @@ def test_counts_of_another_vocabulary_are_refused(folder, tiny_model, tiny_token
         evaluate_pairs(tiny_model, [folder], tokenizer=tiny_tokenizer, token_counts=tiny_data, show=False)
 
 
+def test_one_folder_needs_no_list(folder, tiny_model, tiny_tokenizer):
+    both = [evaluate_pairs(tiny_model, f, tokenizer=tiny_tokenizer, show=False).sets for f in (str(folder), [folder])]
+    assert both[0][0].accuracy == both[1][0].accuracy
+
+
 def test_a_model_object_needs_its_tokenizer(folder, tiny_model):
     with pytest.raises(InputError, match="give tokenizer="):
         evaluate_pairs(tiny_model, [folder], show=False)

@@ -45,7 +45,7 @@ def test_every_token_of_every_document_is_in_the_blocks_once_and_in_order(make_d
     assert body_tokens(data.train, data.tokenizer) == expected_tokens(texts, data.tokenizer)
     counts = data.manifest["counts"]
     assert counts["tokens"] == {"train": len(body_tokens(data.train, data.tokenizer)), "valid": 0}
-    assert counts["words"] == sum(len(text.split()) for text in texts)
+    assert counts["words"] == counts["train_words"] == sum(len(text.split()) for text in texts)
     assert counts["blocks"] == {"train": len(data.train), "valid": 0}
     assert max(map(len, data.train["input_ids"])) == 16
     ids = [token for row in data.train["input_ids"] for token in row]

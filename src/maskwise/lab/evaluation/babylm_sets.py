@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from maskwise.lab.pretraining.word_checkpoints import BABYLM, revision_of
+
 Kind = Literal["items", "word formation", "reading"]
 
 _BLIMP_FULL = """
@@ -102,5 +104,4 @@ AGE_OF_ACQUISITION = "AoA_word/surprisal.json"
 
 def revision_names() -> tuple[str, ...]:
     """Returns the revisions of a strict-small entry: every million words up to 10, every ten up to 100."""
-    millions = (*range(1, 10), *range(10, 101, 10))
-    return tuple(f"chck_{million}M" for million in millions)
+    return tuple(map(revision_of, BABYLM))

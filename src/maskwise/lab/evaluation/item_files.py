@@ -59,11 +59,11 @@ class Found:
     notes: list[str] = field(default_factory=list)
 
 
-def read_item_sets(folders: Iterable[str | Path], columns: Columns | None = None) -> Found:
+def read_item_sets(folders: str | Path | Iterable[str | Path], columns: Columns | None = None) -> Found:
     """Returns every set of items in or below the folders: one for each folder that holds files of a known layout.
 
     Args:
-        folders: Folders, or single files.
+        folders: One folder or several, or single files.
         columns: The columns of the good and of the bad sentence, for JSON lines of no known layout.
 
     Returns:
@@ -75,7 +75,7 @@ def read_item_sets(folders: Iterable[str | Path], columns: Columns | None = None
             the file and the line.
     """
     found = Found()
-    for folder in map(Path, folders):
+    for folder in map(Path, [folders] if isinstance(folders, str | Path) else folders):
         if not folder.exists():
             raise InputError(
                 f"There is no file or folder {folder}. --pairs takes a folder of pairs, or a file of them."

@@ -33,7 +33,7 @@ from maskwise.lab.evaluation.scored_model import Counts, ScoredModel, open_model
 
 def evaluate_pairs(
     model: Any,
-    folders: Iterable[str | Path],
+    folders: str | Path | Iterable[str | Path],
     *,
     metric: Metric = "within-word",
     ties: Ties = "half",
@@ -47,7 +47,7 @@ def evaluate_pairs(
 
     Args:
         model: A run folder, a checkpoint, a hub name, or a masked language model with its `tokenizer`.
-        folders: Folders or files of pairs or completions; `maskwise.lab.evaluation.item_files` has the layouts.
+        folders: One folder or file of pairs or completions, or several; `maskwise.lab.evaluation.item_files` has the layouts.
         metric: `within-word` (Kauf & Ivanova 2023) or `original` (Salazar et al. 2020).
         ties: `half` shares an item among the options that tie for the best; `first` gives it to the right one, as
             BabyLM's evaluation pipeline does. The rule holds for the model and for its floor.

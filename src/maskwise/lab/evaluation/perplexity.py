@@ -69,7 +69,7 @@ class PerplexityResult:
 
 def evaluate_perplexity(
     model: Any,
-    sources: Sequence[str],
+    sources: str | Sequence[str],
     *,
     num_windows: int = NUM_WINDOWS,
     metric: Metric = "within-word",
@@ -82,7 +82,7 @@ def evaluate_perplexity(
 
     Args:
         model: A run folder, a checkpoint, a hub name, or a masked language model with its `tokenizer`.
-        sources: Text as `maskwise prepare` takes it.
+        sources: One text or several, as `maskwise prepare` takes them.
         num_windows: How many windows of 48 words are scored, the first of the text.
         metric: `within-word` (Kauf & Ivanova 2023) or `original` (Salazar et al. 2020).
         tokenizer: The model's tokenizer or its name, if it is not the checkpoint's own.
@@ -94,6 +94,7 @@ def evaluate_perplexity(
         InputError: If the model does not load, or no window is left that fits it.
     """
     check_metric(metric)
+    sources = [sources] if isinstance(sources, str) else sources
     opened = open_model(model, tokenizer, token_counts)
     texts = [" ".join(words) for words in islice(word_windows(sources), num_windows)]
     sentences = encode_sentences(opened.tokenizer, texts)

@@ -27,6 +27,7 @@ from maskwise.lab.config import (
 from maskwise.lab.pretraining.build_typhoon import build_typhoon
 from maskwise.lab.pretraining.early_stopping import StoppingRule
 from maskwise.lab.pretraining.stored_scores import open_stored
+from maskwise.lab.pretraining.word_checkpoints import SETTING
 from maskwise.lab.tokens.blocks import TOKENIZER, DataFolder, open_data
 from maskwise.lab.tokens.extend_tokenizer import extends, pieces_of_new_tokens
 from maskwise.masking.masker import Masker
@@ -113,11 +114,12 @@ def training_arguments(settings: PretrainSettings, out: Path) -> TrainingArgumen
     if taken:
         raise InputError(f"The setting trainer.{taken[0]} is set by maskwise. Use --out and --seed.")
     known = TrainingArguments.__dataclass_fields__
-    unknown = sorted(settings.trainer.keys() - known.keys())
+    given = {name: value for name, value in settings.trainer.items() if name != SETTING}
+    unknown = sorted(given.keys() - known.keys())
     if unknown:
-        raise InputError(f"TrainingArguments has no option {unknown[0]!r}.{nearest(unknown[0], known)}")
-    _check_numbers(settings.trainer)
-    values: dict[str, Any] = {"use_cpu": not torch.accelerator.is_available()} | settings.trainer | own
+        raise InputError(f"TrainingArguments has no option {unknown[0]!r}.{nearest(unknown[0], [*known, SETTING])}")
+    _check_numbers(given)
+    values: dict[str, Any] = {"use_cpu": not torch.accelerator.is_available()} | given | own
     try:
         return on_one_device(TrainingArguments(**values))
     except (ValueError, TypeError) as error:

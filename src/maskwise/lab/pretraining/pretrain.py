@@ -46,6 +46,7 @@ from maskwise.lab.pretraining.early_stopping import (
 from maskwise.lab.pretraining.mask_probe import LogMasks, MaskProbe
 from maskwise.lab.pretraining.model_card import model_card
 from maskwise.lab.pretraining.typhoon_picture import KeepRates, draw_rates
+from maskwise.lab.pretraining.word_checkpoints import SETTING, KeepByWords, checkpoint_words
 from maskwise.lab.records import run_folder
 from maskwise.lab.tokens.blocks import DataFolder, open_data
 from maskwise.masking.score import Score
@@ -182,6 +183,7 @@ def _run(settings: PretrainSettings, out: Path, score: Score | None, *, resume: 
     check_runs_eager(masker, args)
     for part in masker.scores_inside:
         part.check_run(RunPlan(*planned_run(args, len(data.train))))
+    words = checkpoint_words(settings.trainer.get(SETTING), data, planned_run(args, len(data.train))[1])
     held_out = _held_out(data, settings)
     general_held_out = _held_out(general, settings) if general else None
     if first:
@@ -203,6 +205,8 @@ def _run(settings: PretrainSettings, out: Path, score: Score | None, *, resume: 
         trainer.add_callback(LogMasks(MaskProbe(masker, data.train, held_out.quintile_V), trainer))
         if isinstance(masker.score, SaliencyTable):
             trainer.add_callback(KeepRates(out / RATES, masker))
+    if words:
+        trainer.add_callback(KeepByWords(trainer, words, data.manifest["counts"]["train_words"], out))
     stopper = None
     if (rule := build_rule(settings.stopping)) is not None:
         stopper = StopByHeldOut(trainer, rule, general_held_out, printer(show and first))

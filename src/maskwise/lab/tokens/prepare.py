@@ -199,7 +199,12 @@ def _write_blocks(
         )
         for split in SPLITS
     }  # fmt: skip
-    counts = {"documents": dict.fromkeys(SPLITS, 0), "tokens": dict.fromkeys(SPLITS, 0), "long_words": 0}
+    counts = {
+        "documents": dict.fromkeys(SPLITS, 0),
+        "tokens": dict.fromkeys(SPLITS, 0),
+        "long_words": 0,
+        "train_words": 0,
+    }
     for batch, pieces in encode_batches(plain_backend(tokenizer), batches, settings.workers):
         counts["long_words"] += int((pieces.word_lengths() > LONG_WORD_PIECES).sum())
         for split, here in (("train", ~batch.held_out), ("valid", batch.held_out)):
@@ -208,6 +213,7 @@ def _write_blocks(
                 writers[split].add(part, [label for label, keep in zip(batch.labels, here, strict=True) if keep])
                 counts["documents"][split] += len(part.lengths_N)
                 counts["tokens"][split] += len(part.ids_P)
+        counts["train_words"] += sum(len(text.split()) for text in compress(batch.texts, ~batch.held_out))
         progress.advance(sum(text.count(" ") + 1 for text in batch.texts))
     for writer in writers.values():
         writer.close()
@@ -280,6 +286,7 @@ def _manifest(
             "documents": {name: counts[name] for name in ("read", "too_short", "duplicates", "kept")}
             | written["documents"],
             "words": counts["words"],
+            "train_words": written["train_words"],
             "tokens": written["tokens"],
             "blocks": written["blocks"],
             "long_words": written["long_words"],
