@@ -47,7 +47,7 @@ def evaluate_pairs(
 
     Args:
         model: A run folder, a checkpoint, a hub name, or a masked language model with its `tokenizer`.
-        folders: One folder or file of pairs or completions, or several; `maskwise.lab.evaluation.item_files` has the layouts.
+        folders: One or several folders or files of pairs or completions, laid out as `item_files` describes.
         metric: `within-word` (Kauf & Ivanova 2023) or `original` (Salazar et al. 2020).
         ties: `half` shares an item among the options that tie for the best; `first` gives it to the right one, as
             BabyLM's evaluation pipeline does. The rule holds for the model and for its floor.
