@@ -46,7 +46,7 @@ class Verdict(NamedTuple):
     def describe(self, max_steps: int) -> str:
         """Returns two lines: why the run ended, and which model is kept with its losses before and after."""
         _, reason, start, best, last = self
-        name = "held_out" if start.general is None else "domain evaluation"
+        name = "evaluation" if start.general is None else "domain evaluation"
         name = "own masks" if self.rule.by == "strategy_masks" else name
         kept = f"Kept: the model of step {best.step:,}. {name.capitalize()} {start.loss:.3f} -> {best.loss:.3f} nats"
         if start.general is not None:
@@ -164,7 +164,7 @@ class StopByHeldOut(TrainerCallback):
         if self.general is not None:
             self._log("general", self.general)
         if self.rule.by == "strategy_masks":
-            self._log("own", strategy_masks_eval(self.trainer))
+            self._log(OWN_LOSS.removesuffix("_loss"), strategy_masks_eval(self.trainer))
 
     def _log(self, name: str, held_out: HeldOutEval) -> None:
         self.trainer.log(

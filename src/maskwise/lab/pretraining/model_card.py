@@ -65,4 +65,4 @@ def _own_score(settings: PretrainSettings) -> str:
 
 
 def _stopping_section(stopping: str) -> str:
-    return f"\n## Stopping\n\n{stopping}\n\n![Exams by step](curves.svg)\n" if stopping else ""
+    return f"\n## Stopping\n\n{stopping}\n\n![Evaluations by step](curves.svg)\n" if stopping else ""
