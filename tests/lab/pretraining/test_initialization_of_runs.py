@@ -19,7 +19,7 @@ def test_a_new_model_knows_the_unigram_frequencies_and_nothing_more(tiny_data):
     held_out = make_held_out_eval(data.valid, data.tokenizer, data.token_counts)
     floor = evaluate_unigram(held_out).grade("loss")
     assert evaluate_mlm(new_model(tiny_data), held_out).grade("loss") == pytest.approx(floor, abs=0.1)
-    assert evaluate_mlm(new_model(tiny_data, start="plain"), held_out).grade("loss") > floor + 0.5
+    assert evaluate_mlm(new_model(tiny_data, initialization="default"), held_out).grade("loss") > floor + 0.5
 
 
 def test_special_tokens_start_as_if_never_seen(tiny_data):
