@@ -97,7 +97,7 @@ def test_a_function_is_named_by_its_text():
     ("layer", "message"),
     [
         ({"recipe": "whole-wrod"}, "Did you mean 'whole-word'"),
-        ({"masking": {"folds": 3}}, "Folds = 3 is for entropy and surprisal; the score is uniform"),
+        ({"masking": {"folds": 3}}, "The setting folds = 3 is for entropy and surprisal; the score is uniform"),
         ({"masking": {"score": "a:b", "typhoon": {}}}, r"\[masking.typhoon\] belongs to score = 'typhoon'"),
         ({"masking": {"score": "entropy", "score_arguments": {"a": 1}}}, "Score_arguments is for other scores"),
         ({"masking": {"score": "entropy", "source": "teacher-then-self"}, "teacher": "t"}, "none of them"),

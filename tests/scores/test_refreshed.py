@@ -14,6 +14,7 @@ from maskwise.errors import InputError
 from maskwise.files.checkpoint_folders import MARKER, complete_checkpoints
 from maskwise.lab.records.run_folder import read_metrics
 from maskwise.lab.tokens.blocks import open_data
+from maskwise.masking.score import StatefulScore
 from maskwise.models.presets import build_model
 from maskwise.scores.refreshed import RefreshedScores, delete_score_files, score_file_path
 from maskwise.testing import check_score, make_batch
@@ -36,7 +37,7 @@ def rows() -> list[dict[str, list[int]]]:
     ]
 
 
-class EpochScore:
+class EpochScore(StatefulScore):
     """Scores by when it was asked: the epoch + 1 for the row's first half, minus that for the rest."""
 
     calls = 0
@@ -197,7 +198,7 @@ def test_mistakes_are_answered_in_words(rows, tokenizer, refused, pretrain_comma
     with pytest.raises(InputError, match="train with MaskingTrainer"):
         Masker(RefreshedScores(Entropy()), tokenizer)(make_batch(tokenizer, [[2, 7, 3]]))
     command = [*pretrain_command, "--out", str(tmp_path / "run"), "--recipe", "random"]
-    assert "needs the model's own score" in refused([*command, "--set", "masking.refresh_epochs=1"])
+    assert "refresh_epochs = 1 is for entropy and surprisal" in refused([*command, "--set", "masking.refresh_epochs=1"])
 
 
 @pytest.fixture(scope="module")

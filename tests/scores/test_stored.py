@@ -179,5 +179,5 @@ def test_a_run_that_finds_nothing_stored_names_the_command(refused, tiny_data, t
     command = [*pretrain_command, "--out", str(tmp_path / "run"), "--set", "masking.stored=true"]
     text = refused([*command, "--recipe", "surprisal", "--teacher", str(teacher)])
     assert f"maskwise annotate --data {tiny_data} --teacher {teacher} --score surprisal" in text
-    assert "source = 'teacher'" in refused([*command, "--recipe", "random"])
+    assert "stored = True is for entropy and surprisal" in refused([*command, "--recipe", "random"])
     assert not (tmp_path / "run").exists()

@@ -342,7 +342,7 @@ def _explain(error: ValidationError) -> str:
         elif fault["type"] == "missing":
             lines.append(f"The setting {where!r} is missing.")
         else:
-            text = fault["msg"].removeprefix("Value error, ")
+            text = fault["msg"].removeprefix("Value error, ").removesuffix(".")
             if not where or isinstance(fault["input"], Mapping):
                 lines.append(f"{text[0].upper()}{text[1:]}.")
                 continue

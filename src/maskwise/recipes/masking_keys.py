@@ -81,7 +81,9 @@ def check_keys_of_score(masking: Mapping[str, Any]) -> None:
     by_model, is_typhoon = is_model_score(score), isinstance(score, str) and score == "typhoon"
     for key in OF_MODEL_SCORES:
         if key in given and not by_model:
-            raise InputError(f"{key} = {given[key]!r} is for entropy and surprisal; the score is {score_text(score)}.")
+            raise InputError(
+                f"The setting {key} = {given[key]!r} is for entropy and surprisal; the score is {score_text(score)}."
+            )
     told = [key for key in SWITCHES if key in given]
     if (given.get("source") == "teacher-then-self") != (len(told) == 1) or len(told) > 1:
         raise InputError(
