@@ -20,14 +20,14 @@ TORCH = str(Path(torch.__file__).parent) + os.sep
 
 def report(steps: Mapping[str, Callable[[], object]]) -> bool:
     """Prints for each step, by name, the first line that waits for the GPU; returns True where there is none."""
-    sync_stalls = False
+    waits = False
     for name, step in steps.items():
         for _ in range(WARM_UPS):
             step()
         line = first_wait(step)
-        print(f"{name:12} {line or 'sync_stalls nowhere'}", flush=True)
-        sync_stalls = sync_stalls or line is not None
-    return not sync_stalls
+        print(f"{name:12} {line or 'waits nowhere'}", flush=True)
+        waits = waits or line is not None
+    return not waits
 
 
 def first_wait(step: Callable[[], object]) -> str | None:

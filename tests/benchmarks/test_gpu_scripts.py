@@ -57,7 +57,7 @@ def test_the_first_line_that_waits_is_named(script, modes, capsys):
     syncs = script("syncs.py")
     assert not syncs["report"]({name: lambda name=name: step(name) for name in calls})
     line, quiet = capsys.readouterr().out.splitlines()
-    assert "test_gpu_scripts.py" in line and "in waits: raise RuntimeError" in line
+    assert "test_gpu_scripts.py" in line and "in sync_stalls: raise RuntimeError" in line
     assert quiet.split(None, 2)[2] == "waits nowhere"
     assert modes == ["error", "default"] * 2
     assert calls == {"waits": syncs["WARM_UPS"] + 1, "goes on": syncs["WARM_UPS"] + syncs["STEPS"]}

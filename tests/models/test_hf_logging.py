@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+import transformers
 from safetensors.torch import load_file, save_file
 from transformers import Trainer, TrainingArguments
 
@@ -18,9 +19,14 @@ def reports():
     handler = logging.Handler()
     handler.emit = lambda record: seen.append(record.getMessage())
     logger = logging.getLogger("transformers.trainer")
+    before, disabled = transformers.logging.get_verbosity(), logging.root.manager.disable
+    transformers.logging.set_verbosity_warning()  # other tests, or what they import, may have made it quieter
+    logging.disable(logging.NOTSET)
     logger.addHandler(handler)
     yield seen
     logger.removeHandler(handler)
+    logging.disable(disabled)
+    transformers.logging.set_verbosity(before)
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def t_quantile(probability: float, degrees: int) -> float:
     Below 10 degrees the expansion is too small in the far tails, and the exact values of 1 and 2 degrees hold.
 
     >>> round(t_quantile(0.99995, 63), 3), round(t_quantile(0.975, 10), 3)
-    (4.157, 2.228)
+    (4.155, 2.228)
     """
     if degrees == 1:
         return math.tan(math.pi * (probability - 0.5))
@@ -82,7 +82,7 @@ def upper_limit(found: int, total: int, miss_probability: float = MISS_PROBABILI
     """Returns the exact upper confidence limit of a share (Clopper and Pearson, 1934), one-sided.
 
     >>> round(upper_limit(0, 139), 3), round(upper_limit(3, 64), 3)
-    (0.048, 0.207)
+    (0.048, 0.189)
     """
     if found >= total:
         return 1.0

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from transformers import TrainingArguments
+from transformers.integrations import get_reporting_integration_callbacks
 
 from maskwise.errors import InputError, nearest
 from maskwise.lab.config import (
@@ -121,7 +122,9 @@ def training_arguments(settings: PretrainSettings, out: Path) -> TrainingArgumen
     _check_numbers(given)
     values: dict[str, Any] = {"use_cpu": not torch.accelerator.is_available()} | given | own
     try:
-        return on_one_device(TrainingArguments(**values))
+        arguments = TrainingArguments(**values)
+        get_reporting_integration_callbacks(arguments.report_to)  # or the Trainer refuses a name later
+        return on_one_device(arguments)
     except (ValueError, TypeError) as error:
         raise InputError(f"The [trainer] settings do not work: {error}") from None
 
