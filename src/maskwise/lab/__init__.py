@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from maskwise.lab.evaluation.several import evaluate_several
     from maskwise.lab.evaluation.word_formation import evaluate_word_formation
     from maskwise.lab.evaluation.zero_shot import evaluate_zero_shot
+    from maskwise.lab.jobs.in_process import InProcessExecutor
+    from maskwise.lab.jobs.local import LocalExecutor
     from maskwise.lab.pretraining.annotate import annotate
     from maskwise.lab.pretraining.pretrain import pretrain
+    from maskwise.lab.reports.assemble import report
     from maskwise.lab.stats.comparison import compare
     from maskwise.lab.stats.paired import holm
+    from maskwise.lab.study.results import collect
     from maskwise.lab.study.runner import run_study
     from maskwise.lab.study.study_file import load_study
     from maskwise.lab.tokens.prepare import prepare
@@ -29,7 +33,10 @@ if TYPE_CHECKING:
     from maskwise.lab.weight_changes.report import drift
 
 __all__ = [
+    "InProcessExecutor",
+    "LocalExecutor",
     "annotate",
+    "collect",
     "compare",
     "demo",
     "drift",
@@ -45,11 +52,15 @@ __all__ = [
     "load_study",
     "prepare",
     "pretrain",
+    "report",
     "run_study",
 ]
 
 _MODULES = {
+    "InProcessExecutor": "maskwise.lab.jobs.in_process",
+    "LocalExecutor": "maskwise.lab.jobs.local",
     "annotate": "maskwise.lab.pretraining.annotate",
+    "collect": "maskwise.lab.study.results",
     "compare": "maskwise.lab.stats.comparison",
     "demo": "maskwise.lab.demonstration",
     "drift": "maskwise.lab.weight_changes.report",
@@ -65,6 +76,7 @@ _MODULES = {
     "load_study": "maskwise.lab.study.study_file",
     "prepare": "maskwise.lab.tokens.prepare",
     "pretrain": "maskwise.lab.pretraining.pretrain",
+    "report": "maskwise.lab.reports.assemble",
     "run_study": "maskwise.lab.study.runner",
 }
 

@@ -24,6 +24,7 @@ from maskwise.lab.commands.training import (
     recipes_command,
 )
 from maskwise.lab.commands.tuning import drift_command, finetune_command
+from maskwise.lab.jobs.process import set_up_process
 
 COMMANDS = {
     "prepare": prepare_command,
@@ -59,9 +60,7 @@ def make_app() -> typer.Typer:
 
 def run_command_line() -> None:
     """Runs the command line; a user's mistake is one message on stderr and exit code 2."""
-    # oneDNN keeps the last 1,024 products it compiled, 0.6 MB each and one for each number of rows: hundreds of MB
-    # where that changes from batch to batch, as under Bernoulli masks. It reads this when it is first used.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
+    set_up_process()
     try:
         make_app()()
     except InputError as error:

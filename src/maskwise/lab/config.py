@@ -230,10 +230,15 @@ class PretrainSettings(_Section):
             )
         return self
 
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether the run takes scores or predictions from a teacher, stored or not."""
+        scored = self.masking.score in MODEL_SCORES and self.masking.source != "self"
+        return scored or self.distillation.weight > 0
+
     @model_validator(mode="after")
     def _teacher_where_needed(self) -> PretrainSettings:
-        scored = self.masking.score in MODEL_SCORES and self.masking.source != "self"
-        if self.teacher is None and (scored or self.distillation.weight > 0):
+        if self.teacher is None and self.needs_teacher:
             raise ValueError(f"the recipe {self.recipe!r} needs a teacher: give --teacher CKPT")
         return self
 

@@ -13,7 +13,7 @@ from maskwise.lab.config import resolve
 from maskwise.lab.package_task import write_package_task
 from maskwise.lab.pretraining.pretrain import pretrain
 from maskwise.lab.records.run_folder import DONE
-from maskwise.lab.reports.assemble import Report, make_report
+from maskwise.lab.reports.assemble import Report, report
 from maskwise.lab.reports.files import summary, write_report
 from maskwise.lab.reports.scores import BASELINES
 from maskwise.lab.reports.tables import Column, Table
@@ -80,10 +80,10 @@ def demo(out: Path, *, jobs: int = 2, size: Size = Size()) -> str:
     result = run_study(_study(out, size), out / "study", jobs=jobs)
     if result.failed:
         return result.summary()
-    report = make_report(out / "study")
-    page, *_ = write_report(report, out / "report.html")
-    table = Table("demo", "", COLUMNS, tuple(_rows(report, out))).markdown()
-    return f"{table}\n\n{summary(report)}\n\n{CAUTION}\n\nThe page: {page}"
+    found = report(out / "study")
+    page, *_ = write_report(found, out / "report.html")
+    table = Table("demo", "", COLUMNS, tuple(_rows(found, out))).markdown()
+    return f"{table}\n\n{summary(found)}\n\n{CAUTION}\n\nThe page: {page}"
 
 
 def _pretraining(out: Path, size: Size, steps: int) -> dict[str, Any]:

@@ -61,6 +61,8 @@ def run_settings(
         "model": _given({"preset": _text(model), "checkpoint": _text(checkpoint)}),
         "trainer": _given({"num_train_epochs": epochs, "max_steps": steps}),
     }
+    if isinstance(settings, PretrainSettings) and told is None and not changes and not _given(named):
+        return settings  # complete and checked: a recipe would fill in again what was taken out of it
     if told is None:
         return resolve(declared, changes, _given(named))
     return check_settings(_without_recipe(declared), recipe_layer(told), changes, _given(named))

@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from maskwise.errors import InputError
+from maskwise.lab.jobs.claims import locked
 from maskwise.lab.pretraining import annotate as job
-from maskwise.lab.pretraining.annotate import annotate, only_writer
+from maskwise.lab.pretraining.annotate import annotate
 from maskwise.lab.pretraining.stored_scores import scores_folder
 from maskwise.lab.tokens.blocks import open_data
 from maskwise.scores.score_file import row_offsets
@@ -129,7 +130,7 @@ def test_a_second_annotate_at_the_same_time_says_so_and_stops(data, teacher):
     """Two writers with plans of their own would undo each other's marks."""
     folder = scores_folder(open_data(data), str(teacher), "entropy")
     folder.mkdir(parents=True)
-    with only_writer(folder), pytest.raises(InputError, match="Another annotate is writing"):
+    with locked(folder / job.LOCK, "busy"), pytest.raises(InputError, match="Another annotate is writing"):
         annotate(data, str(teacher), show=False)
     assert not (folder / "values.f32").exists()
 

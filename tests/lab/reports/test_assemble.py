@@ -8,12 +8,14 @@ import pytest
 from made_up_study import TREE, make_study
 from maskwise.errors import InputError
 from maskwise.lab.config import merge
-from maskwise.lab.reports.assemble import _chosen_by, _compared_at, make_report
+from maskwise.lab.reports.assemble import _chosen_by, _compared_at
+from maskwise.lab.reports.assemble import report as report_of
 from maskwise.lab.reports.files import as_json, as_markdown, summary, write_report
 from maskwise.lab.reports.findings import find
 from maskwise.lab.reports.hypotheses import judge
 from maskwise.lab.reports.two_studies import with_other
-from maskwise.lab.study.results import RESULTS, read_results
+from maskwise.lab.study.layout import RESULTS
+from maskwise.lab.study.results import plain_rows, read_results
 from maskwise.lab.study.study_file import check_study
 
 UNFINISHED = ("high/tiny/4/pretrain", "high/tiny/4/cola", "high/tiny/4/mrpc", "random/tiny/3/cola")
@@ -28,7 +30,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(folder):
-    return make_report(folder, "random")
+    return report_of(folder, against="random")
 
 
 def finding(report, ours, task):
@@ -39,7 +41,7 @@ def finding(report, ours, task):
 
 
 def test_the_verdicts_are_those_of_the_statistics(report, folder):
-    family = judge(read_results(folder), report.study)
+    family = judge(plain_rows(read_results(folder)), report.study)
     assert len(family) == len(report.findings) == 4
     rows = {(row["ours"], row["task"]): row for row in report.tables["verdicts"].rows}
     for one in family:
@@ -59,7 +61,7 @@ def test_a_clear_difference_is_called_better_with_what_weakens_it(report):
 
 
 def test_no_difference_is_never_called_equal_without_the_margins_test(folder, report):
-    lower = [row | {"constant": 0.5} if row["task"] == "mrpc" else row for row in read_results(folder)]
+    lower = [row | {"constant": 0.5} if row["task"] == "mrpc" else row for row in plain_rows(read_results(folder))]
     wanted = ("self-cold", "mrpc")
     (found,) = (f for f in find(lower, report.study, "random") if (f.hypothesis.ours, f.hypothesis.task) == wanted)
     assert found.verdict == "inconclusive"
@@ -116,7 +118,7 @@ def test_collapsed_runs_are_named(report):
 
 def test_seeds_that_are_copies_of_each_other_are_named(report, folder):
     """Runs that kept the same untouched checkpoint: a paired test takes them for seeds, and finds what is not there."""
-    rows = read_results(folder)
+    rows = plain_rows(read_results(folder))
     first = {
         (r["task"], r["metric"], r["tuning_seed"]): r["value"] for r in rows if (r["arm"], r["seed"]) == ("high", 0)
     }
@@ -137,7 +139,7 @@ def test_an_arm_whose_seeds_are_all_one_run_decides_nothing(report, folder):
     copied = [
         row | {"value": 0.9 if row["metric"] == "matthews_correlation" else 0.5, "one_class": False}
         if (row["arm"], row["task"]) == ("high", "cola") else row
-        for row in read_results(folder)
+        for row in plain_rows(read_results(folder))
     ]  # fmt: skip
     (found,) = (
         f for f in find(copied, report.study, "random") if (f.hypothesis.ours, f.hypothesis.task) == ("high", "cola")
@@ -150,7 +152,8 @@ def test_an_arm_whose_seeds_are_all_one_run_decides_nothing(report, folder):
 def test_two_arms_that_collapsed_throughout_are_not_called_equivalent(report, folder):
     """Constant answers are alike to the last digit, whatever the models are."""
     collapsed = [
-        row | {"value": 0.0, "one_class": True} if row["task"] == "cola" else row for row in read_results(folder)
+        row | {"value": 0.0, "one_class": True} if row["task"] == "cola" else row
+        for row in plain_rows(read_results(folder))
     ]
     (found,) = (
         f for f in find(collapsed, report.study, "random") if (f.hypothesis.ours, f.hypothesis.task) == ("high", "cola")
@@ -195,13 +198,13 @@ def test_exam_curves_are_by_steps_and_by_the_flops_of_the_run(report):
 def test_arms_that_adapt_to_a_tasks_text_have_an_exam_and_a_cost_for_each(tmp_path):
     backbones = [{"name": "small", "checkpoint": "runs/small", "settings": {"teacher": "runs/teacher-tiny"}}]
     make_study(tmp_path / "study", {"adapt": True, "backbones": backbones}, without=("high/small/0/pretrain-mrpc",))
-    report = make_report(tmp_path / "study", "random")
+    report = report_of(tmp_path / "study", against="random")
     held_outs = {scores.task for scores in report.scores if scores.metric == "loss"}
     assert held_outs == {"held_out on cola", "held_out on mrpc"}
     assert [row["adapted_to"] for row in report.tables["cost"].rows].count("cola") == 3
     assert {(curve.arm, curve.adapted_to) for curve in report.curves if not curve.flops} == {("high", "mrpc")}
-    assert {row["cell"] for row in report.tables["missing"].rows} == {"high/small/0/pretrain-mrpc", "high/small/0/mrpc"}
-    assert (report.num_done, report.num_cells) == (58, 60)
+    assert {row["job"] for row in report.tables["missing"].rows} == {"high/small/0/pretrain-mrpc", "high/small/0/mrpc"}
+    assert (report.num_done, report.num_jobs) == (58, 60)
 
 
 def test_a_tasks_text_that_could_not_be_prepared_is_named_with_the_reason(tmp_path):
@@ -212,13 +215,13 @@ def test_a_tasks_text_that_could_not_be_prepared_is_named_with_the_reason(tmp_pa
         (out / f"data/{name}.log").write_text(said, encoding="utf-8")
     (out / "data/small-cola").mkdir()
     (out / "data/small-cola/manifest.json").write_text("{}", encoding="utf-8")
-    missing = {row["cell"]: row["log"] for row in make_report(out, "random").tables["missing"].rows}
+    missing = {row["job"]: row["log"] for row in report_of(out, against="random").tables["missing"].rows}
     assert missing["data/v1.5-mrpc"] == "Error: no training block"
     assert "data/small-cola" not in missing
 
 
 def test_an_arm_that_was_not_declared_gets_no_verdict(folder):
-    report = make_report(folder, "high")
+    report = report_of(folder, against="high")
     lead = finding(report, "self-cold", "cola")
     assert lead.verdict == "not declared"
     assert math.isnan(lead.hypothesis.p_holm)
@@ -226,7 +229,7 @@ def test_an_arm_that_was_not_declared_gets_no_verdict(folder):
 
 
 def test_a_comparison_is_turned_to_face_the_baseline(folder, report):
-    turned, straight = finding(make_report(folder, "high"), "random", "cola"), finding(report, "high", "cola")
+    turned, straight = finding(report_of(folder, against="high"), "random", "cola"), finding(report, "high", "cola")
     assert (turned.verdict, straight.verdict) == ("worse", "better")
     assert turned.hypothesis.mean == -straight.hypothesis.mean
     assert (turned.hypothesis.low, turned.hypothesis.high) == (-straight.hypothesis.high, -straight.hypothesis.low)
@@ -235,14 +238,14 @@ def test_a_comparison_is_turned_to_face_the_baseline(folder, report):
 
 
 def test_the_baseline_is_by_default_the_arm_most_compared_with(folder):
-    assert make_report(folder).against == "random"
+    assert report_of(folder).against == "random"
 
 
 def test_an_unfinished_study_says_what_is_there_and_what_is_missing(tmp_path):
     make_study(tmp_path / "study", without=UNFINISHED)
-    report = make_report(tmp_path / "study", "random")
-    assert (report.num_done, report.num_cells) == (41, 45)
-    missing = {row["cell"]: row["log"] for row in report.tables["missing"].rows}
+    report = report_of(tmp_path / "study", against="random")
+    assert (report.num_done, report.num_jobs) == (41, 45)
+    missing = {row["job"]: row["log"] for row in report.tables["missing"].rows}
     assert set(missing) == set(UNFINISHED)
     assert missing["high/tiny/4/pretrain"] == "The disk is full"
     assert "2 of 5 pairs of seeds are missing." in finding(report, "high", "cola").sentence
@@ -254,7 +257,7 @@ def test_an_unfinished_study_says_what_is_there_and_what_is_missing(tmp_path):
 def test_a_comparison_without_two_pairs_of_seeds_claims_nothing(tmp_path):
     without = tuple(f"high/tiny/{seed}/{task}" for seed in range(1, 5) for task in ("cola", "mrpc"))
     make_study(tmp_path / "study", without=without)
-    found = finding(make_report(tmp_path / "study"), "high", "cola")
+    found = finding(report_of(tmp_path / "study"), "high", "cola")
     assert found.verdict == "inconclusive"
     measured = "high against random on cola, tiny: 1 of 5 pairs of seeds measured."
     assert found.sentence == f"{measured} (no model without pretraining was run)"
@@ -271,7 +274,7 @@ def test_a_folder_without_results_is_refused(tmp_path, makes):
         )
         (out / RESULTS).unlink()
     with pytest.raises(InputError, match="no results yet" if "study" in makes else "not the folder of a study"):
-        make_report(out)
+        report_of(out)
 
 
 def test_an_unknown_baseline_is_answered_with_the_nearest_arm(refused, folder):
@@ -285,7 +288,7 @@ def test_the_command_writes_the_page_and_the_same_tables_as_files(run_maskwise, 
     assert "better: high did better than random on cola" in done.stdout
     assert out.read_text(encoding="utf-8").startswith("<!doctype html>")
     said = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
-    assert len(said["tables"]["values"]) == len(read_results(folder))
+    assert len(said["tables"]["values"]) == len(plain_rows(read_results(folder)))
     markdown = out.with_suffix(".md").read_text(encoding="utf-8")
     tables = {path.stem for path in (out.parent / "page-tables").glob("*.csv")}
     assert tables == {"verdicts", "scores", "published", "masks", "cost", "collapsed", "versions", "values"}
@@ -303,7 +306,7 @@ def test_a_page_that_cannot_be_written_leaves_nothing(report, tmp_path):
 
 
 def test_published_cells_stand_beside_the_same_arm(folder):
-    table = make_report(folder, "random", published=True).tables["published"]
+    table = report_of(folder, against="random", published=True).tables["published"]
     rows = {(row["task"], row["arm"]): row for row in table.rows}
     assert set(rows) == {(task, arm) for task in ("cola", "mrpc") for arm in ("random", "high", "self-cold")}
     cold = rows["cola", "self-cold"]
@@ -320,7 +323,7 @@ def test_json_is_strict_and_holds_every_difference(report):
 
 def test_two_reports_are_compared_where_they_compare_the_same(report, tmp_path):
     make_study(tmp_path / "other", {"statistics": {"margin": 0.02}, "tasks": ["cola"]}, luck=7)
-    both = with_other(report, make_report(tmp_path / "other", "random"))
+    both = with_other(report, report_of(tmp_path / "other", against="random"))
     effects = both.tables["other_verdicts"].rows
     assert [(row["ours"], row["task"]) for row in effects] == [("high", "cola"), ("self-cold", "cola")]
     assert effects[0]["agree"].startswith("same verdict")
@@ -334,4 +337,4 @@ def test_two_reports_are_compared_where_they_compare_the_same(report, tmp_path):
 def test_studies_that_share_nothing_are_not_compared(report, tmp_path):
     make_study(tmp_path / "other", {"tasks": ["rte"], "statistics": {"metrics": {"rte": "accuracy"}}})
     with pytest.raises(InputError, match="no comparison in common"):
-        with_other(report, make_report(tmp_path / "other", "random"))
+        with_other(report, report_of(tmp_path / "other", against="random"))

@@ -7,7 +7,7 @@ import pytest
 
 from made_up_study import make_study
 from maskwise.lab.config import merge
-from maskwise.lab.reports.assemble import make_report
+from maskwise.lab.reports.assemble import report as report_of
 from maskwise.lab.reports.files import as_json, as_markdown, summary
 from maskwise.lab.reports.findings import REPORT_ORDER, find, tally, verdict_table
 from maskwise.lab.reports.measures import score_table
@@ -195,14 +195,14 @@ def test_a_disagreement_of_the_exact_test_is_said(study, share, expected):
 
 def test_a_report_shows_the_models_without_pretraining_everywhere(tmp_path):
     make_study(tmp_path / "study", {"statistics": {"gain_of": "random", "margin": "5%"}}, reference=-0.2)
-    report = make_report(tmp_path / "study", "random")
+    report = report_of(tmp_path / "study", against="random")
     assert report.is_finished
-    assert [row["arm"] for row in report.tables["scores"].rows].count("not-pretrained") == 6
+    assert [row["arm"] for row in report.tables["scores"].rows].count("not-pretrained") == 6 + 4
     high = next(one for one in report.findings if one.hypothesis.ours == "high" and one.hypothesis.task == "cola")
     assert high.verdict == "better" and high.hypothesis.items is not None
     html, text = page(report), as_markdown(report)
     assert "not-pretrained" in text and "5% of the gain" in text
-    assert html.count("not-pretrained, seed 0") == 2
+    assert html.count("not-pretrained, seed 0") == 3
     assert "5% of the gain, at its mean" in html
     assert "The unit of replication is the pretraining seed" in html
     told = json.loads(as_json(report), parse_constant=lambda name: pytest.fail(name))
@@ -212,7 +212,7 @@ def test_a_report_shows_the_models_without_pretraining_everywhere(tmp_path):
 
 def test_a_report_of_a_study_without_a_reference_ends_every_verdict_line_with_it(tmp_path):
     make_study(tmp_path / "study", {"tasks": ["cola", "mrpc", "held_out"]})
-    report = make_report(tmp_path / "study", "random")
+    report = report_of(tmp_path / "study", against="random")
     lines = summary(report).splitlines()
     on_tasks = [line for line in lines if "held-out loss" not in line]
     assert len(on_tasks) == 4 and len(lines) == 6

@@ -7,11 +7,12 @@ import pytest
 from scipy import stats
 
 from maskwise.lab.config import merge
+from maskwise.lab.records.record import RunKey, RunRecord, write_record
 from maskwise.lab.reports.hypotheses import NO_VERDICT, judge
 from maskwise.lab.reports.predictions import stored_items
 from maskwise.lab.stats.gain import share_of_gain
 from maskwise.lab.stats.paired import holm
-from maskwise.lab.study.jobs_of_a_study import Place
+from maskwise.lab.study.layout import Layout
 from maskwise.lab.study.study_file import check_study
 from maskwise.lab.tuning.results import write_predictions
 
@@ -224,9 +225,10 @@ def predicted(study, tmp_path):
     for arm, right in (("random", 0.6), ("bert", 0.9), ("span", 0.6)):
         for seed in SEEDS:
             for k in TUNING:
-                place = next(one for one in study.arms if one.name == arm)
-                folder = Place(place, study.backbones[0], seed).root(tmp_path) / "mrpc" / "mrpc" / f"seed-{k}"
+                folder = Layout(tmp_path).tuned(RunKey(arm, "tiny", seed, "mrpc"), k)
                 folder.mkdir(parents=True)
+                settings = {"task": "mrpc", "task kind": "classify", "held out": ["validation"]}
+                write_record(folder, RunRecord(kind="tune", settings=settings))
                 answers = np.where(rng.random(40) < right, labels, 1 - labels)
                 columns = {"split": ["validation"] * 40, "index": range(40), "label": labels, "prediction": answers}
                 write_predictions(folder / "predictions.parquet", columns)

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from made_up_study import make_study
-from maskwise.lab.reports.assemble import make_report
+from maskwise.lab.reports.assemble import report as report_of
 from maskwise.lab.reports.page import page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -21,7 +21,7 @@ UNFINISHED = ("high/tiny/4/pretrain", "high/tiny/4/cola", "high/tiny/4/mrpc", "r
 def html(tmp_path_factory):
     out = tmp_path_factory.mktemp("page") / "study"
     make_study(out)
-    return page(make_report(out, "random", published=True))
+    return page(report_of(out, against="random", published=True))
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def hostile(tmp_path_factory):
     out = tmp_path_factory.mktemp("hostile") / "study"
     make_study(out, {"question": HOSTILE}, without=UNFINISHED)
     (out / "runs" / "high" / "tiny" / "4" / "pretrain.log").write_text(f"step 1\n{HOSTILE}\n")
-    return page(make_report(out, "random"))
+    return page(report_of(out, against="random"))
 
 
 class Seen(HTMLParser):
@@ -95,7 +95,7 @@ def test_the_page_says_what_the_report_says(html):
 
 def test_an_unfinished_study_says_so_at_the_top(hostile):
     text = " ".join(seen(hostile).text.split())
-    assert "41 of 45 cells are done" in text
+    assert "41 of 45 jobs are done" in text
     assert text.index("Not finished") < text.index("What was found")
 
 

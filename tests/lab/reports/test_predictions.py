@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from maskwise.lab.records.record import RunRecord, write_record
 from maskwise.lab.reports.predictions import held_out_of, paired_items, stored_items, valued_items
 from maskwise.lab.study.study_file import check_study
 from maskwise.lab.tasks.table import CHEMPROT, MNLI, MRPC, NER, POS, RETRIEVAL, STSB
@@ -150,6 +151,8 @@ def test_a_studys_files_are_found_by_its_layout(tmp_path):
                 folder = tmp_path / "runs" / arm / "tiny" / str(seed) / "mrpc" / "mrpc" / f"seed-{tuning}"
                 folder.mkdir(parents=True)
                 path.rename(folder / "predictions.parquet")
+                settings = {"task": "mrpc", "task kind": "classify", "held out": ["validation"]}
+                write_record(folder, RunRecord(kind="tune", settings=settings))
     assert stored_items(study, tmp_path, *place).differences_SE.shape == (3, 40)
 
 

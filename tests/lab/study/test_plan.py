@@ -7,8 +7,10 @@ import pytest
 
 from maskwise.errors import InputError
 from maskwise.lab.config import merge, resolve
-from maskwise.lab.study.budget import arm_budget, corpus_of, short_settings
-from maskwise.lab.study.jobs_of_a_study import Place
+from maskwise.lab.pretraining.run_size import corpus_of
+from maskwise.lab.records.record import RunKey
+from maskwise.lab.study.budget import arm_budget, short_settings
+from maskwise.lab.study.layout import Layout
 from maskwise.lab.study.outline import num_runs
 from maskwise.lab.study.plan import make_plan
 from maskwise.lab.study.power_statement import power_statement
@@ -23,11 +25,11 @@ TYPHOON = {
 }  # fmt: skip
 
 
-def test_the_plan_says_runs_cells_cost_and_power(tree, tmp_path):
+def test_the_plan_says_runs_jobs_cost_and_power(tree, tmp_path):
     plan = make_plan(check_study(tree), tmp_path / "out")
     text = plan.describe(jobs=2)
     assert "8 runs: 2 arms x 1 backbones x 2 seeds x 1 tasks x 2 tuning seeds; 4 models are pretrained." in text
-    assert "flops in 8 cells; what is left takes about" in text
+    assert "flops in 8 jobs; what is left takes about" in text
     assert "An exact test cannot reach .05 at 2 seeds: its floor is 0.5." in text
     assert not (tmp_path / "out").exists()
 
@@ -46,17 +48,18 @@ def test_six_seeds_can_reach_five_percent_exactly():
 
 def test_seeds_come_before_arms_so_that_a_stopped_study_has_pairs(tree, tmp_path):
     plan = make_plan(check_study(tree), tmp_path)
-    assert [cell.name for cell in plan.cells][:5] == [
+    assert [job.name for job in plan.jobs][:5] == [
         "random/tiny/0/pretrain", "random/tiny/0/cola", "cold/tiny/0/pretrain", "cold/tiny/0/cola",
         "random/tiny/1/pretrain",
     ]  # fmt: skip
-    assert plan.cells[1].needs == ("random/tiny/0/pretrain",)
+    assert plan.jobs[1].needs == ("random/tiny/0/pretrain",)
 
 
 @pytest.fixture
 def budget(tmp_path):
     """Returns the budget of an arm, by its number in the study, for seed 0."""
-    return lambda study, number: arm_budget(study, Place(study.arms[number], study.backbones[0], 0), tmp_path / "out")
+    layout = Layout(tmp_path / "out")
+    return lambda study, number: arm_budget(study, RunKey(study.arms[number].name, "tiny", 0), layout)
 
 
 def test_equal_compute_gives_a_scoring_arm_fewer_steps(tree, budget):
@@ -119,8 +122,8 @@ def test_an_arm_can_have_the_seconds_of_another_by_the_time_their_steps_take(tre
 def test_short_runs_are_timed_before_what_depends_on_them(tree, tmp_path):
     arms = [*tree["arms"], LONGER | {"equal": "seconds"}]
     plan = make_plan(check_study(merge(tree, {"arms": arms})), tmp_path / "out")
-    assert [cell.name for cell in plan.cells][:2] == ["speed/cold/tiny", "speed/random-longer/tiny"]
-    needs = {cell.name: cell.needs for cell in plan.cells}
+    assert [job.name for job in plan.jobs][:2] == ["speed/cold/tiny", "speed/random-longer/tiny"]
+    needs = {job.name: job.needs for job in plan.jobs}
     for seed in (0, 1):
         assert needs[f"random-longer/tiny/{seed}/pretrain"] == ("speed/cold/tiny", "speed/random-longer/tiny")
         assert needs[f"cold/tiny/{seed}/pretrain"] == ()
@@ -134,8 +137,7 @@ def test_a_short_run_changes_where_the_long_one_does(tree, tmp_path, study_check
     shared = {"teacher": str(study_checkpoint), "trainer": {"max_steps": 4000}}
     study = check_study(merge(tree, {"arms": [tree["arms"][0], self_kd | {"settings": epochs}], "pretrain": shared,
                                      "statistics": {"family": [["kd", "random"]]}}))  # fmt: skip
-    place = Place(study.arms[1], study.backbones[0], 0)
-    short = short_settings(study, place, tmp_path)
+    short = short_settings(study, RunKey("kd", "tiny", 0), Layout(tmp_path))
     epoch = -(-corpus_of(short.data.path).num_blocks // 4)
     assert short.masking.teacher_share == pytest.approx(epoch / 4000)
     assert short.masking.teacher_epochs is None and short.distillation.start_epochs is None

@@ -13,11 +13,12 @@ import pytest
 from maskwise.errors import InputError
 from maskwise.lab.config import merge
 from maskwise.lab.jobs.claims import locked
+from maskwise.lab.jobs.job import Job
+from maskwise.lab.pretraining.run_record import training_seconds
 from maskwise.lab.reports.hypotheses import judge
-from maskwise.lab.study import plan
+from maskwise.lab.study.layout import Layout
 from maskwise.lab.study.outline import num_runs
-from maskwise.lab.study.results import COST_COLUMNS, read_results, training_seconds
-from maskwise.lab.study.runner import open_study
+from maskwise.lab.study.results import COST_COLUMNS, plain_rows, read_results, read_study
 from maskwise.lab.study.speed import seconds_a_step
 from maskwise.lab.study.study_file import check_study
 from maskwise.lab.tokens.blocks import open_data
@@ -25,7 +26,7 @@ from study_in_process import run_in_process
 
 
 def without_costs(out):
-    rows = read_results(out)
+    rows = plain_rows(read_results(out))
     assert rows
     return [{key: value for key, value in row.items() if key not in COST_COLUMNS} for row in rows]
 
@@ -44,7 +45,7 @@ def finished(request, tmp_path_factory):
 
 
 def test_there_is_a_row_for_every_arm_seed_task_tuning_seed_and_metric(finished):
-    rows = read_results(finished[1])
+    rows = plain_rows(read_results(finished[1]))
     keys = [(r["arm"], r["backbone"], r["seed"], r["task"], r["tuning_seed"], r["metric"]) for r in rows]
     assert len(set(keys)) == len(keys) == 2 * 2 * (4 + 2 * 2)
     assert {(r["task"], r["metric"]) for r in rows} == {
@@ -58,7 +59,7 @@ def test_there_is_a_row_for_every_arm_seed_task_tuning_seed_and_metric(finished)
 
 def test_the_numbers_are_those_that_the_jobs_wrote(finished):
     out = finished[1]
-    rows = read_results(out)
+    rows = plain_rows(read_results(out))
     done = json.loads((out / "runs/cold/tiny/1/pretrain/done.json").read_text())
     (loss,) = (r for r in rows if (r["arm"], r["seed"], r["metric"]) == ("cold", 1, "loss"))
     assert loss["value"] == done["held_out"]["entropy-self-cold"]["loss"] and loss["steps"] == 4
@@ -70,13 +71,13 @@ def test_the_numbers_are_those_that_the_jobs_wrote(finished):
 
 
 def test_runs_of_other_settings_have_other_hashes_and_arms_share_their_seeds(finished):
-    rows = [r for r in read_results(finished[1]) if r["metric"] in ("loss", "accuracy")]
+    rows = [r for r in plain_rows(read_results(finished[1])) if r["metric"] in ("loss", "accuracy")]
     hashes = [r["settings_hash"] for r in rows]
     assert len(set(hashes)) == len(rows) == 2 * 2 * 3
     one, other = (
-        (finished[1] / f"runs/{arm}/tiny/1/pretrain.toml").read_text(encoding="utf-8") for arm in ("random", "cold")
+        (finished[1] / f"runs/{arm}/tiny/1/pretrain.json").read_text(encoding="utf-8") for arm in ("random", "cold")
     )
-    assert "seed = 1" in one and "seed = 1" in other
+    assert '"seed": 1' in one and '"seed": 1' in other
 
 
 def test_what_nobody_needs_is_deleted_and_predictions_stay(finished):
@@ -89,12 +90,12 @@ def test_what_nobody_needs_is_deleted_and_predictions_stay(finished):
 def test_a_finished_study_runs_nothing_again(finished):
     path, out = finished
     files = {file: file.stat().st_mtime_ns for file in (out / "runs").rglob("*") if file.is_file()}
-    before = read_results(out)
+    before = plain_rows(read_results(out))
     started_at = time.monotonic()
     assert not run_in_process(path, out).failed
     assert time.monotonic() - started_at < 30
     assert {file: file.stat().st_mtime_ns for file in (out / "runs").rglob("*") if file.is_file()} == files
-    assert read_results(out) == before
+    assert plain_rows(read_results(out)) == before
 
 
 def test_a_folder_belongs_to_the_study_that_was_declared(finished):
@@ -104,38 +105,38 @@ def test_a_folder_belongs_to_the_study_that_was_declared(finished):
         run_in_process(path, out, seeds=[0, 1, 2])
     with pytest.raises(InputError, match=r"declared with other settings \(statistics\)"):
         run_in_process(path, out, statistics={"margin": 0.02})
-    assert open_study(out).seeds == (0, 1)
+    assert read_study(out).seeds == (0, 1)
 
 
 def test_a_folder_of_something_else_is_left_alone(finished, tmp_path):
     (tmp_path / "thesis.txt").write_text("dear to me")
-    with pytest.raises(InputError, match="not empty, and no study"):
+    with pytest.raises(InputError, match="not empty, and not a study's folder"):
         run_in_process(finished[0], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_a_second_study_on_a_folder_says_so_and_stops(finished, run_maskwise):
     path, out = finished
-    with locked(out):
+    with locked(Layout(out).lock, "busy"):
         second = run_maskwise(["study", str(path), "--out", str(out)], fails=True)
     assert second.returncode == 2
     assert f"A study is running in {out} already." in second.stderr
 
 
-def test_a_failed_cell_does_not_stop_the_others(study_tables, write_study, tmp_path):
+def test_a_failed_job_does_not_stop_the_others(study_tables, write_study, tmp_path):
     """What needs it is not run, the rest is; and it is tried again by the same command."""
-    broken = {"name": "broken", "recipe": "random", "settings": {"masking": {"score": "json:nothing"}}}
+    broken = {"name": "broken", "score": "json:loads"}  # it can be imported, and is no score
     arms = [study_tables["arms"][0], broken]
     rules = {"statistics": {"family": [["broken", "random"]]}, "arms": arms, "tuning_seeds": [0]}
     result = run_in_process(write_study(merge(study_tables, rules)), tmp_path / "out")
     assert list(result.failed) == ["broken/tiny/0/pretrain", "broken/tiny/1/pretrain"]
-    assert "'json:nothing' cannot be imported" in result.summary()
-    assert "2 cells were not run: they need one that failed." in result.summary()
-    rows = read_results(tmp_path / "out")
+    assert "TypeError" in result.summary()
+    assert "2 jobs were not run: they need one that failed." in result.summary()
+    rows = plain_rows(read_results(tmp_path / "out"))
     assert {(r["arm"], r["seed"], r["task"]) for r in rows} == {
         ("random", seed, task) for seed in (0, 1) for task in ("held_out", "cola")
     }
-    (comparison,) = judge(rows, open_study(tmp_path / "out"))
+    (comparison,) = judge(rows, read_study(tmp_path / "out"))
     assert comparison.verdict == "inconclusive"
 
 
@@ -145,7 +146,7 @@ def test_equal_seconds_are_timed_once_and_decide_the_steps_of_every_seed(study_t
     assert not run_in_process(path, out).failed
     speeds = [seconds_a_step(out / "speed" / arm / "tiny") for arm in ("random", "cold")]
     assert all(speeds)
-    rows = [row for row in read_results(out) if row["metric"] == "loss"]
+    rows = [row for row in plain_rows(read_results(out)) if row["metric"] == "loss"]
     expected = {"random": 4, "cold": max(1, round(4 * speeds[0] / speeds[1]))}
     assert [(row["arm"], row["steps"]) for row in rows] == [(arm, expected[arm]) for arm in ("random", "cold") * 2]
     assert len(list(out.rglob("model.safetensors"))) == 4, "what was only timed is not kept"
@@ -179,7 +180,7 @@ def test_a_study_killed_twice_ends_with_the_unbroken_table(finished, tmp_path, e
 
 
 @pytest.mark.slow
-def test_cells_of_their_own_processes_end_with_a_killed_study_and_agree(finished, tmp_path, environment):
+def test_jobs_of_their_own_processes_end_with_a_killed_study_and_agree(finished, tmp_path, environment):
     """The real thing, two at a time: no orphan writes on after the study is gone, and the table is the same."""
     path, unbroken = finished
     out = tmp_path / "out"
@@ -198,9 +199,9 @@ def test_cells_of_their_own_processes_end_with_a_killed_study_and_agree(finished
     assert not any(map(_is_running, children))
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 of 4 cells are done." in done.stdout
+    assert "4 of 4 jobs are done." in done.stdout
     assert without_costs(out) == [row for row in without_costs(unbroken) if row["task"] == "held_out"]
-    assert all(row["peak_memory"] > 1e8 for row in read_results(out))
+    assert all(row["peak_memory"] > 1e8 for row in plain_rows(read_results(out)))
 
 
 def _is_running(pid):
@@ -230,7 +231,7 @@ def test_task_adaptive_arms_read_the_tasks_own_text(study_tables, study_checkpoi
     assert manifest["mode"] == "document" and manifest["counts"]["documents"]["read"] == 96
     done = json.loads((out / "runs/cold/small/0/pretrain-cola/done.json").read_text())
     assert done["stopping"]["best"]["loss"] <= done["stopping"]["start"]["loss"]
-    rows = read_results(out)
+    rows = plain_rows(read_results(out))
     assert {r["adapted_to"] for r in rows} == {"cola"}
     assert sum(r["metric"] == "accuracy" for r in rows) == 4
 
@@ -253,25 +254,24 @@ def test_an_arm_that_takes_typhoons_loss_from_the_task_reads_its_labels(
     assert not result.failed, result.summary()
     rows = open_data(tmp_path / "out/data/small-cola").rows("train")
     assert set(rows["label"]) == {"0", "1"}
-    flops = {row["arm"]: row["flops"] for row in read_results(tmp_path / "out") if row["task"] == "held_out"}
+    flops = {
+        row["arm"]: row["flops"] for row in plain_rows(read_results(tmp_path / "out")) if row["task"] == "held_out"
+    }
     assert flops["by-task"] > flops["random"]
 
 
-def test_a_cell_that_cannot_start_does_not_stop_the_others(study_tables, write_study, tmp_path, monkeypatch):
-    def prepared(study, place, out):
-        if place.arm.name == "cold" and place.seed == 0:
+def test_a_job_that_cannot_start_does_not_stop_the_others(study_tables, write_study, tmp_path, monkeypatch):
+    def resolved(job, study, objects=None):
+        if job.name == "cold/tiny/0/pretrain":
             raise OSError("no space left on device")
-        real(study, place, out)
+        return real(job, study, objects)
 
-    real = plan._write_settings
-    monkeypatch.setattr(plan, "_write_settings", prepared)
+    real = Job.resolve
+    monkeypatch.setattr(Job, "resolve", resolved)
     result = run_in_process(write_study(study_tables), tmp_path / "out")
     assert result.failed == {"cold/tiny/0/pretrain": "no space left on device"}
-    assert {(r["arm"], r["seed"]) for r in read_results(tmp_path / "out")} == {
-        ("random", 0),
-        ("random", 1),
-        ("cold", 1),
-    }
+    rows = plain_rows(read_results(tmp_path / "out"))
+    assert {(row["arm"], row["seed"]) for row in rows} == {("random", 0), ("random", 1), ("cold", 1)}
 
 
 def test_the_study_verb_plans_without_writing(study_tables, write_study, monkeypatch, capsys, tmp_path):

@@ -9,7 +9,7 @@ from fixtures.tuned import sentences
 from maskwise.errors import InputError
 from maskwise.files.checkpoint_folders import complete_checkpoints
 from maskwise.lab.tuning.best_weights import BestWeights
-from maskwise.lab.tuning.fit import TuningTrainer, delete_checkpoints, fit, flops_per_token, training_options
+from maskwise.lab.tuning.fit import TuningTrainer, counted_tuning_flops, delete_checkpoints, fit, training_options
 from maskwise.lab.tuning.load import encode, load_with_head
 from maskwise.lab.tuning.settings import TuneSettings
 
@@ -144,11 +144,10 @@ def test_a_loss_that_is_not_finite_stops_the_run(loaded, tmp_path):
         run(loaded, tmp_path)
 
 
-def test_flops_leave_out_embeddings_and_count_frozen_weights_forward_only(loaded):
-    model = loaded.model
-    embedded = sum(weight.numel() for name, weight in model.named_parameters() if "embeddings.weight" in name)
-    others = sum(weight.numel() for weight in model.parameters()) - embedded
-    assert flops_per_token(model) == 6 * others
-    head = sum(weight.numel() for weight in model.classifier.parameters())
-    model.bert.requires_grad_(False)
-    assert flops_per_token(model) == 2 * others + 4 * head
+def test_flops_are_those_of_the_body_in_training_or_frozen(loaded):
+    """Every weight matrix of the layers once a token, and the two products of attention over the other tokens."""
+    config, length = loaded.model.config, 20
+    matrices = (w for name, w in loaded.model.bert.encoder.named_parameters() if w.dim() == 2)
+    forward = 2 * sum(w.numel() for w in matrices) + 4 * config.num_hidden_layers * config.hidden_size * length
+    assert counted_tuning_flops(config, 19.6, passes=3) == 3 * forward
+    assert counted_tuning_flops(config, length, passes=1) == forward

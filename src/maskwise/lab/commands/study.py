@@ -21,13 +21,13 @@ def study_command(
     file: StudyFile,
     out: Annotated[Path | None, Option(help="The study's folder; run again, it goes on.")] = None,
     scale: Scale = None,
-    jobs: Annotated[int, Option(help="Cells at a time; the processor's threads are split among them.")] = 1,
+    jobs: Annotated[int, Option(help="Jobs at a time; the processor's threads are split among them.")] = 1,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Say what would run, what it costs and what it can find.")
     ] = False,
     set_: Assignments = None,
 ) -> None:
-    """Compare arms over seeds: train, tune and grade every cell of a study once."""
+    """Compare arms over seeds: run every job of a study once."""
     from maskwise.lab.config import parse_assignments
     from maskwise.lab.study.study_file import load_study
 
@@ -58,13 +58,13 @@ def report_command(
     published: Annotated[bool, Option("--published", help="Set the entropy masking paper's cells beside.")] = False,
 ) -> None:
     """Say what a study found, on one page that needs nothing else, and as Markdown, CSV and JSON."""
-    from maskwise.lab.reports.assemble import make_report
+    from maskwise.lab.reports.assemble import report
     from maskwise.lab.reports.files import summary, write_report
     from maskwise.lab.reports.two_studies import with_other
 
-    made = make_report(folder, against, published=published)
+    made = report(folder, against=against, published=published)
     if compare is not None:
-        made = with_other(made, make_report(compare, made.against))
+        made = with_other(made, report(compare, against=made.against))
     written = write_report(made, out or folder / "report.html")
     print(summary(made))
     print(f"Written: {', '.join(map(str, written))}")

@@ -91,6 +91,15 @@ def parse_zero_shot(task: str) -> ZeroShotTask:
     return ZeroShotTask(kind, name)
 
 
+def primary_metric(task: str) -> str:
+    """Returns the metric that comparisons on a zero-shot task are about.
+
+    >>> primary_metric("pairs:blimp")
+    'accuracy'
+    """
+    return _KINDS[parse_zero_shot(task).kind].primary
+
+
 def check_zero_shot_tasks(tasks: Sequence[str]) -> None:
     """Raises InputError if the only pairs among a study's tasks are too few to be read alone."""
     pairs = [task.name for task in map(parse_zero_shot, filter(is_zero_shot, tasks)) if task.kind == "pairs"]
@@ -190,12 +199,13 @@ def _perplexity(task: str, opened: Any, path: Path, metric: Metric, seed: int, s
 
 class _Kind(NamedTuple):
     evaluate: Callable[[str, Any, Path, Metric, int, bool], ZeroShotResult]
+    primary: str
     example: str = ""
 
 
 _KINDS = {
-    "pairs": _Kind(_pairs, "blimp"),
-    "reading": _Kind(_reading),
-    "word-formation": _Kind(_word_formation, "wug_adj_nominalization"),
-    "pseudo-perplexity": _Kind(_perplexity, "held_out.txt"),
+    "pairs": _Kind(_pairs, "accuracy", "blimp"),
+    "reading": _Kind(_reading, "gain"),
+    "word-formation": _Kind(_word_formation, "correlation", "wug_adj_nominalization"),
+    "pseudo-perplexity": _Kind(_perplexity, "perplexity", "held_out.txt"),
 }

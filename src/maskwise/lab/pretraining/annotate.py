@@ -8,12 +8,13 @@ The folder `DATA/scores/<statistic>-<teacher>` holds
     offsets.npy     where each row begins in it
     done            one byte a chunk of rows, 1 after the chunk's values are on the disk
     lock            held by the process that writes
+    attempts        a file for each attempt
+    record.json     what it was and what it cost
     manifest.json   written last: without it the folder is unfinished and nobody reads it
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import multiprocessing
 import os
@@ -22,7 +23,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -34,8 +34,12 @@ import torch
 from maskwise.errors import InputError, nearest
 from maskwise.files.atomic import atomic_write
 from maskwise.files.disk_full import disk_full_as_input_error
+from maskwise.lab.jobs.claims import locked
+from maskwise.lab.pretraining.scores_record import write_scores_record
 from maskwise.lab.pretraining.stored_scores import data_identity, scores_folder
-from maskwise.lab.records.weights_hash import teacher_hash
+from maskwise.lab.records.attempts import ATTEMPTS
+from maskwise.lab.records.content import weights_hash
+from maskwise.lab.records.recorder import Recorder
 from maskwise.lab.tokens.blocks import MANIFEST, DataFolder, open_data
 from maskwise.lab.tokens.parallel import available_workers
 from maskwise.masking.masker import Masker
@@ -59,15 +63,29 @@ def annotate(
     batch_size: int = 32,
     jobs: int = 1,
     show: bool = True,
+    recorder: Recorder | None = None,
 ) -> Path:
-    """Returns the folder with a teacher's entropy or surprisal (nats, fp32) of every training token; see `Stored`.
+    """Stores a teacher's entropy or surprisal (nats, fp32) of every training token next to the tokens; see `Stored`.
 
-    A killed run goes on with the chunks of rows that are not done, to the same bytes. With `jobs` > 1 that many
-    processes are spawned (a script that calls this needs the usual `if __name__ == "__main__":`), on the GPUs in turn
-    where there are any. Finished scores are left as they are.
+    A killed run resumes with the chunks of rows that are not done, to the same bytes. Finished scores are left as they
+    are.
 
-    Raises InputError for a teacher without masked-LM head or with another vocabulary, logits that are not finite (with
-    the block), a full disk, and while another annotate writes the same scores.
+    Args:
+        data_folder: A data folder made by `prepare`.
+        teacher_name: The frozen model that scores; it shares the tokenizer.
+        statistic: "entropy" or "surprisal".
+        batch_size: Rows that are scored at a time.
+        jobs: Processes; more than 1 are spawned (a script that calls this needs the usual
+            `if __name__ == "__main__":`), on the GPUs in turn if there are any.
+        show: Whether to show progress.
+        recorder: What keeps the job's attempts and its place in a study, if it has one.
+
+    Returns:
+        The folder with the scores.
+
+    Raises:
+        InputError: The teacher has no masked-LM head or another vocabulary, logits are not finite (the message names
+            the block), the disk is full, or another annotate is writing the same scores.
     """
     if statistic not in MODEL_SCORES:
         raise InputError(
@@ -82,28 +100,17 @@ def annotate(
     folder = scores_folder(data, teacher_name, statistic)
     if (folder / MANIFEST).exists():
         return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    with only_writer(folder):
+    busy = f"Another annotate is writing {folder} now. Wait for it, or stop it and resume it here."
+    recorder = recorder or Recorder()
+    with locked(folder / LOCK, busy), recorder.attempt_in(folder / ATTEMPTS):
         manifest = _manifest(data, teacher_name, statistic)
         chunks = Chunks(folder, row_offsets(data.train))
         chunks.open(manifest)
         scoring = Scoring(data.path, teacher_name, statistic, batch_size)
         _score_all(chunks, scoring, teacher, jobs, show)
+        write_scores_record(folder, manifest, data, recorder)
         (folder / PLAN).replace(folder / MANIFEST)
     return folder
-
-
-@contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock, which ends with the process; raises InputError while another one has it."""
-    with (folder / LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"Another annotate is writing {folder} now. Wait for it, or stop it and go on here."
-            ) from None
-        yield
 
 
 class Chunks:
@@ -262,7 +269,7 @@ def _manifest(data: DataFolder, teacher_name: str, statistic: str) -> dict[str, 
         "statistic": statistic,
         "dtype": "float32",
         "teacher": teacher_name,
-        "teacher_sha256": teacher_hash(teacher_name),
+        "teacher_sha256": weights_hash(teacher_name),
         **data_identity(data),
         "blocks": len(data.train),
         "chunk_rows": CHUNK_ROWS,

@@ -243,11 +243,16 @@ def load_stored(settings: PretrainSettings, data: DataFolder) -> Stored | None:
 
 def planned_run(args: TrainingArguments, num_rows: int) -> tuple[int, float]:
     """Returns how many optimizer steps and epochs a run over `num_rows` examples will have, as the Trainer counts."""
-    batches = math.ceil(num_rows / (args.train_batch_size * args.world_size))
-    steps_an_epoch = max(math.ceil(batches / args.gradient_accumulation_steps), 1)
+    an_epoch = steps_an_epoch(args, num_rows)
     if args.max_steps > 0:
-        return args.max_steps, args.max_steps / steps_an_epoch
-    return math.ceil(args.num_train_epochs * steps_an_epoch), args.num_train_epochs
+        return args.max_steps, args.max_steps / an_epoch
+    return math.ceil(args.num_train_epochs * an_epoch), args.num_train_epochs
+
+
+def steps_an_epoch(args: TrainingArguments, num_rows: int) -> int:
+    """Returns how many optimizer steps a pass over `num_rows` examples takes, as the Trainer counts."""
+    batches = math.ceil(num_rows / (args.train_batch_size * args.world_size))
+    return max(math.ceil(batches / args.gradient_accumulation_steps), 1)
 
 
 def build_distillation(settings: DistillationSettings, teacher: Any) -> Distillation | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from maskwise.lab.config import MODEL_SCORES, MaskingSettings, PretrainSettings, RateSettings, TyphoonSettings
-from maskwise.models.flops import ForwardFlops
+from maskwise.models.flops import TRAINING, ForwardFlops
 
 
 class Budget(NamedTuple):
@@ -33,7 +33,7 @@ def run_flops(settings: PretrainSettings, student: ForwardFlops, teacher: Forwar
     `teacher` is asked for where the settings have one.
     """
     labelled = mean_rate(settings.masking, run.block)
-    training = 3 * (student.body + labelled * student.head)
+    training = TRAINING * (student.body + labelled * student.head)
     scoring = _scoring_flops(settings.masking, student, teacher, run)
     taught = 0.0
     if settings.distillation.weight > 0 and teacher is not None:
@@ -72,7 +72,7 @@ def mean_rate(masking: MaskingSettings, block: float) -> float:
 def _scoring_flops(masking: MaskingSettings, student: ForwardFlops, teacher: ForwardFlops | None, run: Budget) -> float:
     if masking.typhoon is not None and masking.typhoon.loss == "task":
         tokens = _labelled_tokens(masking.typhoon, run)
-        return 3 * student.body * tokens / (run.tokens_a_step * run.steps)
+        return TRAINING * student.body * tokens / (run.tokens_a_step * run.steps)
     if masking.score not in MODEL_SCORES:
         return 0.0
     own = _scoring_pass(student, masking.folds) / (masking.refresh_epochs or 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -45,9 +44,14 @@ from maskwise.lab.pretraining.early_stopping import (
 )
 from maskwise.lab.pretraining.mask_probe import LogMasks, MaskProbe
 from maskwise.lab.pretraining.model_card import model_card
+from maskwise.lab.pretraining.run_record import finish_record, open_with_record, planned_size
+from maskwise.lab.pretraining.run_size import RunSize
 from maskwise.lab.pretraining.typhoon_picture import KeepRates, draw_rates
 from maskwise.lab.pretraining.word_checkpoints import SETTING, KeepByWords, checkpoint_words
 from maskwise.lab.records import run_folder
+from maskwise.lab.records.attempts import ATTEMPTS
+from maskwise.lab.records.recorder import Recorder
+from maskwise.lab.records.strict_json import to_json
 from maskwise.lab.tokens.blocks import DataFolder, open_data
 from maskwise.masking.score import Score
 from maskwise.masking.score_context import RunPlan
@@ -113,6 +117,7 @@ def pretrain(
     score: Score | None = None,
     resume: bool = False,
     show: bool = True,
+    recorder: Recorder | None = None,
 ) -> PretrainResult:
     """Trains a masked language model; everything is kept in the run folder `out` (see `records/run_folder.py`).
 
@@ -140,12 +145,13 @@ def pretrain(
         resume: Whether to resume from the newest complete checkpoint in `out`, to the same bytes that an unbroken run
             would have given (on a CPU, with the same number of threads). Settings may then be left out.
         show: Whether to show progress. If not, nothing is printed.
+        recorder: What keeps the run's attempts and its place in a study, if it has one.
 
     Returns:
         The final evaluation, in nats per token. It stands for its folder: pass it on where a path is asked for.
 
     Raises:
-        InputError: For settings, data or a folder that cannot work.
+        InputError: For settings, data or a folder that cannot work, and if what a resumed run depends on has changed.
 
     Example:
         `pretrain(data="data", model="mini", recipe="whole-word", out="run", steps=1000)`
@@ -167,11 +173,13 @@ def pretrain(
     }  # fmt: skip
     if resume and settings is None and data is None:
         settings = run_folder.stored_settings(Path(out))
-    return _run(run_settings(settings, **named, changes=changes), Path(out), score, resume=resume, show=show)
+    resolved = with_defaults(run_settings(settings, **named, changes=changes))
+    return _run(resolved, Path(out), score, recorder or Recorder(), resume=resume, show=show)
 
 
-def _run(settings: PretrainSettings, out: Path, score: Score | None, *, resume: bool, show: bool) -> PretrainResult:
-    settings = with_defaults(settings)
+def _run(
+    settings: PretrainSettings, out: Path, score: Score | None, recorder: Recorder, *, resume: bool, show: bool
+) -> PretrainResult:
     data = open_data(settings.data.path)
     general = load_general(settings, data)
     args = training_arguments(settings, out)
@@ -186,8 +194,9 @@ def _run(settings: PretrainSettings, out: Path, score: Score | None, *, resume: 
     words = checkpoint_words(settings.trainer.get(SETTING), data, planned_run(args, len(data.train))[1])
     held_out = _held_out(data, settings)
     general_held_out = _held_out(general, settings) if general else None
+    size = planned_size(settings, data, args) if first else None
     if first:
-        run_folder.open_run(out, settings, resume=resume)
+        open_with_record(out, settings, data, args, score, recorder, resume=resume)
     if args.device.type == "cpu":
         use_bit_dropout(model)
     trainer = MaskingTrainer(
@@ -201,7 +210,7 @@ def _run(settings: PretrainSettings, out: Path, score: Score | None, *, resume: 
     )
     trainer.remove_callback(PrinterCallback)
     if first:
-        trainer.add_callback(RunLog(out, data.manifest["block"], show=show))
+        trainer.add_callback(RunLog(out, data, show=show))
         trainer.add_callback(LogMasks(MaskProbe(masker, data.train, held_out.quintile_V), trainer))
         if isinstance(masker.score, SaliencyTable):
             trainer.add_callback(KeepRates(out / RATES, masker))
@@ -211,9 +220,9 @@ def _run(settings: PretrainSettings, out: Path, score: Score | None, *, resume: 
     if (rule := build_rule(settings.stopping)) is not None:
         stopper = StopByHeldOut(trainer, rule, general_held_out, printer(show and first))
         trainer.add_callback(stopper)
-    with run_folder.kept_when_full(out):
+    with run_folder.kept_when_full(out), recorder.attempt_in(out / ATTEMPTS if first else None):
         train(trainer, rule, newest_checkpoint(trainer, out) if resume else None)
-        return finish(trainer, stopper, settings, data, out)
+        return finish(trainer, stopper, settings, data, out, size, recorder)
 
 
 def _held_out(data: DataFolder, settings: PretrainSettings) -> HeldOutEval:
@@ -256,9 +265,15 @@ def copy_weights(model: Any, other: Any) -> None:
 
 
 def finish(
-    trainer: MaskingTrainer, stopper: StopByHeldOut | None, settings: PretrainSettings, data: DataFolder, out: Path
+    trainer: MaskingTrainer,
+    stopper: StopByHeldOut | None,
+    settings: PretrainSettings,
+    data: DataFolder,
+    out: Path,
+    size: RunSize | None,
+    recorder: Recorder,
 ) -> PretrainResult:
-    """Grades the trained model (where there is a `stopper`, the best one), saves it, and marks the run as done."""
+    """Grades the trained model (the best one if there is a `stopper`), saves it, and marks the run as done."""
     trainer.raise_if_not_finite()
     held_out, verdict = trainer.eval_dataset, stopper.verdict() if stopper else None
     if verdict is not None:
@@ -274,7 +289,8 @@ def finish(
         if (out / RATES).exists():
             draw_rates(out / RATES, data, out / RATES_PICTURE)
         atomic_write(out / "README.md", model_card(settings, data.manifest, result.held_out, result.stopping))
-        atomic_write(out / run_folder.DONE, json.dumps(_done(trainer, result, verdict), indent=2) + "\n")
+        finish_record(out, size, grades, trainer.state.global_step, verdict, recorder)
+        atomic_write(out / run_folder.DONE, to_json(_done(trainer, result, verdict)))
         delete_score_files(out)
     trainer.accelerator.wait_for_everyone()
     return result
@@ -289,15 +305,15 @@ def _done(trainer: MaskingTrainer, result: PretrainResult, verdict: Verdict | No
 class RunLog(TrainerCallback):
     """Writes `metrics.jsonl` and shows progress, with tokens per second and the time left."""
 
-    def __init__(self, out: Path, block: int, *, show: bool) -> None:
+    def __init__(self, out: Path, data: DataFolder, *, show: bool) -> None:
         self.metrics = run_folder.Metrics(out / run_folder.METRICS)
-        self.block, self.show = block, show
+        self.num_rows, self.block, self.show = len(data.train), data.manifest["block"], show
 
     def on_train_begin(self, args, state, control, **kwargs):
         """Opens the progress display at the step the run (re)starts from."""
-        tokens_per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size * self.block
-        self.tokens_per_step = tokens_per_step
-        left = (state.max_steps - state.global_step) * tokens_per_step
+        rows_per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        self.tokens_per_step = min(rows_per_step, self.num_rows) * self.block
+        left = (state.max_steps - state.global_step) * self.tokens_per_step
         self.progress = Progress("pretrain", left, "tokens", show=self.show).__enter__()
 
     def on_step_end(self, args, state, control, **kwargs):

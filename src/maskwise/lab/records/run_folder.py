@@ -1,17 +1,15 @@
 """What a run folder holds, and in which order it gets it.
 
-`config.toml` and `environment.json` before the first step, `metrics.jsonl` and `checkpoint-*` along the way, then the
-model, its card, and `done.json` last: a folder without it is an unfinished run.
+`config.toml` and `record.json` before the first step, `metrics.jsonl` and `checkpoint-*` along the way, then the model,
+its card, the finished record, and `done.json` last: a folder without it is an unfinished run.
 """
 
 from __future__ import annotations
 
 import json
-import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +18,40 @@ from maskwise.files.atomic import atomic_write
 from maskwise.files.checkpoint_folders import complete_checkpoints, delete_incomplete, step_of
 from maskwise.files.disk_full import is_disk_full
 from maskwise.lab.config import PretrainSettings, check_settings, merge, to_toml
+from maskwise.lab.records.attempts import ATTEMPTS
+from maskwise.lab.records.record import RECORD, RunRecord, read_record, write_record
 from maskwise.recipes import read_toml
 
-CONFIG, ENVIRONMENT, METRICS, DONE = "config.toml", "environment.json", "metrics.jsonl", "done.json"
+CONFIG, METRICS, DONE = "config.toml", "metrics.jsonl", "done.json"
 
 
-def open_run(out: Path, settings: PretrainSettings, *, resume: bool) -> Path | None:
+def open_run(out: Path, settings: PretrainSettings, record: RunRecord, *, resume: bool) -> Path | None:
     """Makes or reopens a run folder; returns the checkpoint to resume from, or None for a start from scratch.
 
-    Raises InputError where `out` holds something and `resume` is off, where the run is finished, or where it was
-    started with other settings.
+    Args:
+        out: The run folder.
+        settings: The run's settings, complete.
+        record: What is known of the run before its first step; `content` is what a resumed run has to find again.
+        resume: Whether a run that is there is gone on with.
+
+    Raises:
+        InputError: `out` holds something and `resume` is off; the run is finished; it was started with other settings,
+            or on other data, with another tokenizer, teacher, checkpoint or score.
     """
     if (out / DONE).exists():
         raise InputError(f"The run in {out} is finished. Choose another --out, or delete the folder to run it again.")
-    if out.exists() and any(out.iterdir()) and not resume:
-        hint = "Add --resume to go on with it" if (out / CONFIG).exists() else "It is not a run"
+    if out.exists() and any(path.name != ATTEMPTS for path in out.iterdir()) and not resume:
+        hint = "Add --resume to resume it" if (out / CONFIG).exists() else "It is not a run"
         raise InputError(f"{out} is not empty. {hint}, or choose another --out.")
     if (out / CONFIG).exists():
         _check_same(out, settings)
+        check_same_content(out, record)
         delete_incomplete(out)
     checkpoints = complete_checkpoints(out)
     with kept_when_full(out):
         out.mkdir(parents=True, exist_ok=True)
         atomic_write(out / CONFIG, to_toml(settings))
-        atomic_write(out / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
+        write_record(out, record)
         cut_metrics(out / METRICS, step_of(checkpoints[-1]) if checkpoints else -1)
     return checkpoints[-1] if checkpoints else None
 
@@ -74,19 +82,17 @@ def stored_settings(out: Path) -> PretrainSettings:
     return check_settings(read_toml(out / CONFIG))
 
 
-def environment() -> dict[str, Any]:
-    """Returns the versions and the machine that decide whether a run can be repeated bit by bit."""
-    import torch
-
-    names = ("maskwise", "torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy")
-    return {
-        "versions": {name: metadata.version(name) for name in names},
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-    }
+def check_same_content(out: Path, record: RunRecord) -> None:
+    """Raises InputError if the run in `out` was begun on other content than `record` names."""
+    if not (out / RECORD).exists():
+        return
+    before, now = read_record(out).content, record.content
+    changed = [name for name in before if name in now and before[name] != now[name]]
+    if changed:
+        raise InputError(
+            f"The run in {out} was started with another {changed[0]}: the content has changed since, whatever its path "
+            f"(found {now[changed[0]][:16]}, expected {before[changed[0]][:16]}). Put it back, or choose another --out."
+        )
 
 
 class Metrics:
@@ -104,13 +110,25 @@ class Metrics:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Returns the records of a `metrics.jsonl`; a last line cut off by a kill is passed over."""
-    records = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    """Returns the records of a `metrics.jsonl`; a last line cut off by a kill is passed over.
+
+    Raises:
+        InputError: Any other line is damaged.
+    """
+    records: list[dict[str, Any]] = []
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for number, line in enumerate(text.splitlines(keepends=True), 1):
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        if isinstance(record, dict) and isinstance(record.get("step"), int):
+            records.append(record)
+        elif line.endswith("\n"):
+            raise InputError(
+                f"{path}, line {number} is damaged: found {line.strip()[:60]!r}. A resumed run would lose what it "
+                "says. Restore the file, or delete the run's folder and run it again."
+            )
     return records
 
 

@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import pyarrow as pa
+import pandas as pd
 import tomli_w
 
 from maskwise.errors import InputError, nearest
 from maskwise.lab.config import StoppingSettings
-from maskwise.lab.records.run_folder import DONE, ENVIRONMENT
+from maskwise.lab.jobs.job import JobKind, attempts_of, log_of
+from maskwise.lab.records.attempts import read_attempts
+from maskwise.lab.records.record import HELD_OUT, RunKey
 from maskwise.lab.reports.findings import Finding, find, verdict_table
-from maskwise.lab.reports.masks import Curve, held_out_curves, mask_table
+from maskwise.lab.reports.masks import Curve, Lines, held_out_curves, mask_table, read_lines
 from maskwise.lab.reports.measures import collapsed_table, cost_table, score_table, value_table
 from maskwise.lab.reports.paper_comparison import published_table
 from maskwise.lab.reports.scores import Scores, scores_of
 from maskwise.lab.reports.tables import Column, Table
-from maskwise.lab.study.jobs_of_a_study import FINETUNED, SPEED, log_file, places, tasks_of
+from maskwise.lab.study.declaration import Study
+from maskwise.lab.study.layout import Layout, pretraining_keys, result_keys, run_name
 from maskwise.lab.study.power_statement import power_statement
-from maskwise.lab.study.results import RESULTS, SCHEMA, collect, read_results
-from maskwise.lab.study.runner import open_study
-from maskwise.lab.study.study_file import HELD_OUT, HELD_OUT_METRICS, Study
-from maskwise.lab.tokens.blocks import MANIFEST
-from maskwise.lab.tuning.results import PREDICTIONS
+from maskwise.lab.study.results import StudyRuns, read_runs, results_frame, to_frame
+from maskwise.lab.study.statistics import AS_GIVEN, NOT_PRETRAINED
+from maskwise.lab.study.study_file import HELD_OUT_METRICS
 from maskwise.progress import format_seconds
 
-MISSING_COLUMNS = (Column("cell", "not finished"), Column("log", "the last line of its log"))
+MISSING_COLUMNS = (Column("job", "not finished"), Column("log", "what it said last"))
+DAMAGED_COLUMNS = (Column("job", "damaged"), Column("found"))
 VERSION_COLUMNS = (Column("name", "what"), Column("found"))
-
-Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Report:
     scores: tuple[Scores, ...]
     curves: tuple[Curve, ...]
     num_done: int
-    num_cells: int
+    num_jobs: int
 
     @property
     def title(self) -> str:
@@ -63,45 +62,79 @@ class Report:
 
     @property
     def is_finished(self) -> bool:
-        """Whether every cell is there."""
-        return self.num_done == self.num_cells
+        """Whether every job is done."""
+        return self.num_done == self.num_jobs
 
 
-def make_report(out: str | Path, against: str | None = None, *, published: bool = False) -> Report:
-    """Returns the report of a study's folder, finished or not, with everything held against the arm `against`.
+def report(
+    study: str | Path | Study,
+    results: pd.DataFrame | None = None,
+    *,
+    against: str | None = None,
+    published: bool = False,
+) -> Report:
+    """Returns the report of a study, finished or not, with everything held against one arm.
 
-    By default that is the arm which the declared family names most often on the right. With `published`, the entropy
-    masking paper's cells stand beside what was measured. Raises InputError for a folder without results and an arm
-    that is not in the study.
+    Args:
+        study: The study's folder, or a study whose `results` are given.
+        results: A frame with the columns of `collect`, from anywhere; default: that of the folder. Without a folder,
+            the report has no curves, masks, versions, and no bootstrap over held-out examples.
+        against: The baseline; default: the arm that the declared family names most often on the right.
+        published: Whether the entropy masking paper's cells stand next to what was measured.
+
+    Raises:
+        InputError: The folder has no results, or `against` is not an arm of the study.
+
+    Example: `report("out").is_finished`
     """
-    out = Path(out)
-    study = open_study(out)
+    if isinstance(study, Study):
+        if results is None:
+            raise InputError("report(study) needs results; or give the study's folder: report('out').")
+        return _assemble(study, to_frame(results), None, against, published)
+    runs = read_runs(study)
+    frame = results_frame(runs) if results is None else to_frame(results)
+    if frame.empty:
+        damaged = "".join(f"\nDamaged: {name}: {what}" for name, what in runs.damaged.items())
+        raise InputError(
+            f"{study} has no results yet: no run of the study is finished.{damaged}\n"
+            f"`maskwise study {runs.layout.study_file} --out {study}` starts it, or resumes it."
+        )
+    return _assemble(runs.study, frame, runs, against, published)
+
+
+def _assemble(
+    study: Study, results: pd.DataFrame, runs: StudyRuns | None, against: str | None, published: bool
+) -> Report:
     against = against or _usual_baseline(study)
     if against not in arm_names(study):
         raise InputError(
             f"No arm {against!r}.{nearest(against, arm_names(study))} Arms: {', '.join(arm_names(study))}."
         )
-    rows = results_of(study, out)
-    scores = tuple(scores_of(rows, study))
-    findings = tuple(find(rows, study, against, out if _has_predictions(out) else None))
-    missing, num_cells = _missing(study, out, rows)
+    lines, damaged_lines = read_lines(runs) if runs else ({}, {})
+    damaged = {**runs.damaged, **damaged_lines} if runs else {}
+    measured: Any = results.dropna(subset=["value"])
+    scores = tuple(scores_of(measured[measured["task"].isin([*study.tasks, HELD_OUT])], study))
+    out = runs.layout.out if runs and _has_predictions(runs) else None
+    findings = tuple(find(measured, study, against, out))
+    missing, num_jobs = _missing(study, results, runs.layout if runs else None)
     tables = [
-        verdict_table(findings, study), score_table(scores, study), mask_table(study, out),
-        cost_table(rows, study, against), collapsed_table(rows), missing, _versions(study, out), value_table(rows),
+        verdict_table(findings, study), score_table(scores, study), mask_table(lines),
+        cost_table(results, study, against), collapsed_table(results), missing, _damaged(damaged), _versions(runs),
+        value_table(results),
     ]  # fmt: skip
     if published:
         tables.insert(2, published_table(scores, study, against))
     return Report(
         study,
         against,
-        tuple(_facts(study, rows)),
+        tuple(_facts(study, results)),
         tuple(power_statement(study)),
         findings,
         {table.name: table.without_empty_columns() for table in tables},
         scores,
-        tuple(held_out_curves(study, out, rows)),
-        num_cells - len(missing.rows),
-        num_cells,
+        tuple(held_out_curves(_arms_only(lines, study), results)),
+        num_jobs - len(missing.rows),
+        num_jobs,
     )
 
 
@@ -110,77 +143,58 @@ def arm_names(study: Study) -> list[str]:
     return [arm.name for arm in study.arms]
 
 
-def results_of(study: Study, out: Path) -> Rows:
-    """Returns the results of every finished cell; those of a study that was killed or still runs are collected.
-
-    Raises InputError where no cell is finished.
-    """
-    rows = read_results(out) if (out / RESULTS).exists() else []
-    if len(_in_rows(study, rows)) < len(_on_disk(study, out)):
-        rows = pa.Table.from_pylist(collect(study, out), schema=SCHEMA).to_pylist()  # every column, None where empty
-    if not rows:
-        raise InputError(
-            f"{out} has no results yet: no run of the study is finished.\n"
-            f"`maskwise study {out / 'study.toml'} --out {out}` starts it, or goes on with it."
-        )
-    return rows
+def _arms_only(lines: Lines, study: Study) -> Lines:
+    return {key: found for key, found in lines.items() if key.arm in arm_names(study)}
 
 
-def _cells(study: Study) -> Iterator[tuple[str, str, Any]]:
-    """Yields every cell's name, the task it is on (`evaluation` for pretraining), and its place."""
-    for place in places(study):
-        yield place.name, HELD_OUT, place
-        for task in tasks_of(study, place):
-            yield f"{place.arm.name}/{place.backbone.name}/{place.seed}/{task}", task, place
-
-
-def _in_rows(study: Study, rows: Rows) -> set[str]:
-    found = {(row["arm"], row["backbone"], row["seed"], row["adapted_to"], row["task"]) for row in rows}
-    return {
-        name
-        for name, task, place in _cells(study)
-        if (place.arm.name, place.backbone.name, place.seed, place.task, task) in found
+def _missing(study: Study, results: pd.DataFrame, layout: Layout | None) -> tuple[Table, int]:
+    """Returns the table of the runs without results, and how many runs there are at all."""
+    columns = results[["arm", "backbone", "seed", "task", "adapted_to"]].drop_duplicates()
+    found = {
+        RunKey(arm, backbone, int(seed), task, text if isinstance(text, str) else None)
+        for arm, backbone, seed, task, text in columns.itertuples(index=False)
     }
+    keys = list(result_keys(study))
+    unfinished = _unfinished(layout) if layout else ()
+    missing = [{"job": name, "log": _last_words(folder, kind)} for name, folder, kind in unfinished]
+    num_jobs = len(keys) + len(missing)
+    for key in keys:
+        if key not in found:
+            folder = layout.folder(key) if layout else None
+            missing.append({"job": run_name(key), "log": folder and _last_words(folder, "pretrain")})
+    note = "What a job said last tells why it failed, or how far it is. The same study command resumes them."
+    return Table("missing", "What is missing", MISSING_COLUMNS, tuple(missing), note), num_jobs
 
 
-def _on_disk(study: Study, out: Path) -> list[str]:
-    return [
-        name
-        for name, task, place in _cells(study)
-        if (place.folder(out) / DONE if task == HELD_OUT else place.root(out) / task / FINETUNED).exists()
-    ]
+def _unfinished(layout: Layout) -> Iterator[tuple[str, Path, JobKind]]:
+    """Yields name, folder and kind of what was begun and is not done, and measures nothing itself."""
+    for name, folder, is_done in layout.begun():
+        if not is_done:
+            yield name, folder, "prepare" if name.startswith("data/") else "pretrain"
 
 
-def _missing(study: Study, out: Path, rows: Rows) -> tuple[Table, int]:
-    """Returns the table of the cells without results, and how many cells there are at all."""
-    cells, found = list(_cells(study)), _in_rows(study, rows)
-    missing = [{"cell": name, "log": _last_line(log)} for name, log in _unfinished_preparations(out)]
-    num_cells = len(cells) + len(missing)
-    for name, task, place in cells:
-        if name not in found:
-            folder = place.folder(out) if task == HELD_OUT else place.root(out) / task
-            missing.append({"cell": name, "log": _last_line(log_file(folder))})
-    note = "A log's last line tells why a cell failed, or how far it is. The same study command goes on with them."
-    return Table("missing", "What is missing", MISSING_COLUMNS, tuple(missing), note), num_cells
+def _damaged(damaged: Mapping[str, str]) -> Table:
+    rows = tuple({"job": name, "found": found} for name, found in damaged.items())
+    note = (
+        "What is damaged counts as unfinished. Restore it, or delete the job's folder and run the same study command."
+    )
+    return Table("damaged", "What is damaged", DAMAGED_COLUMNS, rows, note)
 
 
-def _unfinished_preparations(out: Path) -> Iterator[tuple[str, Path]]:
-    """Yields the name and the log of every data folder and every timed run that was begun and is not done."""
-    for log in sorted([*out.glob("data/*.log"), *out.glob(f"{SPEED}/*/*.log")]):
-        folder = log.with_name(log.name.removesuffix(".log"))
-        if not (folder / MANIFEST).exists() and not (folder / DONE).exists():
-            yield str(folder.relative_to(out)), log
-
-
-def _last_line(log: Path) -> str | None:
+def _last_words(folder: Path, kind: JobKind) -> str | None:
+    """Returns why the last attempt at a job ended, or the last line of its log."""
+    attempts = read_attempts(attempts_of(folder, kind))
+    if attempts and attempts[-1].message:
+        return attempts[-1].message[:300]
+    log = log_of(folder)
     if not log.exists():
         return None
     said = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     return said[-1].strip()[:300] if said else None
 
 
-def _has_predictions(out: Path) -> bool:
-    return next(out.glob(f"runs/*/*/*/*/*/seed-*/{PREDICTIONS}"), None) is not None
+def _has_predictions(runs: StudyRuns) -> bool:
+    return any("predictions" in record.files for run in runs.finished for record in run.records.values())
 
 
 def _usual_baseline(study: Study) -> str:
@@ -188,21 +202,34 @@ def _usual_baseline(study: Study) -> str:
     return max(dict.fromkeys(right), key=right.count)
 
 
-def _facts(study: Study, rows: Rows) -> Iterator[tuple[str, str]]:
-    runs = [row for row in rows if row["task"] == HELD_OUT and row["metric"] == HELD_OUT_METRICS[0]]
+def _facts(study: Study, results: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    is_run = results["task"].eq(HELD_OUT) & results["metric"].eq(HELD_OUT_METRICS[0])
+    runs: Any = results[is_run & results["arm"].isin(arm_names(study))]
     yield "Arms", ", ".join(arm_names(study))
     yield "Backbones", ", ".join(f"{b.name} ({b.model})" if b.model != b.name else b.name for b in study.backbones)
     yield "Pretraining seeds", f"{len(study.seeds)}: {', '.join(map(str, study.seeds))}"
+    yield from _references(study)
     yield "Tasks", ", ".join(f"{task} ({study.metric(task).replace('_', ' ')})" for task in study.tasks)
     yield "Tuning seeds of each model", str(len(study.tuning_seeds))
-    yield "Pretrained models", f"{len(runs)} of {len(places(study))}"
+    yield "Pretrained models", f"{len(runs)} of {len(pretraining_keys(study))}"
     for name in ("steps", "tokens"):
-        yield f"{name.capitalize()} of a pretraining run", _range([run[name] for run in runs if run[name] is not None])
+        yield f"{name.capitalize()} of a pretraining run", _range([float(found) for found in runs[name].dropna()])
     yield "Compared at", _compared_at(study)
     if chosen := _chosen_by(study):
         yield "Checkpoint chosen by", chosen
-    flops = sum(run["flops"] for run in runs if run["flops"] is not None)
-    yield "All pretraining together", f"{flops:.2e} flops, {format_seconds(sum(run['seconds'] for run in runs))}"
+    flops, seconds = (sum(runs[name].dropna().tolist()) for name in ("flops", "seconds"))
+    yield "All pretraining together", f"{flops:.2e} flops, {format_seconds(seconds)}"
+
+
+def _references(study: Study) -> Iterator[tuple[str, str]]:
+    """Yields what is there besides the arms: a teacher for each seed, and models without pretraining."""
+    if study.teacher is not None:
+        one = study.teacher
+        yield "Teachers", f"one for each seed, recipe {one.recipe}, seed {one.seed_offset} + s"
+    if NOT_PRETRAINED in study.rows:
+        yield NOT_PRETRAINED, "the weights that a seed's arms start from, tuned like them"
+    if AS_GIVEN in study.rows:
+        yield AS_GIVEN, "a backbone's checkpoint before the arms go on with it, tuned like them"
 
 
 def _compared_at(study: Study) -> str:
@@ -235,13 +262,14 @@ def _range(values: Sequence[float]) -> str:
     return f"{low:,.0f}" if low == high else f"{low:,.0f} to {high:,.0f}, {fmean(values):,.0f} in the mean"
 
 
-def _versions(study: Study, out: Path) -> Table:
+def _versions(runs: StudyRuns | None) -> Table:
     """Returns the versions and machines of all runs; more than one value means that they were not all alike."""
     found: dict[str, dict[str, None]] = {}
-    for place in places(study):
-        path = place.folder(out) / ENVIRONMENT
-        told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        for name, value in {**told.pop("versions", {}), **told}.items():
-            found.setdefault(name, {})[str(value)] = None
+    for run in runs.runs if runs else ():
+        for record in run.records.values():
+            told = record.environment.model_dump(exclude_none=True)
+            for name, value in {**told.pop("versions"), **told}.items():
+                if value != "":
+                    found.setdefault(name, {})[str(value)] = None
     rows = tuple({"name": name, "found": " and ".join(values)} for name, values in found.items())
     return Table("versions", "Versions and machine", VERSION_COLUMNS, rows)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from maskwise.errors import InputError
-from maskwise.files.atomic import atomic_write
 from maskwise.lab.reports.assemble import Report
 from maskwise.lab.reports.page import page
 
@@ -26,11 +25,27 @@ def write_report(report: Report, path: Path) -> list[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(exist_ok=True)
-        for file, text in texts.items():
-            atomic_write(file, text)
+        write_all(texts)
+        for old in set(folder.glob("*.csv")) - texts.keys():
+            old.unlink()
     except OSError as error:
-        raise InputError(f"The report cannot be written to {path}: {error.strerror}. Give another --out.") from None
+        raise InputError(
+            f"The report cannot be written to {path}: {error.strerror}. Nothing was changed; give another --out."
+        ) from None
     return [path, markdown, data, folder]
+
+
+def write_all(texts: Mapping[Path, str]) -> None:
+    """Writes all files, or none: each is written next to its place before the first one takes it."""
+    waiting = {file: file.with_name(f".{file.name}.new") for file in texts}
+    try:
+        for file, temporary in waiting.items():
+            temporary.write_text(texts[file], encoding="utf-8")
+        for file, temporary in waiting.items():
+            temporary.replace(file)
+    finally:
+        for temporary in waiting.values():
+            temporary.unlink(missing_ok=True)
 
 
 def as_markdown(report: Report) -> str:
@@ -43,7 +58,7 @@ def as_json(report: Report) -> str:
     said = {
         "question": report.study.question,
         "against": report.against,
-        "cells": {"done": report.num_done, "all": report.num_cells},
+        "jobs": {"done": report.num_done, "all": report.num_jobs},
         "facts": dict(report.facts),
         "statement": report.statement,
         "findings": [
@@ -59,7 +74,7 @@ def as_json(report: Report) -> str:
 
 def summary(report: Report) -> str:
     """Returns what was found, in a few lines for a terminal."""
-    lines = [] if report.is_finished else [f"Not finished: {report.num_done} of {report.num_cells} cells are done."]
+    lines = [] if report.is_finished else [f"Not finished: {report.num_done} of {report.num_jobs} jobs are done."]
     lines += [f"{finding.verdict}: {finding.sentence}" for finding in report.findings]
     return "\n".join(lines)
 
@@ -68,7 +83,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield from (f"# {report.title}", "")
     if not report.is_finished:
         yield from (
-            f"**Not finished: {report.num_done} of {report.num_cells} cells are done.** Verdicts may change.",
+            f"**Not finished: {report.num_done} of {report.num_jobs} jobs are done.** Verdicts may change.",
             "",
         )
     yield from (f"- {name}: {value}" for name, value in report.facts)

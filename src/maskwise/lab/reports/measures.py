@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from statistics import fmean
 from typing import Any
 
+import pandas as pd
+
+from maskwise.lab.records.record import HELD_OUT
 from maskwise.lab.reports.scores import BASELINES, Scores, collapsed_runs, task_label
 from maskwise.lab.reports.tables import Column, Table
-from maskwise.lab.study.study_file import HELD_OUT, HELD_OUT_METRICS, Study
+from maskwise.lab.study.declaration import Study
+from maskwise.lab.study.results import plain_rows
+from maskwise.lab.study.study_file import HELD_OUT_METRICS
 
+RUN = ["arm", "backbone", "adapted_to"]
 SCORE_COLUMNS = (
     Column("arm"), Column("task"), Column("metric"), Column("backbone"), Column("mean", kind="number"),
     Column("low", "95% from", "number"), Column("high", "to", "number"), Column("sd", kind="number"),
     Column("seeds", kind="count"), Column("collapsed", "collapsed runs", "count"),
 )  # fmt: skip
-COST_COLUMNS = (
+RUN_COST_COLUMNS = (
     Column("arm"), Column("backbone"), Column("adapted_to", "on the text of"), Column("steps", kind="count"),
     Column("tokens", kind="count"), Column("flops", kind="flops"), Column("flops_ratio", "flops, of baseline", "times"),
-    Column("seconds", "time", "seconds"), Column("seconds_ratio", "time, of baseline", "times"),
+    Column("training_seconds", "training time", "seconds"),
+    Column("seconds_ratio", "training time, of baseline", "times"), Column("seconds", "time, all of it", "seconds"),
     Column("peak_memory", "peak memory", "bytes"), Column("tuning_seconds", "tuning, all tasks", "seconds"),
     Column("runs", kind="count"),
 )  # fmt: skip
@@ -33,8 +39,6 @@ COLLAPSED_COLUMNS = (
     Column("arm"), Column("backbone"), Column("task"), Column("seed", kind="count"),
     Column("tuning_seed", "tuning seed", "count"),
 )  # fmt: skip
-
-Rows = Sequence[Mapping[str, Any]]
 
 
 def score_table(scores: Sequence[Scores], study: Study) -> Table:
@@ -49,40 +53,44 @@ def score_table(scores: Sequence[Scores], study: Study) -> Table:
     return Table("scores", "Scores", SCORE_COLUMNS, tuple(_score_rows(scores, study)), note)
 
 
-def cost_table(rows: Rows, study: Study, against: str) -> Table:
+def cost_table(results: pd.DataFrame, study: Study, against: str) -> Table:
     """Returns what one run of each arm cost in the mean, and its ratio to the baseline's."""
-    pretraining: dict[tuple[str, str, str | None], list[Mapping[str, Any]]] = defaultdict(list)
-    tuning: dict[tuple[str, str, str | None], dict[tuple[int, str, int], float]] = defaultdict(dict)
-    for row in rows:
-        key = (row["arm"], row["backbone"], row["adapted_to"])
-        if row["task"] == HELD_OUT and row["metric"] == HELD_OUT_METRICS[0]:
-            pretraining[key].append(row)
-        elif row["task"] != HELD_OUT and row["seconds"] is not None:
-            tuning[key][row["seed"], row["task"], row["tuning_seed"]] = row["seconds"]
-    table = {key: _cost(runs, tuning[key]) for key, runs in pretraining.items()}
-    for (_, backbone, task), cost in table.items():
-        base = table.get((against, backbone, task), {})
-        for name in ("flops", "seconds"):
-            cost[f"{name}_ratio"] = cost[name] / base[name] if base.get(name) else None
-    costs = (
-        {"arm": arm, "backbone": backbone, "adapted_to": task, **cost} for (arm, backbone, task), cost in table.items()
-    )
+    is_held_out = results["task"].eq(HELD_OUT) & results["training_seconds"].notna()
+    runs: Any = results[is_held_out & results["metric"].eq(HELD_OUT_METRICS[0])]
+    tuned: Any = results[results["tuning_seed"].notna() & results["training_seconds"].notna()]
+    tuned = tuned.drop_duplicates([*RUN, "seed", "task", "tuning_seed"])
+    names = ["steps", "tokens", "flops", "training_seconds", "seconds", "peak_memory"]
+    table: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for place, group in runs.groupby(RUN, sort=False, dropna=False):
+        own = tuned[_same(tuned, place)]
+        num_seeds = own["seed"].nunique()
+        table[_plain_place(place)] = {
+            **{name: _mean(group[name]) for name in names},
+            "tuning_seconds": float(own["training_seconds"].sum()) / num_seeds if num_seeds else None,
+            "runs": len(group),
+        }
+    for (_, *where), cost in table.items():
+        base = table.get((against, *where), {})
+        for ratio, name in (("flops_ratio", "flops"), ("seconds_ratio", "training_seconds")):
+            cost[ratio] = cost[name] / base[name] if base.get(name) and cost[name] is not None else None
+    rows = tuple({**dict(zip(RUN, place, strict=True)), **cost} for place, cost in table.items())
     note = (
         "The mean of one pretraining run; tuning is the sum over tasks and tuning seeds. Flops are counted, not "
-        "measured: forward and backward passes, scoring and teacher. Times are of the machine the runs shared."
+        "measured: forward and backward passes, scoring and teacher. Training time is that of the steps, on the "
+        "machine that the runs shared; all of it has every attempt from its start to its end."
     )
-    return Table("cost", "Cost of a run", COST_COLUMNS, tuple(costs), note)
+    return Table("cost", "Cost of a run", RUN_COST_COLUMNS, rows, note)
 
 
-def collapsed_table(rows: Rows) -> Table:
+def collapsed_table(results: pd.DataFrame) -> Table:
     """Returns the tuned models that give one answer to every held-out example, by name."""
     note = "These models give one answer to every held-out example. Their scores count like all others."
-    return Table("collapsed", "Collapsed runs", COLLAPSED_COLUMNS, tuple(collapsed_runs(rows)), note)
+    return Table("collapsed", "Collapsed runs", COLLAPSED_COLUMNS, tuple(collapsed_runs(results)), note)
 
 
-def value_table(rows: Rows) -> Table:
+def value_table(results: pd.DataFrame) -> Table:
     """Returns every single value in full precision, with the hash of the settings it comes from."""
-    named = tuple({**row, "task": task_label(row)} for row in rows)
+    named = tuple({**row, "task": task_label(row)} for row in plain_rows(results))
     return Table("values", "Every value", VALUE_COLUMNS, named)
 
 
@@ -100,11 +108,19 @@ def _score_rows(scores: Sequence[Scores], study: Study) -> Iterator[dict[str, An
                 yield names | {"arm": label, "mean": baselines[name]}
 
 
-def _cost(runs: list[Mapping[str, Any]], tuning: Mapping[tuple[int, str, int], float]) -> dict[str, Any]:
-    names = ("steps", "tokens", "flops", "seconds", "peak_memory")
-    values = {name: [run[name] for run in runs if run[name] is not None] for name in names}
-    num_tuned = len({seed for seed, *_ in tuning})
-    return {name: fmean(found) if found else None for name, found in values.items()} | {
-        "tuning_seconds": sum(tuning.values()) / num_tuned if num_tuned else None,
-        "runs": len(runs),
-    }
+def _same(frame: pd.DataFrame, place: Any) -> pd.Series:
+    """Returns which rows are of a run's place; an empty part is equal to an empty one."""
+    parts = (frame[name].eq(part) | (frame[name].isna() & pd.isna(part)) for name, part in zip(RUN, place, strict=True))
+    found = pd.Series(True, index=frame.index)
+    for part in parts:
+        found &= part
+    return found
+
+
+def _plain_place(place: Any) -> tuple[Any, ...]:
+    return tuple(None if pd.isna(part) else part for part in place)
+
+
+def _mean(values: Any) -> float | None:
+    found = values.dropna()
+    return fmean(map(float, found)) if len(found) else None

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from maskwise.lab.reports.paper_tables import CONSTANT, TASKS, find_row
+from maskwise.lab.reports.paper_tables import CONSTANT, METRICS, TASKS, find_row
 from maskwise.lab.reports.scores import Scores
 from maskwise.lab.reports.tables import Column, Table
 from maskwise.lab.study.study_file import Study
-from maskwise.lab.tasks.table import find_task
 
 BASELINES = {"random": "paper-baseline", "bert": "paper-baseline"}  # random masking at the same rate
 BACKBONES = ("bert", "bertlet")
@@ -34,15 +33,10 @@ def published_table(scores: Sequence[Scores], study: Study, against: str) -> Tab
 
 
 def _rows(scores: Sequence[Scores], study: Study, against: str) -> Iterator[dict[str, Any]]:
-    recipes = {arm.name: BASELINES.get(arm.recipe or arm.name, arm.recipe or arm.name) for arm in study.arms}
+    recipes = {arm.name: BASELINES.get(arm.recipe_name, arm.recipe_name) for arm in study.arms}
     means = {(one.arm, one.backbone, one.task, one.metric): fmean(one.by_seed.values()) for one in scores}
     for (arm, backbone, task, metric), mean in means.items():
-        if (
-            arm not in recipes
-            or task not in TASKS
-            or metric != find_task(task).paper
-            or find_row("bert", recipes[arm]) is None
-        ):
+        if arm not in recipes or task not in TASKS or metric != METRICS[task] or find_row("bert", recipes[arm]) is None:
             continue
         base = means.get((against, backbone, task, metric))
         yield {

@@ -12,6 +12,7 @@ from typing import Literal
 
 TASKS = ("cola", "mrpc", "qnli", "qqp", "rte", "sst2", "mnli")
 CONSTANT = {"cola": 69.13, "mrpc": 81.22, "qnli": 50.54, "qqp": 63.18, "rte": 52.71, "sst2": 50.92, "mnli": 35.22}
+METRICS = dict.fromkeys(TASKS, "accuracy") | {"mrpc": "f1", "mnli": "accuracy_mismatched"}
 OTHER_CONSTANT = {"qnli": 49.46}  # the class that is not the larger one
 ROUNDING = 0.011  # a mean of seven cells rounded to hundredths is off by 0.005 at most, and rounded again by as much
 VALIDATION_SIZE = {"cola": 1043, "rte": 277, "sst2": 872, "qnli": 5463}

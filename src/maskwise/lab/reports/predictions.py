@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from maskwise.lab.evaluation.zero_shot import is_zero_shot
+from maskwise.lab.records.record import RunKey, read_record
 from maskwise.lab.stats.bootstrap import Bootstrapped, multi_bootstrap
 from maskwise.lab.stats.items import (
     CLASS_METRICS,
@@ -27,9 +29,9 @@ from maskwise.lab.stats.items import (
     pseudo_values,
     total,
 )
-from maskwise.lab.study.jobs_of_a_study import Place
-from maskwise.lab.study.study_file import Study
-from maskwise.lab.tasks.table import POOLED, Task, find_task
+from maskwise.lab.study.declaration import Study
+from maskwise.lab.study.layout import Layout
+from maskwise.lab.tasks.table import POOLED, Task
 from maskwise.lab.tuning.iob import entities
 from maskwise.lab.tuning.results import PREDICTIONS
 
@@ -92,22 +94,27 @@ def stored_items(
     study: Study, out: Path, ours: str, theirs: str, backbone: str, task: str, seeds: Collection[int]
 ) -> PairedItems | None:
     """Returns the items of two arms of a study from its folder; None if the predictions of a run are not there."""
-    arms = {arm.name: arm for arm in study.arms}
-    (model,) = (one for one in study.backbones if one.name == backbone)
-    roots = [[Place(arms[arm], model, seed).root(out) for seed in seeds] for arm in (ours, theirs)]
-    paths = [[_prediction_files(root, task, study.tuning_seeds) for root in of_arm] for of_arm in roots]
+    layout = Layout(out)
+    keys = [[RunKey(arm, backbone, seed, task) for seed in seeds] for arm in (ours, theirs)]
+    paths = [[_prediction_files(layout, key, study.tuning_seeds) for key in of_arm] for of_arm in keys]
     if not all(path.exists() for of_arm in paths for of_seed in of_arm for path in of_seed):
         return None
-    if ":" in task:
+    if is_zero_shot(task):
         return valued_items(paths[0], paths[1], value=CREDIT, stratum=PARADIGM)
-    return paired_items(find_task(task), study.metric(task), paths[0], paths[1])
+    return paired_items(_recorded_task(paths[0][0][0].parent), study.metric(task), paths[0], paths[1])
 
 
-def _prediction_files(root: Path, task: str, tuning_seeds: Iterable[int]) -> list[Path]:
+def _prediction_files(layout: Layout, key: RunKey, tuning_seeds: Iterable[int]) -> list[Path]:
     """Returns a run's files by tuning seed; a model that is asked about a set without tuning has one."""
-    if ":" in task:
-        return [root / task.replace(":", "-") / PREDICTIONS]
-    return [root / task / task / f"seed-{tuning}" / PREDICTIONS for tuning in tuning_seeds]
+    if is_zero_shot(key.task):
+        return [layout.folder(key) / PREDICTIONS]
+    return [layout.tuned(key, tuning) / PREDICTIONS for tuning in tuning_seeds]
+
+
+def _recorded_task(folder: Path) -> Task:
+    """Returns the task that a tuned model was graded on, as its record has it."""
+    settings = read_record(folder).settings
+    return Task(settings["task"], settings["task kind"], held_out=tuple(settings["held out"]))
 
 
 def valued_items(

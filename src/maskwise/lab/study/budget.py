@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
-from tempfile import gettempdir
 
-from maskwise.lab.config import PretrainSettings, merge, resolve
-from maskwise.lab.pretraining.build import planned_run, training_arguments, with_defaults
-from maskwise.lab.pretraining.flops import Budget, run_flops, steps_for
-from maskwise.lab.study.jobs_of_a_study import Place, data_folder
+from maskwise.lab.config import PretrainSettings, check_settings
+from maskwise.lab.pretraining.run_size import Corpus, RunSize, corpus_of, run_size
+from maskwise.lab.records.record import RunKey
+from maskwise.lab.study.declaration import TEACHER, Study
+from maskwise.lab.study.layout import Layout, teacher_of
 from maskwise.lab.study.speed import seconds_a_step, short_run
-from maskwise.lab.study.study_file import Backbone, Study
-from maskwise.lab.tokens.blocks import open_data
-from maskwise.models.flops import ForwardFlops, forward_flops
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """What a budget needs to know of a data folder: blocks, their length at most and in the mean, and vocabulary."""
-
-    num_blocks: int
-    block: int
-    mean_length: float
-    vocabulary: int
 
 
 @dataclass(frozen=True)
@@ -37,84 +22,50 @@ class ArmBudget:
     tokens: float
 
 
-@cache
-def corpus_of(data: str) -> Corpus:
-    """Returns the figures of a data folder; raises InputError where there is none."""
-    manifest = open_data(data).manifest
-    counts = manifest["counts"]
-    num_blocks = counts["blocks"]["train"]
-    return Corpus(num_blocks, manifest["block"], counts["tokens"]["train"] / num_blocks, manifest["vocabulary"])
-
-
-def arm_budget(study: Study, place: Place, out: Path, corpus: Corpus | None = None) -> ArmBudget:
+def arm_budget(study: Study, key: RunKey, layout: Layout, corpus: Corpus | None = None) -> ArmBudget:
     """Returns what one pretraining run gets; `corpus` stands in for the figures of data that is not there yet.
 
     An arm with the compute of another gets the number of steps whose counted flops are nearest to the other's; one
-    with its seconds, the steps that fit by the time a step of each takes. Where these are not measured yet, flops
-    stand in for time.
+    with its seconds, the steps that fit by the time a step of each takes. If these are not measured yet, flops stand in
+    for time.
     """
-    own = _as_given(study, place, out, corpus)
-    equal, other = study.equal_of(place.arm)
+    own = _as_given(study, key, layout, corpus)
+    equal, other = study.equal_of(study.arm(key.arm)) if key.arm != TEACHER else ("steps", None)
     if other is None:
-        return own
-    theirs = arm_budget(study, replace(place, arm=other), out, corpus)
-    student, teacher, run = _counted(own.settings, place.backbone, corpus)
+        return _budget(own)
+    theirs = arm_budget(study, replace(key, arm=other.name), layout, corpus)
     if equal == "compute":
-        steps = steps_for(theirs.flops, own.settings, student, teacher, run)
+        steps = own.steps_for(theirs.flops)
     else:
-        mine, other_s = (seconds_a_step(one.speed_folder(out)) for one in (place, replace(place, arm=other)))
+        mine, other_s = (seconds_a_step(layout.speed(replace(key, arm=name))) for name in (key.arm, other.name))
         if mine is None or other_s is None:
-            mine, other_s = own.flops / own.steps, theirs.flops / theirs.steps
+            mine, other_s = own.flops / own.budget.steps, theirs.flops / theirs.steps
         steps = max(1, round(theirs.steps * other_s / mine))
-    longer = resolve(own.settings.model_dump(exclude_none=True), {"trainer": {"max_steps": steps}})
-    flops = run_flops(longer, student, teacher, run._replace(steps=steps))
-    return ArmBudget(longer, steps, flops, steps * run.tokens_a_step)
+    longer = check_settings(own.settings.model_dump(exclude_none=True), {"trainer": {"max_steps": steps}})
+    return _budget(own.with_steps(longer, steps))
 
 
-def short_settings(study: Study, place: Place, out: Path) -> PretrainSettings:
-    """Returns the settings of the short run that says how long a step of this arm takes."""
-    given = _as_given(study, place, out, None).settings
-    return short_run(given, _planned(given, corpus_of(given.data.path)))
+def short_settings(study: Study, key: RunKey, layout: Layout) -> PretrainSettings:
+    """Returns the settings of the short run that shows how long a step of this arm takes."""
+    given = _as_given(study, key, layout, None)
+    return short_run(given.settings, given.budget)
 
 
-def _as_given(study: Study, place: Place, out: Path, corpus: Corpus | None) -> ArmBudget:
-    data = data_folder(out, place.backbone, place.task) if place.task else None
-    settings = study.settings(place.arm, place.backbone, place.seed, data)
-    student, teacher, run = _counted(settings, place.backbone, corpus)
-    return ArmBudget(settings, run.steps, run_flops(settings, student, teacher, run), run.steps * run.tokens_a_step)
+def declared_settings(study: Study, key: RunKey, layout: Layout) -> PretrainSettings:
+    """Returns the settings of a run as it is declared, whatever the budgets of others."""
+    backbone = study.backbone(key.backbone)
+    data = layout.data(key.backbone, key.adapted_to) if key.adapted_to else None
+    if key.arm == TEACHER:
+        return study.teacher_settings(backbone, key.seed, data)
+    teacher = str(layout.folder(teacher_of(key))) if study.teacher else None
+    return study.settings(study.arm(key.arm), backbone, key.seed, data, teacher)
 
 
-def _counted(
-    settings: PretrainSettings, backbone: Backbone, corpus: Corpus | None
-) -> tuple[ForwardFlops, ForwardFlops | None, Budget]:
-    figures = corpus or corpus_of(settings.data.path)
-    return *_models(settings, backbone, figures), _planned(settings, figures)
+def _as_given(study: Study, key: RunKey, layout: Layout, corpus: Corpus | None) -> RunSize:
+    settings = declared_settings(study, key, layout)
+    shape = study.backbone(key.backbone).model if study.teacher else None  # its teacher is a model like it
+    return run_size(settings, corpus or corpus_of(settings.data.path), teacher=shape)
 
 
-def _models(settings: PretrainSettings, backbone: Backbone, corpus: Corpus) -> tuple[ForwardFlops, ForwardFlops | None]:
-    length = max(2, round(corpus.mean_length))
-    teacher = forward_flops(settings.teacher, length, corpus.vocabulary) if settings.teacher else None
-    return forward_flops(backbone.model, length, corpus.vocabulary), teacher
-
-
-def _planned(settings: PretrainSettings, corpus: Corpus) -> Budget:
-    args = training_arguments(with_defaults(settings), Path(gettempdir()))
-    steps, _ = planned_run(args, corpus.num_blocks)
-    a_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-    once = merge(settings.trainer, {"num_train_epochs": 1, "max_steps": -1})
-    epoch, _ = planned_run(
-        training_arguments(with_defaults(settings.model_copy(update={"trainer": once})), Path(gettempdir())),
-        corpus.num_blocks,
-    )
-    tokens = min(a_step, corpus.num_blocks) * corpus.mean_length
-    labelled = _labelled(settings, corpus)
-    texts = (labelled.num_blocks * labelled.mean_length, labelled.mean_length) if labelled else ()
-    return Budget(steps, epoch, tokens, corpus.mean_length, *texts)
-
-
-def _labelled(settings: PretrainSettings, corpus: Corpus) -> Corpus | None:
-    """Returns the figures of the text that Typhoon takes a task's loss from, where it does."""
-    typhoon = settings.masking.typhoon
-    if typhoon is None or typhoon.loss != "task":
-        return None
-    return corpus_of(typhoon.task_data) if typhoon.task_data else corpus
+def _budget(size: RunSize) -> ArmBudget:
+    return ArmBudget(size.settings, size.budget.steps, size.flops, size.tokens)

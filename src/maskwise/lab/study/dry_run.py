@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 
 from maskwise.errors import InputError
-from maskwise.lab.study.budget import corpus_of
-from maskwise.lab.study.jobs_of_a_study import places
+from maskwise.lab.pretraining.run_size import corpus_of
+from maskwise.lab.study.declaration import PLANNED_TEACHER, Study
+from maskwise.lab.study.layout import pretraining_keys
 from maskwise.lab.study.outline import outline
 from maskwise.lab.study.plan import load_study_task, make_plan
 from maskwise.lab.study.power_statement import power_statement
-from maskwise.lab.study.study_file import Study
 from maskwise.models.flops import forward_flops
 
 BLOCK, VOCABULARY = 128, 30_000  # any will do to see whether a model is there
@@ -36,10 +36,14 @@ def missing_parts(study: Study, out: Path) -> list[str]:
     """Returns what keeps a study from running on this machine, each in the words of its error."""
     data: dict[str, None] = {}
     models: dict[str, None] = {}
-    for place in places(study):
-        settings = study.settings(place.arm, place.backbone, place.seed, data=out if place.task else None)
-        data |= {} if place.task else {settings.data.path: None}  # a task's text is prepared by the study itself
-        models |= dict.fromkeys(model for model in (place.backbone.model, settings.teacher) if model)
+    for key in pretraining_keys(study):
+        if key.seed != study.seeds[0]:
+            continue  # what is needed is the same for all seeds
+        backbone = study.backbone(key.backbone)
+        settings = study.settings(study.arm(key.arm), backbone, key.seed, data=out if key.adapted_to else None)
+        data |= {} if key.adapted_to else {settings.data.path: None}  # a task's text is prepared by the study itself
+        models |= dict.fromkeys(model for model in (backbone.model, settings.teacher) if model)
+    models.pop(PLANNED_TEACHER, None)
     needed = [partial(load_study_task, study, name) for name in study.tuned_tasks]
     if study.task_data is None:
         needed = needed[:1]  # if the hub cannot be reached for one task, each of the others would wait as long for it

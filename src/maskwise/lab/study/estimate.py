@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from maskwise.lab.pretraining.build import bf16_is_fast
-from maskwise.lab.study.budget import Corpus, corpus_of
-from maskwise.lab.study.jobs_of_a_study import Place, data_folder
-from maskwise.lab.study.study_file import Backbone, Study
+from maskwise.lab.pretraining.run_size import Corpus, corpus_of
+from maskwise.lab.records.record import RunKey
+from maskwise.lab.study.declaration import Backbone, Study
+from maskwise.lab.study.layout import Layout
 from maskwise.lab.tasks.classification import TaskData
 from maskwise.lab.tokens.blocks import MANIFEST
 from maskwise.lab.tuning.settings import resolve_tuning
-from maskwise.models.flops import forward_flops
+from maskwise.models.flops import TRAINING, forward_flops
 from maskwise.models.loading import load_tokenizer
 
-START_SECONDS = 10.0  # a cell's process: Python, torch, the data, the last evaluation
+START_SECONDS = 10.0  # a job's process: Python, torch, the data, the last evaluation
 SHARE_OF_PEAK = 0.35  # what training reaches of the speed of a plain matrix product
 TOKENS_A_WORD = 1.4
 LIKELY_EPOCHS = 12  # of fine-tuning with early stopping
 LIKELY_LENGTH = 64
 
 
-def seconds_for(flops: float, num_cells: int, jobs: int, speed: float | None = None) -> float:
-    """Returns about how long this many operations in this many cells take; `speed` is `flops_per_second` by default."""
-    return flops / (SHARE_OF_PEAK * (speed or flops_per_second())) + START_SECONDS * num_cells / jobs
+def seconds_for(flops: float, num_jobs: int, jobs: int, speed: float | None = None) -> float:
+    """Returns about how long this many operations in this many jobs take; `speed` is `flops_per_second` by default."""
+    return flops / (SHARE_OF_PEAK * (speed or flops_per_second())) + START_SECONDS * num_jobs / jobs
 
 
 def flops_per_second(size: int = 768, seconds: float = 0.2) -> float:
@@ -42,16 +42,16 @@ def flops_per_second(size: int = 768, seconds: float = 0.2) -> float:
     return 2 * size**3 * count / (time.perf_counter() - started_at)
 
 
-def expected_corpus(study: Study, place: Place, out: Path, tasks: dict[str, TaskData]) -> Corpus:
+def expected_corpus(study: Study, key: RunKey, layout: Layout, tasks: dict[str, TaskData]) -> Corpus:
     """Returns the figures of a task's blocks: those on disk, or else a guess from its words."""
-    assert place.task is not None
-    folder = data_folder(out, place.backbone, place.task)
+    assert key.adapted_to is not None
+    folder = layout.data(key.backbone, key.adapted_to)
     if (folder / MANIFEST).exists():
         return corpus_of(str(folder))
-    data = tasks[place.task]
+    data = tasks[key.adapted_to]
     words = sum(len(text.split()) for texts in data.train.texts for text in texts)
     length = min(study.adapt_block, 2 + TOKENS_A_WORD * words / len(data.train))
-    vocabulary = len(load_tokenizer(place.backbone.model))
+    vocabulary = len(load_tokenizer(study.backbone(key.backbone).model))
     return Corpus(round(0.95 * len(data.train)), study.adapt_block, length, vocabulary)
 
 
@@ -65,4 +65,4 @@ def tuning_flops(study: Study, backbone: Backbone, data: Any, pretraining_data: 
     epochs = min(settings.max_epochs, LIKELY_EPOCHS)
     vocabulary = 2 if study.adapt else corpus_of(pretraining_data).vocabulary
     body = forward_flops(backbone.model, LIKELY_LENGTH, vocabulary).body
-    return (1 if settings.freeze else 3) * body * tokens * epochs * len(study.tuning_seeds)
+    return (1 if settings.freeze else TRAINING) * body * tokens * epochs * len(study.tuning_seeds)

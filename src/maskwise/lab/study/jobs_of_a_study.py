@@ -1,174 +1,165 @@
-"""The cells of a study: every job it is made of, where each leaves its work, and which one waits for which.
-
-A study's folder holds
-
-    study.toml                                      resolved: a folder belongs to one study
-    data/<backbone>-<task>                          adapt: a task's own text as token blocks
-    speed/<arm>/<backbone>[-<task>]                 equal seconds: a short run that is timed
-    runs/<arm>/<backbone>/<seed>/pretrain           a run folder; adapt: pretrain-<task>
-    runs/<arm>/<backbone>/<seed>/<task>             <task>/seed-<tuning seed>, as `maskwise finetune` makes it
-    runs/.../<cell>.log, <cell>.cost.jsonl          what the cell printed, and what each attempt at it cost
-    results.parquet                                 written when the study ends or is stopped
-"""
+"""The jobs that a study is made of, in the order they run, and which one waits for which."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 
+from pydantic import BaseModel
+
+from maskwise.lab.config import PretrainSettings
+from maskwise.lab.jobs.job import Job, JobKind, Requirements
+from maskwise.lab.records.record import HELD_OUT, RECORD, RunKey
 from maskwise.lab.records.run_folder import DONE
-from maskwise.lab.study.study_file import Arm, Backbone, Study
+from maskwise.lab.study.budget import arm_budget, declared_settings, short_settings
+from maskwise.lab.study.declaration import Backbone, Study
+from maskwise.lab.study.job_settings import Annotation, EvaluationSettings, Start, TaskText, Tuning
+from maskwise.lab.study.layout import (
+    MADE_DATA,
+    Layout,
+    annotation_name,
+    data_name,
+    graded_keys,
+    is_tuned,
+    keys_at,
+    reference_keys,
+    run_name,
+    speed_name,
+    teacher_of,
+)
+from maskwise.lab.study.statistics import NOT_PRETRAINED
+from maskwise.lab.tuning.settings import resolve_tuning
 
-FINETUNED = "results.json"
-SPEED = "speed"
-LABEL = "label"  # the column of a task's classes, where an arm asks for them
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One job: its command line, and the file that exists when it is done. `prepare` makes what the command reads."""
-
-    name: str
-    folder: Path
-    arguments: Sequence[str]
-    done: Path
-    needs: tuple[str, ...] = ()
-    prepare: Callable[[], None] | None = field(default=None, compare=False)
-    flops: float = 0.0
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the cell's last file is there."""
-        return self.done.exists()
-
-    @property
-    def log(self) -> Path:
-        """What the cell printed."""
-        return log_file(self.folder)
-
-    @property
-    def cost(self) -> Path:
-        """One line an attempt: its seconds and peak memory."""
-        return cost_file(self.folder)
+ON_A_PROCESSOR, ON_A_GPU = Requirements(), Requirements(gpus=1)
 
 
-@dataclass(frozen=True)
-class Place:
-    """One arm, backbone and seed; `task` is set where pretraining is on that task's text."""
+class StudyJobs:
+    """Makes the jobs of a study in its folder; `flops` guess the size of each run, by its key."""
 
-    arm: Arm
-    backbone: Backbone
-    seed: int
-    task: str | None = None
+    def __init__(self, study: Study, layout: Layout, flops: Callable[[RunKey], float]) -> None:
+        self.study, self.layout, self.flops = study, layout, flops
+        self._arms = {arm.name for arm in study.arms}
 
-    def folder(self, out: Path) -> Path:
-        """Returns the run folder."""
-        return self.root(out) / (f"pretrain-{self.task}" if self.task else "pretrain")
+    def __iter__(self) -> Iterator[Job]:
+        """Yields what all runs wait for, then seed by seed what belongs together."""
+        study = self.study
+        if study.adapt:
+            yield from (self._data(backbone, task) for backbone in study.backbones for task in study.tuned_tasks)
+        for backbone in study.backbones:
+            for key in keys_at(study, backbone.name, study.seeds[0]):
+                if study.arm(key.arm) in study.timed_arms:
+                    yield self._speed(key)
+        for seed in study.seeds:
+            for backbone in study.backbones:
+                keys = keys_at(study, backbone.name, seed)
+                yield from self._teachers(keys)
+                for key in keys:
+                    yield self._pretrain(key, self._waits_for(key))
+                    yield from (self._graded(graded, run_name(key)) for graded in graded_keys(study, key))
+                yield from (self._graded(key) for key in reference_keys(study, backbone, seed))
 
-    def root(self, out: Path) -> Path:
-        """Returns the folder of the run and of all that is tuned from it."""
-        return out / "runs" / self.arm.name / self.backbone.name / str(self.seed)
+    def _data(self, backbone: Backbone, task: str) -> Job:
+        study, folder = self.study, self.layout.data(backbone.name, task)
+        settings = TaskText(
+            task=task,
+            task_data=study.task_data,
+            tokenizer=backbone.model,
+            block=study.adapt_block,
+            with_labels=study.asks_for_labels,
+        )
+        name = data_name(backbone.name, task)
+        return Job(name, "prepare", folder, (), folder / MADE_DATA, ON_A_PROCESSOR, lambda: settings)
 
-    def speed_folder(self, out: Path) -> Path:
-        """Returns the folder of the short run that is timed, alike for all seeds."""
-        return out / self.speed_name
+    def _speed(self, key: RunKey) -> Job:
+        folder, needs = self.layout.speed(key), (*self._text_of(key), *self._teacher_needed(key))
+        settings = partial(short_settings, self.study, key, self.layout)
+        return Job(speed_name(key), "time", folder, needs, folder / DONE, ON_A_GPU, settings, key)
 
-    @property
-    def speed_name(self) -> str:
-        """The name of the cell of that short run."""
-        return f"{SPEED}/{self.arm.name}/{self.backbone.name}" + (f"-{self.task}" if self.task else "")
+    def _pretrain(self, key: RunKey, needs: tuple[str, ...]) -> Job:
+        def settings() -> PretrainSettings:
+            return arm_budget(self.study, key, self.layout).settings
 
-    @property
-    def name(self) -> str:
-        """The cell's name."""
-        return f"{self.arm.name}/{self.backbone.name}/{self.seed}/pretrain" + (f"-{self.task}" if self.task else "")
+        return self._job(key, "pretrain", needs, settings)
 
+    def _teachers(self, keys: list[RunKey]) -> Iterator[Job]:
+        """Yields the teachers that arms at a backbone and seed need, and the storing of their scores."""
+        if self.study.teacher is None:
+            return
+        stored = {self._annotation(key): None for key in keys if self._settings(key).masking.stored}
+        for teacher in dict.fromkeys(teacher_of(key) for key in keys if self._settings(key).needs_teacher):
+            yield self._pretrain(teacher, self._text_of(teacher))
+            for owner, statistic in stored:
+                if owner == teacher:
+                    yield self._annotate(teacher, statistic)
 
-def places(study: Study) -> list[Place]:
-    """Returns every pretraining run; seeds vary slowest, so that a stopped study has whole pairs."""
-    tasks = study.tuned_tasks if study.adapt else (None,)
-    return [
-        Place(arm, backbone, seed, task)
-        for seed in study.seeds
-        for backbone in study.backbones
-        for task in tasks
-        for arm in study.arms
-    ]
+    def _annotate(self, teacher: RunKey, statistic: str) -> Job:
+        def settings() -> Annotation:
+            data = declared_settings(self.study, teacher, self.layout).data.path
+            return Annotation(data=data, teacher=str(self.layout.folder(teacher)), statistic=statistic)
 
+        folder, name = self.layout.annotation(teacher, statistic), annotation_name(teacher, statistic)
+        key = replace(teacher, task=f"annotate-{statistic}")
+        return Job(name, "annotate", folder, (run_name(teacher),), folder / RECORD, ON_A_GPU, settings, key)
 
-def data_folder(out: Path, backbone: Backbone, task: str) -> Path:
-    """Returns where a task's own text is prepared for a backbone."""
-    return out / "data" / f"{backbone.name}-{task}"
+    def _graded(self, key: RunKey, needed: str | None = None) -> Job:
+        """Returns the job that tunes a model on a task, or asks it without tuning."""
+        start, needs = self._start(key), (needed,) if needed else ()
+        if is_tuned(key):
+            return self._job(key, "tune", needs, partial(self._tuning, start, key.task))
+        return self._job(key, "evaluate", needs, partial(self._evaluation, start, key))
 
+    def _tuning(self, start: Start, task: str) -> Tuning:
+        study = self.study
+        return Tuning(
+            start=start,
+            task=task,
+            task_data=study.task_data,
+            seeds=study.tuning_seeds,
+            settings=resolve_tuning(study.tune),
+        )
 
-def tasks_of(study: Study, place: Place) -> tuple[str, ...]:
-    """Returns the tasks that a pretrained model is tuned on."""
-    return (place.task,) if place.task else study.tuned_tasks
+    def _evaluation(self, start: Start, key: RunKey) -> EvaluationSettings:
+        if key.arm in self._arms:
+            data = self._settings(key).data.path
+        else:
+            data = self.study.initial_settings(self.study.backbone(key.backbone), key.seed).data.path
+        return EvaluationSettings(start=start, task=key.task, task_data=self.study.task_data, data=data)
 
+    def _start(self, key: RunKey) -> Start:
+        backbone = self.study.backbone(key.backbone)
+        if key.arm == NOT_PRETRAINED:
+            return Start(initial=self.study.initial_settings(backbone, key.seed))
+        if key.arm in self._arms:
+            return Start(checkpoint=str(self.layout.folder(replace(key, task=HELD_OUT))))
+        return Start(checkpoint=backbone.checkpoint)
 
-def pretrain_cell(
-    place: Place, out: Path, *, prepare: Callable[[], None], flops: float, needs: tuple[str, ...] = ()
-) -> Cell:
-    """Returns the cell of a pretraining run; `prepare` writes its settings to `settings_file`."""
-    return _training_cell(place, place.name, place.folder(out), needs, prepare, flops)
+    def _waits_for(self, key: RunKey) -> tuple[str, ...]:
+        study = self.study
+        timed = study.timed_arms if study.equal_of(study.arm(key.arm))[0] != "steps" else ()
+        short_runs = tuple(speed_name(replace(key, arm=arm.name)) for arm in timed)
+        return (*self._text_of(key), *short_runs, *self._teacher_needed(key))
 
+    def _text_of(self, key: RunKey) -> tuple[str, ...]:
+        return (data_name(key.backbone, key.adapted_to),) if key.adapted_to else ()
 
-def speed_cell(place: Place, out: Path, *, prepare: Callable[[], None]) -> Cell:
-    """Returns the cell of the short run that says how long a step takes."""
-    return _training_cell(place, place.speed_name, place.speed_folder(out), (), prepare, 0.0)
+    def _teacher_needed(self, key: RunKey) -> tuple[str, ...]:
+        if self.study.teacher is None:
+            return ()
+        settings = self._settings(key)
+        if not settings.needs_teacher:
+            return ()
+        stored = (annotation_name(*self._annotation(key)),) if settings.masking.stored else ()
+        return (run_name(teacher_of(key)), *stored)
 
+    def _annotation(self, key: RunKey) -> tuple[RunKey, str]:
+        return teacher_of(key), self._settings(key).masking.score
 
-def _training_cell(
-    place: Place, name: str, folder: Path, needs: tuple[str, ...], prepare: Callable[[], None], flops: float
-) -> Cell:
-    arguments = ["pretrain", "--config", str(settings_file(folder)), "--out", str(folder), "--resume"]
-    data = (f"data/{place.backbone.name}-{place.task}",) if place.task else ()
-    return Cell(name, folder, arguments, folder / DONE, (*data, *needs), prepare, flops)
+    def _settings(self, key: RunKey) -> PretrainSettings:
+        return declared_settings(self.study, key, self.layout)
 
-
-def log_file(folder: Path) -> Path:
-    """Returns what the cell of a folder printed."""
-    return folder.with_name(folder.name + ".log")
-
-
-def cost_file(folder: Path) -> Path:
-    """Returns what each attempt at the cell of a folder cost."""
-    return folder.with_name(folder.name + ".cost.jsonl")
-
-
-def settings_file(folder: Path) -> Path:
-    """Returns the file that a pretraining cell reads."""
-    return folder.with_name(folder.name + ".toml")
-
-
-def tune_cell(study: Study, place: Place, task: str, out: Path, *, flops: float) -> Cell:
-    """Returns the cell that tunes a pretrained model on a task with every tuning seed."""
-    folder = place.root(out) / task
-    arguments = ["finetune", str(place.folder(out)), "--task", task, "--out", str(folder)]
-    arguments += ["--seeds", ",".join(map(str, study.tuning_seeds))]
-    if study.task_data:
-        arguments += ["--task-data", study.task_data]
-    for key, value in study.tune.items():
-        arguments += ["--select-on", value] if key == "select_on" else ["--set", f"tune.{key}={_toml(value)}"]
-    name = f"{place.arm.name}/{place.backbone.name}/{place.seed}/{task}"
-    return Cell(name, folder, arguments, folder / FINETUNED, (place.name,), flops=flops)
-
-
-def data_cell(study: Study, backbone: Backbone, task: str, out: Path, *, prepare: Callable[[], None]) -> Cell:
-    """Returns the cell that turns a task's training texts into token blocks; `prepare` writes the texts."""
-    folder = data_folder(out, backbone, task)
-    arguments = ["prepare", str(text_file(folder)), "--out", str(folder), "--tokenizer", backbone.model]
-    arguments += ["--mode", "document", "--block", str(study.adapt_block), "--min-words", "1", "--workers", "1"]
-    if study.asks_for_labels:
-        arguments += ["--label-column", LABEL]
-    return Cell(f"data/{backbone.name}-{task}", folder, arguments, folder / "manifest.json", prepare=prepare)
-
-
-def text_file(folder: Path) -> Path:
-    """Returns the file of a task's texts beside the folder they are prepared in."""
-    return folder.with_name(folder.name + ".jsonl")
-
-
-def _toml(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    def _job(self, key: RunKey, kind: JobKind, needs: tuple[str, ...], settings: Callable[[], BaseModel]) -> Job:
+        return Job(
+            run_name(key), kind, self.layout.folder(key), needs, self.layout.done(key), ON_A_GPU, settings, key,
+            self.flops(key),
+        )  # fmt: skip

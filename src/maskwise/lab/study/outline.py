@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from maskwise.lab.study.jobs_of_a_study import places
-from maskwise.lab.study.study_file import Study
+from maskwise.lab.study.declaration import Study
+from maskwise.lab.study.layout import pretraining_keys
 
 
 def outline(study: Study) -> list[str]:
     """Returns the question, and how many runs there are of what."""
     factors = (
         f"{len(study.arms)} arms x {len(study.backbones)} backbones x {len(study.seeds)} seeds x "
-        f"{max(len(study.tuned_tasks), 1)} tasks x {len(study.tuning_seeds)} tuning seeds"
+        f"{max(len(study.graded_tasks), 1)} tasks x {len(study.tuning_seeds)} tuning seeds"
     )
-    runs = f"{num_runs(study)} runs: {factors}; {len(places(study))} models are pretrained."
+    runs = f"{num_runs(study)} runs: {factors}; {len(pretraining_keys(study))} models are pretrained."
     return [*([study.question] if study.question else []), runs]
 
 
 def num_runs(study: Study) -> int:
     """Returns how many scores each metric gets: one per arm, backbone, seed, task and tuning seed."""
-    tuned = len(study.tuned_tasks) * len(study.tuning_seeds)
-    return len(study.arms) * len(study.backbones) * len(study.seeds) * max(tuned, 1)
+    graded = len(study.tuned_tasks) * len(study.tuning_seeds) + len(study.zero_shot_tasks)
+    return len(study.arms) * len(study.backbones) * len(study.seeds) * max(graded, 1)

@@ -2,72 +2,55 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from maskwise.errors import InputError
-from maskwise.files.atomic import atomic_write
-from maskwise.lab.config import to_toml
-from maskwise.lab.study.budget import ArmBudget, Corpus, arm_budget, short_settings
+from maskwise.lab.jobs.job import Job
+from maskwise.lab.records.record import HELD_OUT, RunKey
+from maskwise.lab.study.budget import ArmBudget, arm_budget
+from maskwise.lab.study.declaration import TEACHER, Study
 from maskwise.lab.study.estimate import expected_corpus, seconds_for, tuning_flops
-from maskwise.lab.study.jobs_of_a_study import (
-    LABEL,
-    SPEED,
-    Cell,
-    Place,
-    data_cell,
-    data_folder,
-    places,
-    pretrain_cell,
-    settings_file,
-    speed_cell,
-    tasks_of,
-    text_file,
-    tune_cell,
-)
+from maskwise.lab.study.jobs_of_a_study import StudyJobs
+from maskwise.lab.study.layout import Layout, keys_at
 from maskwise.lab.study.outline import outline
 from maskwise.lab.study.power_statement import power_statement
-from maskwise.lab.study.study_file import Study
-from maskwise.lab.tasks.classification import TaskData
+from maskwise.lab.study.task_text import check_adaptable
 from maskwise.lab.tasks.table import find_task
 from maskwise.lab.tuning.kinds import kind_of
 from maskwise.lab.tuning.metrics import metric_names
+from maskwise.masking.named_score import import_score
 from maskwise.progress import format_seconds
+from maskwise.recipes.masking_keys import score_text
+
+Budgets = Mapping[tuple[str, str, str | None], ArmBudget]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells in the order they run, and each arm's budget by (arm, backbone, task or None)."""
+    """The jobs in the order they run, and each arm's budget by (arm, backbone, task that it adapts to or None)."""
 
     study: Study
     out: Path
-    cells: tuple[Cell, ...]
-    budgets: dict[tuple[str, str, str | None], ArmBudget]
+    jobs: tuple[Job, ...]
+    budgets: Budgets
 
     def seconds(self, jobs: int) -> float:
-        """Returns a rough guess of how long the unfinished cells take on this machine."""
-        left = [cell for cell in self.cells if not cell.is_done]
-        return seconds_for(sum(cell.flops for cell in left), len(left), jobs)
+        """Returns a rough guess of how long the unfinished jobs take on this machine."""
+        left = [job for job in self.jobs if not job.is_done]
+        return seconds_for(sum(job.flops for job in left), len(left), jobs)
 
     def describe(self, jobs: int = 1) -> str:
         """Returns the plan for people: runs, budgets, cost, and the statistical statement."""
-        study, num_done = self.study, sum(cell.is_done for cell in self.cells)
-        lines = outline(study)
+        num_done = sum(job.is_done for job in self.jobs)
+        lines = outline(self.study)
         if num_done:
-            lines += [f"{num_done} of {len(self.cells)} cells are done already."]
-        lines += [
-            "",
-            *self._budget_lines(),
-            *self._timing_line(),
-            "",
-            self._cost_line(jobs),
-            "",
-            *power_statement(study),
-        ]
+            lines += [f"{num_done} of {len(self.jobs)} jobs are done already."]
+        lines += ["", *self._budget_lines(), *self._timing_line(), "", self._cost_line(jobs), ""]
+        lines += power_statement(self.study)
         return "\n".join(lines)
 
     def _budget_lines(self) -> Iterator[str]:
@@ -83,95 +66,75 @@ class Plan:
             )
 
     def _timing_line(self) -> list[str]:
-        left = [cell.name for cell in self.cells if cell.name.startswith(f"{SPEED}/") and not cell.is_done]
+        left = [job.name for job in self.jobs if job.kind == "time" and not job.is_done]
         return ["Steps at equal seconds are a guess by flops until short runs have been timed."] if left else []
 
     def _cost_line(self, jobs: int) -> str:
-        total = sum(cell.flops for cell in self.cells)
+        total = sum(job.flops for job in self.jobs)
         return (
-            f"Cost: {total:.2e} flops in {len(self.cells)} cells; what is left takes about "
+            f"Cost: {total:.2e} flops in {len(self.jobs)} jobs; what is left takes about "
             f"{format_seconds(self.seconds(jobs))} on this machine with --jobs {jobs} (a guess from the speed of one "
             "matrix product)."
         )
 
 
 def make_plan(study: Study, out: Path) -> Plan:
-    """Returns the plan of a study; raises InputError for data, models or columns that are not there.
+    """Returns the plan of a study; nothing is written.
 
-    Nothing is written.
+    Raises:
+        InputError: Data, models, columns or scores are not there.
     """
+    layout = Layout(Path(out))
     tasks = {name: load_study_task(study, name) for name in study.tuned_tasks}
-    cells, budgets = [*_data_cells(study, out, tasks), *_speed_cells(study, out)], {}
-    for place in places(study):
-        key = (place.arm.name, place.backbone.name, place.task)
-        if key not in budgets:
-            budgets[key] = arm_budget(study, place, out, _expected_corpus(study, place, out, tasks))
-        prepare, flops = partial(_write_settings, study, place, out), budgets[key].flops
-        cells.append(pretrain_cell(place, out, prepare=prepare, flops=flops, needs=_timed_before(study, place)))
-        for task in tasks_of(study, place):
-            flops = tuning_flops(study, place.backbone, tasks[task], budgets[key].settings.data.path)
-            cells.append(tune_cell(study, place, task, out, flops=flops))
-    return Plan(study, out, tuple(cells), budgets)
+    budgets: dict[tuple[str, str, str | None], ArmBudget] = {}
+    for backbone in study.backbones:
+        for key in _planned_keys(study, backbone.name):
+            corpus = expected_corpus(study, key, layout, tasks) if key.adapted_to else None
+            budgets[_place(key)] = arm_budget(study, key, layout, corpus)
+    functions = own_functions(study)
+    for name in {budget.settings.masking.score for budget in budgets.values()} - functions.keys():
+        if ":" in name:
+            import_score(name)
+
+    @cache
+    def tuning(backbone: str, task: str) -> float:
+        data = next(iter(budgets.values())).settings.data.path
+        return tuning_flops(study, study.backbone(backbone), tasks.get(task), data)
+
+    def flops(key: RunKey) -> float:
+        if key.task == HELD_OUT:
+            return budgets[_place(key)].flops if _place(key) in budgets else 0.0
+        return tuning(key.backbone, key.task)
+
+    return Plan(study, layout.out, tuple(StudyJobs(study, layout, flops)), budgets)
+
+
+def own_functions(study: Study) -> dict[str, Any]:
+    """Returns the functions that arms have for their scores, by name."""
+    return {score_text(arm.score): arm.score for arm in study.arms if callable(arm.score)}
+
+
+def _planned_keys(study: Study, backbone: str) -> Iterator[RunKey]:
+    """Yields one run of each arm, and of the teacher if there is one: budgets are alike for all seeds."""
+    keys = keys_at(study, backbone, study.seeds[0])
+    yield from keys
+    if study.teacher is not None:
+        yield from dict.fromkeys(RunKey(TEACHER, backbone, key.seed, adapted_to=key.adapted_to) for key in keys)
+
+
+def _place(key: RunKey) -> tuple[str, str, str | None]:
+    return key.arm, key.backbone, key.adapted_to
 
 
 def load_study_task(study: Study, name: str) -> Any:
-    """Returns a task's data; raises InputError if it is not there, or not what the study asks of it."""
+    """Returns a task's data; raises InputError if the study cannot use it."""
     task = find_task(name)
     if (metric := study.metric(name)) not in metric_names(task):
         raise InputError(f"The task {name!r} has no metric {metric!r}. Known: {', '.join(metric_names(task))}.")
     data = kind_of(task).load(task, study.task_data)
-    if study.adapt and not isinstance(data, TaskData):
-        raise InputError(f"adapt = true pretrains on texts that are classified; {name!r} is another kind of task.")
-    if study.adapt and study.asks_for_labels and not data.classes:
-        raise InputError(f"An arm takes Typhoon's loss from the task itself, which needs classes; {name!r} has none.")
+    if study.adapt:
+        check_adaptable(name, data, with_labels=study.asks_for_labels)
     return data
-
-
-def _data_cells(study: Study, out: Path, tasks: dict[str, TaskData]) -> list[Cell]:
-    if not study.adapt:
-        return []
-    return [
-        data_cell(
-            study, backbone, task, out, prepare=partial(_write_texts, study, data, data_folder(out, backbone, task))
-        )
-        for backbone in study.backbones
-        for task, data in tasks.items()
-    ]
-
-
-def _expected_corpus(study: Study, place: Place, out: Path, tasks: dict[str, TaskData]) -> Corpus | None:
-    return expected_corpus(study, place, out, tasks) if place.task else None
-
-
-def _speed_cells(study: Study, out: Path) -> list[Cell]:
-    return [
-        speed_cell(place, out, prepare=partial(_write_short_run, study, place, out))
-        for place in places(study)
-        if place.seed == study.seeds[0] and place.arm in study.timed_arms
-    ]
-
-
-def _timed_before(study: Study, place: Place) -> tuple[str, ...]:
-    """Returns the short runs that have to end before this run's number of steps is known."""
-    timed = study.timed_arms if study.equal_of(place.arm)[0] != "steps" else ()
-    return tuple(replace(place, arm=arm).speed_name for arm in timed)
-
-
-def _write_settings(study: Study, place: Place, out: Path) -> None:
-    """Writes the settings that a pretraining cell reads; the data of its task is there by now."""
-    atomic_write(settings_file(place.folder(out)), to_toml(arm_budget(study, place, out).settings))
-
-
-def _write_short_run(study: Study, place: Place, out: Path) -> None:
-    atomic_write(settings_file(place.speed_folder(out)), to_toml(short_settings(study, place, out)))
-
-
-def _write_texts(study: Study, data: TaskData, folder: Path) -> None:
-    rows: list[dict[str, Any]] = [{"text": "\n".join(pair)} for pair in zip(*data.train.texts, strict=True)]
-    if study.asks_for_labels:
-        rows = [row | {LABEL: label} for row, label in zip(rows, data.train.labels, strict=True)]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(text_file(folder), "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _short(number: float) -> str:

@@ -1,4 +1,4 @@
-"""What is done, running and left, while a study runs: a live table on a terminal, a line a cell elsewhere."""
+"""What is done, running and left while a study runs: a live table on a terminal, a line per job elsewhere."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from maskwise.lab.study.jobs_of_a_study import Cell
+from maskwise.lab.jobs.job import Job
 from maskwise.progress import format_seconds
 
-State = Literal["left", "running", "done", "failed", "blocked"]
-STATES: tuple[State, ...] = ("done", "running", "left", "failed", "blocked")
+JobProgress = Literal["left", "running", "done", "failed", "blocked"]
+STATES: tuple[JobProgress, ...] = ("done", "running", "left", "failed", "blocked")
 
 
-class View:
-    """Shows the states of cells of these sizes, and the time left; `show=False` prints nothing. A context manager."""
+class ProgressTable:
+    """Shows the states of jobs of these sizes, and the time left; `show=False` prints nothing. A context manager."""
 
-    def __init__(self, cells: Mapping[str, Cell], sizes: Mapping[str, float], *, show: bool = True) -> None:
+    def __init__(self, jobs: Mapping[str, Job], sizes: Mapping[str, float], *, show: bool = True) -> None:
         self.show, self.sizes = show, sizes
-        self.states: dict[str, State] = {name: "done" if cell.is_done else "left" for name, cell in cells.items()}
+        self.states: dict[str, JobProgress] = {name: "done" if job.is_done else "left" for name, job in jobs.items()}
         self.started_at: dict[str, float] = {}
         self._begun_at, self._finished = time.monotonic(), 0.0
         self._live: Any = None
@@ -38,8 +38,8 @@ class View:
         if self._live is not None:
             self._live.stop()
 
-    def set(self, name: str, state: State, note: str = "") -> None:
-        """Notes a cell's new state, and says so where there is no table to see it in."""
+    def set(self, name: str, state: JobProgress, note: str = "") -> None:
+        """Notes a job's new state, and prints it if there is no table to see it in."""
         self.states[name] = state
         if state == "running":
             self.started_at[name] = time.monotonic()
@@ -49,24 +49,24 @@ class View:
             print(self._line(name, state, note), file=sys.stderr, flush=True)
 
     @property
-    def counts(self) -> Counter[State]:
-        """How many cells are in each state."""
+    def counts(self) -> Counter[JobProgress]:
+        """How many jobs are in each state."""
         return Counter(self.states.values())
 
     @property
     def seconds_left(self) -> float | None:
-        """A guess from how long the cells took that ended so far; None before the first. A running one is half done."""
+        """A guess from how long the jobs took that ended so far; None before the first. A running one is half done."""
         shares = {"left": 1.0, "running": 0.5}
         left = sum(shares.get(state, 0.0) * self.sizes[name] for name, state in self.states.items())
         begun = self._finished + sum(self.sizes[name] / 2 for name, state in self.states.items() if state == "running")
         return (time.monotonic() - self._begun_at) / begun * left if self._finished else None
 
     def table(self) -> Any:
-        """Returns the live view: a row an arm, and the cells that are running."""
+        """Returns the live table: a row per arm, and the jobs that are running."""
         from rich.table import Table
 
         table = Table("arm", *STATES, title=self._title(), title_justify="left")
-        by_arm: dict[str, Counter[State]] = {}
+        by_arm: dict[str, Counter[JobProgress]] = {}
         for name, state in self.states.items():
             by_arm.setdefault(name.partition("/")[0], Counter())[state] += 1
         for arm, counts in by_arm.items():
@@ -78,10 +78,10 @@ class View:
 
     def _title(self) -> str:
         left = self.seconds_left
-        return f"{self.counts['done']} of {len(self.states)} cells" + (
+        return f"{self.counts['done']} of {len(self.states)} jobs" + (
             f", about {format_seconds(left)} left" if left is not None else ""
         )
 
-    def _line(self, name: str, state: State, note: str) -> str:
+    def _line(self, name: str, state: JobProgress, note: str) -> str:
         took = f" in {format_seconds(time.monotonic() - self.started_at[name])}" if name in self.started_at else ""
         return f"[{self._title()}] {name}: {state}{took}{'. ' + note if note else ''}"

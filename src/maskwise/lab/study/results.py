@@ -1,151 +1,202 @@
-"""Every number a study has measured, as one table: `results.parquet`.
+"""Every number a study has measured, as one table, read from the records of its runs and nothing else.
 
 One row per arm, backbone, seed, task, tuning seed and metric. The task "held_out" is the held-out evaluation of
-pretraining; its rows carry the cost of pretraining, the others that of tuning. Costs are those of the job, alike in all
-of its rows.
+pretraining; its rows carry the cost of pretraining, the others that of tuning. Costs are those of the run, alike in all
+of its rows. Models without pretraining and a seed's teacher are rows of the arms "not-pretrained" (or "as-given") and
+"teacher".
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Iterator
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from maskwise.errors import InputError
-from maskwise.lab.records.run_folder import CONFIG, DONE, METRICS, read_metrics
-from maskwise.lab.records.weights_hash import teacher_hash
-from maskwise.lab.study.budget import arm_budget
-from maskwise.lab.study.jobs_of_a_study import FINETUNED, Place, cost_file, places, tasks_of
-from maskwise.lab.study.study_file import HELD_OUT, HELD_OUT_METRICS, Study
-from maskwise.lab.tokens.blocks import open_data
+from maskwise.lab.records.record import HELD_OUT, RECORD, RunKey, RunRecord, check_files, read_record
+from maskwise.lab.study.declaration import TEACHER, Study
+from maskwise.lab.study.layout import Layout, is_pretrained, is_tuned, result_keys, run_name
+from maskwise.lab.study.study_file import HELD_OUT_METRICS
 from maskwise.recipes import read_toml
 
-RESULTS = "results.parquet"
-BASELINES = {"constant": "constant", "word_list": "word list", "bm25": "BM25"}  # a column each; names as tuned
-COST_COLUMNS = ("seconds", "peak_memory")
+KEY_COLUMNS = ("arm", "recipe", "backbone", "seed", "task", "adapted_to", "tuning_seed")
+COST_COLUMNS = ("seconds", "training_seconds", "peak_memory")
+# What needs no pretrained model, by the column that has its score: the name that records have for it.
+BASELINE_NAMES = {
+    "constant": "constant",
+    "word_list": "word list",
+    "bm25": "BM25",
+    "unigram_floor": "unigram floor",
+}
 SCHEMA = pa.schema(
     [
         ("arm", pa.string()), ("recipe", pa.string()), ("backbone", pa.string()), ("seed", pa.int64()),
         ("task", pa.string()), ("adapted_to", pa.string()), ("tuning_seed", pa.int64()), ("metric", pa.string()),
-        ("value", pa.float64()), ("constant", pa.float64()), ("word_list", pa.float64()), ("bm25", pa.float64()),
-        ("one_class", pa.bool_()), ("steps", pa.int64()),
-        ("seconds", pa.float64()), ("tokens", pa.float64()), ("flops", pa.float64()), ("peak_memory", pa.int64()),
-        ("settings_hash", pa.string()),
+        ("value", pa.float64()), *((name, pa.float64()) for name in BASELINE_NAMES), ("one_class", pa.bool_()),
+        ("steps", pa.int64()), ("seconds", pa.float64()), ("training_seconds", pa.float64()), ("tokens", pa.float64()),
+        ("flops", pa.float64()), ("peak_memory", pa.int64()), ("settings_hash", pa.string()),
     ]
 )  # fmt: skip
-
-Row = dict[str, Any]
-
-
-def collect(study: Study, out: Path) -> list[Row]:
-    """Returns the rows of every cell that is finished, in the study's order."""
-    return [row for place in places(study) for row in _rows_at(study, place, out)]
+DTYPES = {"int64": "Int64", "bool": "boolean", "double": "float64", "string": "object"}
 
 
-def write_results(path: Path, rows: Iterable[Row]) -> None:
+@dataclass(frozen=True)
+class StudyRun:
+    """A run that was begun: its key, its folder, and the records in it: one, or one for each tuning seed."""
+
+    key: RunKey
+    folder: Path
+    records: Mapping[int | None, RunRecord]
+    is_finished: bool = True
+
+
+@dataclass(frozen=True)
+class StudyRuns:
+    """What is in a study's folder: the study, its runs, and what is wrong with those that are damaged."""
+
+    study: Study
+    layout: Layout
+    runs: tuple[StudyRun, ...]
+    damaged: Mapping[str, str]
+
+    @property
+    def finished(self) -> list[StudyRun]:
+        """The runs that are finished."""
+        return [run for run in self.runs if run.is_finished]
+
+
+def read_study(out: str | Path) -> Study:
+    """Returns the study that a folder belongs to, as it was resolved when it began.
+
+    Raises:
+        InputError: There is none, or its file is damaged.
+    """
+    path = Layout(Path(out)).study_file
+    if not path.exists():
+        raise InputError(f"{out} is not the folder of a study: there is no {path.name}.")
+    try:
+        return Study.model_validate(read_toml(path))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise InputError(f"{path} is damaged: {where}: {fault['msg']}. Restore it from the study's own file.") from None
+
+
+def read_runs(out: str | Path) -> StudyRuns:
+    """Returns all that was begun in a study's folder; a damaged run is named, and counts as unfinished.
+
+    Raises:
+        InputError: The folder is not a study's, or its study file is damaged.
+    """
+    study, layout = read_study(out), Layout(Path(out))
+    runs: list[StudyRun] = []
+    damaged: dict[str, str] = {}
+    for key in result_keys(study):
+        try:
+            run = _read_run(study, layout, key)
+        except InputError as error:
+            damaged[run_name(key)] = " ".join(str(error).split())
+        else:
+            runs += [run] if run is not None else []
+    return StudyRuns(study, layout, tuple(runs), damaged)
+
+
+def collect(out: str | Path) -> pd.DataFrame:
+    """Returns every number that the finished runs in a study's folder have measured, as a data frame.
+
+    Columns: arm, recipe, backbone, seed, task, adapted_to, tuning_seed, metric, value, then the scores of what needs no
+    model, whether a tuned model gives one answer to everything, steps, seconds of all attempts and of training,
+    tokens, flops, peak memory (bytes) and a hash of the settings.
+
+    Raises:
+        InputError: The folder is not a study's, or its study file is damaged.
+    """
+    return results_frame(read_runs(out))
+
+
+def results_frame(runs: StudyRuns) -> pd.DataFrame:
+    """Returns the results of these runs; see `collect`."""
+    return to_frame(row for run in runs.finished for row in _rows(runs.study, run))
+
+
+def to_frame(rows: Iterable[Mapping[str, Any]] | pd.DataFrame) -> pd.DataFrame:
+    """Returns rows, or a frame from anywhere, as a frame with every column of results; what is missing is empty.
+
+    Raises:
+        InputError: A column is missing that says what a value is of.
+    """
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows), columns=SCHEMA.names)
+    needed = [name for name in ("arm", "backbone", "seed", "task", "metric", "value") if name not in frame.columns]
+    if needed:
+        raise InputError(f"The results have no column {needed[0]!r}. Found: {', '.join(map(str, frame.columns))}.")
+    kinds = {field.name: DTYPES[str(field.type)] for field in SCHEMA}
+    return frame.reindex(columns=SCHEMA.names).astype(kinds)
+
+
+def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Returns a frame's rows as plain values; None is where there is none."""
+    return pa.Table.from_pandas(frame, schema=SCHEMA, preserve_index=False).to_pylist()
+
+
+def write_results(path: Path, frame: pd.DataFrame) -> None:
     """Writes the table, whole or not at all."""
     temporary = path.with_name(path.name + ".tmp")
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=SCHEMA), temporary)
+    pq.write_table(pa.Table.from_pandas(frame, schema=SCHEMA, preserve_index=False), temporary)
     temporary.replace(path)
 
 
-def read_results(out: Path) -> list[Row]:
-    """Returns the rows of a study's `results.parquet`."""
-    return pq.read_table(out / RESULTS).to_pylist()
+def read_results(out: str | Path) -> pd.DataFrame:
+    """Returns a study's `results.parquet`.
 
-
-def _rows_at(study: Study, place: Place, out: Path) -> Iterator[Row]:
-    folder = place.folder(out)
-    if not (folder / DONE).exists():
-        return
-    keys = {
-        "arm": place.arm.name, "recipe": place.arm.recipe or place.arm.name, "backbone": place.backbone.name,
-        "seed": place.seed, "adapted_to": place.task,
-    }  # fmt: skip
-    pretrained = _pretraining(study, place, out)
-    held_out = pretrained.pop("held_out")
-    for metric in HELD_OUT_METRICS:
-        yield {**keys, "task": HELD_OUT, "metric": metric, "value": held_out[metric], **pretrained}
-    for task in tasks_of(study, place):
-        for row in _tuned_rows(study, place.root(out) / task, task, pretrained["settings_hash"]):
-            yield {**keys, "task": task, **row}
-
-
-def _pretraining(study: Study, place: Place, out: Path) -> Row:
-    """Returns the evaluation and the cost of a finished pretraining run; an early end costs its share of the plan."""
-    folder = place.folder(out)
-    done = json.loads((folder / DONE).read_text(encoding="utf-8"))
-    budget = arm_budget(study, place, out)
-    share = done["steps"] / budget.steps
-    own = {name: figures for name, figures in done["held_out"].items() if name == budget.settings.recipe}
-    return {
-        "held_out": next(iter(own.values())),
-        "steps": done["steps"],
-        "tokens": budget.tokens * share,
-        "flops": budget.flops * share,
-        "seconds": training_seconds(folder / METRICS),
-        "peak_memory": _peak_memory(folder),
-        "settings_hash": _settings_hash(folder),
-    }
-
-
-def _tuned_rows(study: Study, folder: Path, task: str, pretrained_hash: str) -> Iterator[Row]:
-    if not (folder / FINETUNED).exists():
-        return
-    summary = json.loads((folder / FINETUNED).read_text(encoding="utf-8"))["tasks"][task]
-    for seed in study.tuning_seeds:
-        result = json.loads((folder / task / f"seed-{seed}" / "result.json").read_text(encoding="utf-8"))
-        told = _hash([pretrained_hash, study.tune, task, seed])
-        cost = {name: result.get(name) for name in ("seconds", "tokens", "flops")}
-        for metric, value in result["metrics"].items():
-            yield {
-                "tuning_seed": seed, "metric": metric, "value": value,
-                **{column: summary["metrics"][metric].get(name) for column, name in BASELINES.items()},
-                "one_class": result.get("one_class"),
-                **cost, "peak_memory": _peak_memory(folder), "settings_hash": told,
-            }  # fmt: skip
-
-
-def training_seconds(metrics: Path) -> float:
-    """Returns how long a run trained; every process that went on with it counts its seconds from 0."""
-    total = last = 0.0
-    for record in read_metrics(metrics):
-        total += record["seconds"] - last if record["seconds"] >= last else record["seconds"]
-        last = record["seconds"]
-    return total
-
-
-def _peak_memory(folder: Path) -> int | None:
-    path = cost_file(folder)
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return max((json.loads(line)["peak_memory"] for line in lines), default=None)
-
-
-def _settings_hash(folder: Path) -> str:
-    """Returns the hash of a run's settings; data and models are told by content, so that moved folders hash alike."""
-    settings = read_toml(folder / CONFIG)
-    for section, name in ((settings, "teacher"), (settings.get("model", {}), "checkpoint")):
-        if name in section:
-            section[name] = _weights_of(section[name])
-    manifest = open_data(settings["data"].pop("path")).manifest
-    content = [source.get("sha256") for source in manifest["sources"]]
-    return _hash([settings, content, *(manifest[key] for key in ("tokenizer_sha256", "block", "mode", "counts"))])
-
-
-@cache
-def _weights_of(model: str) -> str:
-    """Returns the hash of a checkpoint's weights, or the name of one whose weights are not on this disk."""
+    Raises:
+        InputError: It is not there, or damaged.
+    """
+    path = Layout(Path(out)).results
     try:
-        return teacher_hash(model) if Path(model).is_dir() else model
-    except InputError:
-        return model
+        return to_frame(pq.read_table(path).to_pandas())
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path} cannot be read: {error}. `collect` makes it again from the records.") from None
 
 
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:12]
+def _read_run(study: Study, layout: Layout, key: RunKey) -> StudyRun | None:
+    """Returns a run with its records; None if it was not begun, or is one of tuning that is not finished."""
+    folder = layout.folder(key)
+    if not layout.done(key).exists():
+        begun = is_pretrained(key) and (folder / RECORD).exists()
+        return StudyRun(key, folder, {None: read_record(folder)}, is_finished=False) if begun else None
+    if is_tuned(key):
+        places = {seed: layout.tuned(key, seed) for seed in study.tuning_seeds}
+    else:
+        places = {None: folder}
+    records: dict[int | None, RunRecord] = {}
+    for seed, place in places.items():
+        records[seed] = record = read_record(place)
+        if not record.finished or record.key != key:
+            raise InputError(f"{place} holds the record of another run, or of one that is not finished.")
+        check_files(place, record)
+    return StudyRun(key, folder, records)
+
+
+def _rows(study: Study, run: StudyRun) -> Iterator[dict[str, Any]]:
+    key, is_arm = run.key, run.key.arm in {arm.name for arm in study.arms}
+    recipe = study.arm(key.arm).recipe_name if is_arm else None
+    if study.teacher is not None and key.arm == TEACHER:
+        recipe = study.teacher.recipe
+    names = {"arm": key.arm, "recipe": recipe, "backbone": key.backbone, "seed": key.seed}
+    for tuning_seed, record in run.records.items():
+        shared = names | {
+            "task": key.task,
+            "adapted_to": key.adapted_to,
+            "tuning_seed": tuning_seed,
+            "one_class": record.collapsed,
+            **{name: getattr(record, name) for name in ("steps", *COST_COLUMNS, "tokens", "flops", "settings_hash")},
+        }
+        for metric in HELD_OUT_METRICS if key.task == HELD_OUT else record.metrics:
+            scores = {column: record.baselines.get(name, {}).get(metric) for column, name in BASELINE_NAMES.items()}
+            yield shared | {"metric": metric, "value": record.metrics[metric].value} | scores

@@ -1,175 +1,219 @@
-"""The study job: every cell once, several at a time, resumable; a failed one does not stop the others."""
+"""The study job: every job once, several at a time, resumable; a failed one does not stop the others."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import tomli_w
 
 from maskwise.errors import InputError
 from maskwise.files.atomic import atomic_write
 from maskwise.lab.jobs.claims import locked
+from maskwise.lab.jobs.executor import Executor
+from maskwise.lab.jobs.job import Job
+from maskwise.lab.jobs.local import LocalExecutor
+from maskwise.lab.pretraining.own_score import check_importable
+from maskwise.lab.records.attempts import read_attempts
+from maskwise.lab.records.record import hash_of
+from maskwise.lab.study.declaration import Study
 from maskwise.lab.study.estimate import flops_per_second, seconds_for
-from maskwise.lab.study.jobs_of_a_study import SPEED, Cell
-from maskwise.lab.study.plan import Plan, make_plan
-from maskwise.lab.study.progress_table import View
-from maskwise.lab.study.results import RESULTS, collect, write_results
-from maskwise.lab.study.study_file import Study, check_study
+from maskwise.lab.study.layout import LOCK, Layout
+from maskwise.lab.study.own_scores import check_scores
+from maskwise.lab.study.plan import Plan, make_plan, own_functions
+from maskwise.lab.study.progress_table import ProgressTable
+from maskwise.lab.study.results import collect, read_study, write_results
 from maskwise.progress import printer
-from maskwise.recipes import read_toml
 
-STUDY_FILE = "study.toml"
 POLL_SECONDS = 0.05
+LOCK_PATIENCE_SECONDS = 3.0  # how long the jobs of a killed study may take to end
 
 
 @dataclass(frozen=True)
 class StudyResult:
-    """The folder, and why each failed cell failed: the last line it printed."""
+    """The folder, and why each failed job failed: the last thing it said."""
 
     plan: Plan
     failed: Mapping[str, str]
 
     def summary(self) -> str:
-        """Returns what became of the cells, in a few lines."""
-        num_done = sum(cell.is_done for cell in self.plan.cells)
-        lines = [f"{num_done} of {len(self.plan.cells)} cells are done. Results: {self.plan.out / RESULTS}"]
+        """Returns what became of the jobs, in a few lines."""
+        num_done = sum(job.is_done for job in self.plan.jobs)
+        results = Layout(self.plan.out).results
+        lines = [f"{num_done} of {len(self.plan.jobs)} jobs are done. Results: {results}"]
         for name, reason in self.failed.items():
-            log = next(cell.log for cell in self.plan.cells if cell.name == name)
+            log = next(job.log for job in self.plan.jobs if job.name == name)
             lines.append(f"Failed: {name}: {reason}\n  All it said is in {log}; the same command tries it again.")
-        if num_not_run := len(self.plan.cells) - num_done - len(self.failed):
-            lines.append(f"{num_not_run} cells were not run: they need one that failed.")
+        if num_not_run := len(self.plan.jobs) - num_done - len(self.failed):
+            lines.append(f"{num_not_run} jobs were not run: they need one that failed.")
         return "\n".join(lines)
 
 
-def run_study(study: Study, out: str | Path, *, jobs: int = 1, show: bool = True) -> StudyResult:
-    """Runs every unfinished cell of a study, `jobs` at a time, and returns what failed; `out/results.parquet` is last.
+def run_study(
+    study: Study, out: str | Path, *, jobs: int = 1, executor: Executor | None = None, show: bool = True
+) -> StudyResult:
+    """Runs every unfinished job of a study; `out/results.parquet` is written last.
 
-    Killed at any moment, it goes on when called again. The processor's threads are split among the jobs, unless
-    OMP_NUM_THREADS says otherwise; the same bytes need the same number of them. Raises InputError where the folder
-    belongs to another study or one is running in it, and for what cannot run, before anything does.
+    Killed at any moment, it resumes when called again.
+
+    Args:
+        study: What is compared; see `load_study`.
+        out: The study's folder.
+        jobs: How many run at a time, as processes of this machine. The processor's threads are split among them,
+            unless OMP_NUM_THREADS says otherwise; the same bytes need the same number of them.
+        executor: What runs the jobs instead, such as `InProcessExecutor()`.
+        show: Whether to show what runs.
+
+    Returns:
+        The plan, and which jobs failed.
+
+    Raises:
+        InputError: The folder belongs to another study or one is running in it, a score has changed since runs were
+            made, or something cannot run, before anything does.
     """
-    out = Path(out)
-    if jobs < 1:
+    layout = Layout(Path(out))
+    if executor is not None and not executor.in_this_process:
+        _check_importable(study)
+    elif executor is None and jobs < 1:
         raise InputError(f"--jobs is {jobs}; give at least 1.")
-    _check_folder(out, study)
-    plan = make_plan(study, out)
-    with locked(out) as lock:
-        _check_folder(out, study)
-        atomic_write(out / STUDY_FILE, _to_toml(study))
-        printer(show)(plan.describe(jobs))
+    elif executor is None:
+        _check_importable(study)
+    _check_folder(layout, study)
+    plan = make_plan(study, layout.out)
+    busy = f"A study is running in {out} already. Wait until it has ended, or choose another --out."
+    with locked(layout.lock, busy, patience_seconds=LOCK_PATIENCE_SECONDS) as lock:
+        _check_folder(layout, study)
+        atomic_write(layout.study_file, _to_toml(study.resolved()))
+        say = printer(show)
+        for note in check_scores(study, layout):
+            say(note)
+        say(plan.describe(jobs))
+        runner = _Runner(plan, executor or LocalExecutor(jobs, inherit=(lock.fileno(),)), jobs)
         try:
-            failed = _run_cells(plan, jobs, lock, show)
+            runner.run(show=show)
         finally:
-            write_results(out / RESULTS, collect(study, out))
-    return StudyResult(plan, failed)
+            write_results(layout.results, collect(layout.out))
+    return StudyResult(plan, runner.failed)
 
 
-def open_study(out: str | Path) -> Study:
-    """Returns the study that a folder belongs to; raises InputError where there is none."""
-    if not (Path(out) / STUDY_FILE).exists():
-        raise InputError(f"{out} is not the folder of a study: there is no {STUDY_FILE}.")
-    return check_study(read_toml(Path(out) / STUDY_FILE))
+@dataclass
+class _Runner:
+    """Submits jobs when what they need is done, and settles those that have ended."""
 
+    plan: Plan
+    executor: Executor
+    jobs: int
+    failed: dict[str, str] = field(default_factory=dict)
 
-def _run_cells(plan: Plan, jobs: int, lock: IO[str], show: bool) -> dict[str, str]:
-    cells = {cell.name: cell for cell in plan.cells}
-    running: dict[str, subprocess.Popen[bytes]] = {}
-    failed: dict[str, str] = {}
-    speed = flops_per_second()
-    sizes = {cell.name: seconds_for(cell.flops, 1, jobs, speed) for cell in plan.cells}
-    for cell in plan.cells:
-        if cell.is_done:  # a kill may have come before this
-            _delete_what_nobody_needs(cell, plan.study)
-    with View(cells, sizes, show=show) as view:
+    def run(self, *, show: bool) -> None:
+        """Runs until nothing is left that could start."""
+        jobs = {job.name: job for job in self.plan.jobs}
+        running: dict[str, str] = {}
+        speed = flops_per_second()
+        sizes = {job.name: seconds_for(job.flops, 1, self.jobs, speed) for job in self.plan.jobs}
+        for job in self.plan.jobs:
+            if job.is_done:  # a kill may have come before this
+                _delete_what_nobody_needs(job, self.plan.study)
+        with ProgressTable(jobs, sizes, show=show) as table:
+            try:
+                while True:
+                    states = self.executor.states(list(running.values()))
+                    for name in [name for name, number in running.items() if states[number] == "gone"]:
+                        del running[name]
+                        self._settle(jobs[name], table)
+                    for job in _ready(jobs, table)[: self.executor.capacity() - len(running)]:
+                        table.set(job.name, "running")
+                        self._submit(job, running, table)
+                    if not running and not _ready(jobs, table):
+                        return
+                    time.sleep(POLL_SECONDS)
+            finally:
+                self.executor.cancel(list(running.values()), grace_s=0.0)
+
+    def _submit(self, job: Job, running: dict[str, str], table: ProgressTable) -> None:
+        study = hash_of([str(self.plan.out.resolve()), self.plan.study.model_dump(mode="json")])
         try:
-            while True:
-                for name in [name for name, process in running.items() if process.poll() is not None]:
-                    _settle(cells[name], running.pop(name), plan.study, view, failed)
-                for cell in _ready(cells, view)[: jobs - len(running)]:
-                    view.set(cell.name, "running")
-                    try:
-                        running[cell.name] = _start(cell, jobs, lock)
-                    except (InputError, OSError) as error:
-                        failed[cell.name] = str(error)
-                        view.set(cell.name, "failed", failed[cell.name])
-                if not running and not _ready(cells, view):
-                    return failed
-                time.sleep(POLL_SECONDS)
-        finally:
-            for process in running.values():
-                process.kill()
-                process.wait()
+            spec = job.resolve(study, self._objects())
+            running[job.name] = self.executor.submit(spec, len(read_attempts(job.attempts)) + 1)
+        except (InputError, OSError) as error:
+            self.failed[job.name] = str(error)
+            table.set(job.name, "failed", self.failed[job.name])
+
+    def _objects(self) -> dict[str, Any]:
+        return own_functions(self.plan.study) if self.executor.in_this_process else {}
+
+    def _settle(self, job: Job, table: ProgressTable) -> None:
+        """Notes how a job ended, by the files that it left: its done-file, or else the end of its last attempt."""
+        if job.is_done:
+            _delete_what_nobody_needs(job, self.plan.study)
+            table.set(job.name, "done")
+            return
+        self.failed[job.name] = how_it_ended(job)
+        table.set(job.name, "failed", self.failed[job.name])
 
 
-def _ready(cells: Mapping[str, Cell], view: View) -> list[Cell]:
-    """Returns the cells that could start now; those that need a failed one are blocked on the way."""
+def how_it_ended(job: Job) -> str:
+    """Returns why a job that is not done has ended, as far as its files tell."""
+    attempts = read_attempts(job.attempts)
+    last = attempts[-1] if attempts else None
+    if last is not None and last.status is not None:
+        return f"{last.message or 'it said nothing'} (exit code {last.exit_code})"
+    said = _last_line(job.log)
+    return f"killed, or ended before it began; its log ends with: {said}" if said else "killed; it said nothing"
+
+
+def _last_line(log: Path) -> str:
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+def _ready(jobs: Mapping[str, Job], table: ProgressTable) -> list[Job]:
+    """Returns the jobs that could start now; those that need a failed one are blocked on the way."""
     ready = []
-    for name, cell in cells.items():
-        if view.states[name] != "left":
+    for name, job in jobs.items():
+        if table.states[name] != "left":
             continue
-        needed = [view.states[other] for other in cell.needs]
+        needed = [table.states[other] for other in job.needs]
         if any(state in ("failed", "blocked") for state in needed):
-            view.set(name, "blocked")
+            table.set(name, "blocked")
         elif all(state == "done" for state in needed):
-            ready.append(cell)
+            ready.append(job)
     return ready
 
 
-def _start(cell: Cell, jobs: int, lock: IO[str]) -> subprocess.Popen[bytes]:
-    cell.folder.parent.mkdir(parents=True, exist_ok=True)
-    if cell.prepare is not None:
-        cell.prepare()
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // jobs))
-    with cell.log.open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "maskwise.lab.jobs.local", str(cell.cost), *cell.arguments],
-            stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=(lock.fileno(),),
-            env=os.environ | {"OMP_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false"},
-        )  # fmt: skip
-
-
-def _settle(cell: Cell, process: subprocess.Popen[bytes], study: Study, view: View, failed: dict[str, str]) -> None:
-    if process.stdin is not None:
-        process.stdin.close()
-    if process.returncode == 0 and cell.is_done:
-        _delete_what_nobody_needs(cell, study)
-        view.set(cell.name, "done")
-        return
-    said = [line for line in cell.log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    failed[cell.name] = (said[-1] if said else "it said nothing") + f" (exit code {process.returncode})"
-    view.set(cell.name, "failed", failed[cell.name])
-
-
-def _delete_what_nobody_needs(cell: Cell, study: Study) -> None:
+def _delete_what_nobody_needs(job: Job, study: Study) -> None:
     """Checkpoints of a finished run are as large as five models; tuned and timed models have said all they know."""
-    for checkpoint in cell.folder.glob("checkpoint-*"):
+    for checkpoint in job.folder.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
-    if cell.name.startswith(f"{SPEED}/") or (not study.keep_models and cell.arguments[0] == "finetune"):
-        for weights in cell.folder.rglob("model.safetensors"):
+    if job.kind == "time" or (not study.keep_models and job.kind == "tune"):
+        for weights in job.folder.rglob("model.safetensors"):
             weights.unlink()
 
 
-def _check_folder(out: Path, study: Study) -> None:
-    if not (out / STUDY_FILE).exists():
+def _check_importable(study: Study) -> None:
+    for arm in study.arms:
+        if callable(arm.score):
+            check_importable(arm.name, arm.score)
+
+
+def _check_folder(layout: Layout, study: Study) -> None:
+    out = layout.out
+    if not layout.study_file.exists():
         if out.exists() and not out.is_dir():
             raise InputError(f"{out} is a file; --out names the study's folder.")
-        if out.exists() and any(path.name != "study.lock" for path in out.iterdir()):
-            raise InputError(f"{out} is not empty, and no study. Choose another --out.")
+        if out.exists() and any(path.name != LOCK for path in out.iterdir()):
+            raise InputError(f"{out} is not empty, and not a study's folder. Choose another --out.")
         return
-    before, now = (one.model_dump(mode="json") for one in (open_study(out), study))
+    before, now = (one.model_dump(mode="json", exclude_none=True) for one in (read_study(out), study.resolved()))
     changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     if changed:
         raise InputError(
             f"The study in {out} was declared with other settings ({', '.join(changed)}). What is compared is settled "
-            "before the first result: go on with those, or choose another --out."
+            "before the first result: resume it with those, or choose another --out."
         )
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
-from maskwise.lab.seeds import parse_seeds
-
-LIMIT = 2**32  # numpy's
+from maskwise.lab.seeds import SEED_LIMIT, parse_seeds
 
 
 def read_seeds(value: Any) -> Any:
@@ -21,9 +20,9 @@ def read_seeds(value: Any) -> Any:
     if not seeds:
         raise ValueError("there is no seed")
     for seed in seeds:
-        if type(seed) is not int or not 0 <= seed < LIMIT:
-            raise ValueError(f"{seed!r} is no seed: seeds are whole numbers from 0 to {LIMIT - 1:,}")
-    repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+        if type(seed) is not int or not 0 <= seed < SEED_LIMIT:
+            raise ValueError(f"{seed!r} is not a seed: seeds are whole numbers from 0 to {SEED_LIMIT - 1:,}")
+    repeated = sorted(seed for seed, count in Counter(seeds).items() if count > 1)
     if repeated:
         raise ValueError(f"the seed {repeated[0]} is there twice")
     return seeds

@@ -1,6 +1,6 @@
 """How long a step of an arm takes on this machine, from a short run of it: what "equal seconds" means.
 
-The short run is a cell like any other, so it trains beside the same other jobs and with the same threads. What comes on
+The short run is a job like any other, so it trains beside the same other jobs and with the same threads. What comes on
 top of steps (evaluations, checkpoints, compiling) is not in it.
 """
 

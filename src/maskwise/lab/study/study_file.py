@@ -33,128 +33,29 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from maskwise.errors import InputError, nearest
-from maskwise.files.path_names import checked_path_name
-from maskwise.lab.config import PretrainSettings, Tree, merge, resolve
+from maskwise.lab.config import Tree, merge
+from maskwise.lab.evaluation.zero_shot import check_zero_shot_tasks, is_zero_shot, parse_zero_shot
+from maskwise.lab.records.record import HELD_OUT, LESS_IS_BETTER
 from maskwise.lab.study.check_budgets import check_named, check_taken, check_timed
-from maskwise.lab.study.seeds import read_seeds
-from maskwise.lab.study.statistics import REFERENCES, Statistics, check_statistics
+from maskwise.lab.study.declaration import Arm, Backbone, Study, Teacher
+from maskwise.lab.study.references import check_names, check_reference, check_teacher
+from maskwise.lab.study.statistics import Statistics, check_statistics
 from maskwise.lab.tasks.table import find_task
 from maskwise.lab.tuning.settings import resolve_tuning
 from maskwise.recipes import load_recipe, read_toml
+from maskwise.recipes.masking_keys import score_text
 
-HELD_OUT = "held_out"  # the held-out evaluation of pretraining, listed among the tasks where it is a hypothesis too
-HELD_OUT_METRICS = ("loss", "perplexity", "top1", "top5")
-LESS_IS_BETTER = frozenset({"loss", "perplexity"})
+__all__ = ["HELD_OUT", "LESS_IS_BETTER", "Arm", "Backbone", "Statistics", "Study", "check_study", "load_study"]
+
+HELD_OUT_METRICS = ("loss", "perplexity", "top1", "top5")  # HELD_OUT is among the tasks if it is a hypothesis too
 FULL_SCALE = "paper"
-NO_END = (
-    10**6
-)  # a patience that never runs out: the held-out evaluation chooses the checkpoint and does not end the run
-
-Equal = Literal["steps", "compute", "seconds"]
-Seeds = Annotated[tuple[int, ...], BeforeValidator(read_seeds)]
-ArmName = Annotated[str, AfterValidator(partial(checked_path_name, what="arm"))]
-BackboneName = Annotated[str, AfterValidator(partial(checked_path_name, what="backbone"))]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Arm(_Section):
-    """A way of masking: a recipe, and settings laid over it and over what is shared."""
-
-    name: ArmName
-    recipe: str = Field(default="", description="default: the arm's name")
-    equal: Equal | None = Field(default=None, description="default: the study's")
-    equal_to: str | None = Field(default=None, description="the arm whose flops or seconds; default: the study's")
-    settings: Tree = Field(default_factory=dict)
-
-
-class Backbone(_Section):
-    """A model: a preset from scratch, or a checkpoint continued; its own settings are laid over what is shared."""
-
-    name: BackboneName
-    preset: str | None = None
-    checkpoint: str | None = None
-    settings: Tree = Field(default_factory=dict)
-
-    @property
-    def model(self) -> str:
-        """What is trained, by preset or path."""
-        return self.preset or self.checkpoint or ""
-
-
-class Study(_Section):
-    """Everything that a study's results depend on."""
-
-    question: str = ""
-    seeds: Seeds = Field(description="pretraining seeds, as 0-4 or a list")
-    tuning_seeds: Seeds = Field(default=(0,), description="fine-tuning seeds of every pretrained model")
-    tasks: tuple[str, ...] = ()
-    task_data: str | None = Field(default=None, description="a folder of task folders; default: the hub")
-    adapt: bool = Field(default=False, description="pretrain on each task's own text instead of pretrain.data.path")
-    adapt_block: int = Field(default=128, ge=8, description="adapt: tokens of a block")
-    equal: Equal = Field(default="steps", description="compute: counted flops; seconds: of training, measured here")
-    equal_to: str | None = Field(default=None, description="the arm whose flops or seconds; default: the first")
-    keep_models: bool = Field(default=False, description="keep the weights of tuned models too")
-    backbones: tuple[Backbone, ...]
-    arms: tuple[Arm, ...]
-    pretrain: Tree = Field(default_factory=dict)
-    tune: Tree = Field(default_factory=dict)
-    statistics: Statistics
-
-    @property
-    def tuned_tasks(self) -> tuple[str, ...]:
-        """The tasks that models are tuned on: all but the evaluation."""
-        return tuple(task for task in self.tasks if task != HELD_OUT)
-
-    def equal_of(self, arm: Arm) -> tuple[Equal, Arm | None]:
-        """Returns what an arm has alike with another, and that one; None where it trains as its settings say."""
-        equal = arm.equal or self.equal
-        name = arm.equal_to or self.equal_to or self.arms[0].name
-        if equal == "steps" or name == arm.name:
-            return "steps", None
-        return equal, next(other for other in self.arms if other.name == name)
-
-    @property
-    def timed_arms(self) -> tuple[Arm, ...]:
-        """The arms whose steps are timed: those that get the seconds of another, and these others."""
-        pairs = [(arm, other) for arm in self.arms for equal, other in [self.equal_of(arm)] if equal == "seconds"]
-        named = {arm.name for pair in pairs for arm in pair if arm is not None}
-        return tuple(arm for arm in self.arms if arm.name in named)
-
-    @property
-    def asks_for_labels(self) -> bool:
-        """Whether an arm takes Typhoon's loss from the labels of the text that it is trained on."""
-        every = (self.settings(arm, backbone, 0, "task") for backbone in self.backbones for arm in self.arms)
-        typhoons = (settings.masking.typhoon for settings in every)
-        return any(one is not None and one.loss == "task" and one.task_data is None for one in typhoons)
-
-    def metric(self, task: str) -> str:
-        """Returns the metric that a task's hypotheses are about."""
-        return self.statistics.metrics.get(task) or ("loss" if task == HELD_OUT else find_task(task).primary)
-
-    def settings(self, arm: Arm, backbone: Backbone, seed: int, data: str | Path | None = None) -> PretrainSettings:
-        """Returns the settings of one pretraining run; `data` replaces the shared data folder.
-
-        Recipe, then what is shared, then the backbone's, then the arm's own. Raises InputError that names the arm.
-        """
-        name = arm.recipe or arm.name
-        model = {"preset": backbone.preset, "checkpoint": backbone.checkpoint}
-        own = {"recipe": name, "seed": seed, "model": model} | ({"data": {"path": str(data)}} if data else {})
-        chosen = {"stopping": {"patience": NO_END, "trained_only": True}} if self.adapt else {}
-        try:
-            return resolve(load_recipe(name), chosen, self.pretrain, backbone.settings, arm.settings, own)
-        except InputError as error:
-            raise InputError(f"Arm {arm.name!r} on {backbone.name!r}: {error}") from None
 
 
 def load_study(name: str, *, scale: str | None = None, changes: Mapping[str, Any] | None = None) -> Study:
@@ -205,6 +106,8 @@ def check_study(tree: Mapping[str, Any]) -> Study:
     _check_backbones(study)
     _check_tasks(study)
     _check_family(study)
+    check_teacher(study)
+    check_reference(study)
     resolve_tuning(study.tune)
     return study
 
@@ -221,16 +124,12 @@ def _check_arms(study: Study) -> None:
     if len(study.arms) < 2:
         raise InputError(f"The study has {len(study.arms)} arms; a comparison takes at least 2.")
     _refuse_repeats("arm", [arm.name for arm in study.arms])
-    taken = [arm.name for arm in study.arms if arm.name in REFERENCES]
-    if taken:
-        raise InputError(
-            f"The arm {taken[0]!r} has the name that results give to models without pretraining, which "
-            "statistics.gain_of asks for. Give it another name."
-        )
+    check_names([arm.name for arm in study.arms], study)
     seen: dict[str, str] = {}
     for arm in study.arms:
-        load_recipe(arm.recipe or arm.name)
-        does = repr((arm.recipe or arm.name, arm.equal or study.equal, arm.equal_to or study.equal_to, arm.settings))
+        load_recipe(arm.recipe_name)
+        budget = (arm.equal or study.equal, arm.equal_to or study.equal_to)
+        does = repr((arm.recipe_name, *budget, arm.score and score_text(arm.score), arm.settings))
         if does in seen:
             raise InputError(f"The arms {seen[does]!r} and {arm.name!r} are the same: recipe, settings and budget.")
         seen[does] = arm.name
@@ -269,10 +168,20 @@ def _check_tasks(study: Study) -> None:
         raise InputError("adapt = true pretrains on a task's own text; tasks names none.")
     for task, metric in study.statistics.metrics.items():
         if task != HELD_OUT:
-            find_task(task)
+            _check_task(task)
         elif metric not in HELD_OUT_METRICS:
             raise InputError(f"The evaluation has no metric {metric!r}. Known: {', '.join(HELD_OUT_METRICS)}.")
-    for task in study.tuned_tasks:
+    if study.zero_shot_tasks and study.task_data is None:
+        raise InputError(f"task_data is missing: the folder with the data of {study.zero_shot_tasks[0]!r}.")
+    check_zero_shot_tasks(study.tasks)
+    for task in study.graded_tasks:
+        _check_task(task)
+
+
+def _check_task(task: str) -> None:
+    if is_zero_shot(task):
+        parse_zero_shot(task)
+    else:
         find_task(task)
 
 
@@ -301,10 +210,10 @@ def _explain(fault: Any) -> str:
         return f"The setting {where!r} is missing."
     text = fault["msg"].removeprefix("Value error, ")
     known = re.findall(r"'([^']*)'", fault["ctx"]["expected"]) if fault["type"] == "literal_error" else []
-    return f"Setting {where!r}: {text}; found {fault['input']!r}.{nearest(str(fault['input']), known)}"
+    return f"Setting {where!r}: {text}; found {str(fault['input'])[:100]!r}.{nearest(str(fault['input'])[:100], known)}"
 
 
 def _fields_at(location: tuple[Any, ...]) -> list[str]:
-    sections = {"arms": Arm, "backbones": Backbone, "statistics": Statistics}
+    sections = {"arms": Arm, "backbones": Backbone, "statistics": Statistics, "teacher": Teacher}
     section = sections.get(str(location[0]), Study) if location else Study
     return list(section.model_fields)

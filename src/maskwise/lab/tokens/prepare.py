@@ -16,12 +16,14 @@ import numpy as np
 
 from maskwise.errors import InputError
 from maskwise.files.atomic_folder import atomic_folder
+from maskwise.lab.records.recorder import Recorder
 from maskwise.lab.seeds import SEED_LIMIT
 from maskwise.lab.text.clean import text_parts
 from maskwise.lab.text.corpus import Batch, Corpus
 from maskwise.lab.text.find_files import PassedOver
 from maskwise.lab.text.sources import BUILT_IN, Sources, find_sources, one_document_note
 from maskwise.lab.tokens.blocks import MANIFEST, TOKEN_COUNTS, TOKENIZER, BlockWriter, DataFolder, Mode, open_data
+from maskwise.lab.tokens.content import write_prepare_record
 from maskwise.lab.tokens.extend_tokenizer import Extension, WordCounter, check_extendable, extend
 from maskwise.lab.tokens.parallel import encode_batches
 from maskwise.lab.tokens.tokenizer import (
@@ -99,21 +101,31 @@ class PrepareSettings:
                 raise InputError(f"--{name} is {value!r}; choose from {', '.join(get_args(choices))}.")
 
 
-def prepare(settings: PrepareSettings, show: bool = True) -> DataFolder:
+def prepare(settings: PrepareSettings, show: bool = True, recorder: Recorder | None = None) -> DataFolder:
     """Returns the data folder made from the sources; `maskwise.lab.tokens.blocks` describes what is in it.
 
     Documents are cleaned (`maskwise.lab.text.clean`), short ones and exact duplicates dropped and counted, then
     tokenized and cut into blocks; no token is dropped. The folder is the same whatever the number of workers, and
     memory does not grow with the corpus but for 16 bytes a document (`keep_duplicates`: not even those). What a reader
-    of the figures should know, such as the files that were passed over, is in the manifest's `notes`.
+    of the figures should know, such as the files that were passed over, is in the manifest's `notes`. The record of the
+    job is next to the folder.
 
     Args:
         settings: The sources, and what is done with them.
         show: Whether progress is shown.
+        recorder: What keeps the job's attempts and its place in a study, if it has one.
 
     Raises:
         InputError: For anything wrong with the settings or the sources; nothing is left behind then.
     """
+    recorder = recorder or Recorder()
+    with recorder.attempt_in(None):
+        data = _prepare(settings, show)
+        write_prepare_record(data, asdict(settings) | {"out": str(settings.out)}, recorder)
+    return data
+
+
+def _prepare(settings: PrepareSettings, show: bool) -> DataFolder:
     sources = find_sources(settings.sources, settings.label_column)
     valid_sources = None if settings.valid is None else find_sources(settings.valid, settings.label_column)
     corpus = Corpus(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from maskwise.errors import InputError
 from maskwise.files.atomic import atomic_write
 from maskwise.files.disk_full import disk_full_as_input_error
-from maskwise.files.json_text import read_json_object
 from maskwise.files.path_names import checked_path_name
+from maskwise.lab.records.attempts import ATTEMPTS
+from maskwise.lab.records.content import weights_hash
+from maskwise.lab.records.record import RECORD, RunRecord, read_record, write_record
+from maskwise.lab.records.recorder import Recorder
 from maskwise.lab.seeds import check_seeds
 from maskwise.lab.tasks.labels import describe_counts
 from maskwise.lab.tasks.table import Task, find_task
@@ -21,9 +24,10 @@ from maskwise.lab.tuning.kinds import kind_of
 from maskwise.lab.tuning.results import read_result
 from maskwise.lab.tuning.scores import FinetuneResult, TaskScores
 from maskwise.lab.tuning.settings import TuneSettings
+from maskwise.lab.tuning.tuned_record import TunedTask, finished_tuned_record, first_tuned_record, task_data_hash
 from maskwise.progress import printer
 
-STARTED, RESULTS = "started.json", "results.json"
+RESULTS = "results.json"
 
 
 def finetune(
@@ -35,6 +39,7 @@ def finetune(
     seeds: Sequence[int] = (0,),
     settings: TuneSettings | None = None,
     show: bool = True,
+    recorder: Recorder | None = None,
 ) -> FinetuneResult:
     """Tunes a checkpoint on every task with every seed, and returns all scores beside the constant classifier's.
 
@@ -49,12 +54,14 @@ def finetune(
         seeds: The seeds that each task is tuned with.
         settings: How; see `TuneSettings`.
         show: Whether progress and findings are printed to stderr.
+        recorder: What keeps the attempts and the place in a study, if there is one.
 
     Returns:
         The scores, seed by seed, with their means.
 
     Raises:
-        InputError: For tasks, data, a checkpoint or a folder that cannot work, and for a full disk.
+        InputError: For tasks, data, a checkpoint or a folder that cannot work, for a full disk, and if what `out` was
+            begun with has changed.
 
     Example: `finetune("runs/random", ["cola", "mrpc"], task_data="glue", seeds=range(5), out="tuned").table()`
     """
@@ -64,27 +71,66 @@ def finetune(
     asked = [tasks] if isinstance(tasks, str | Task) else list(tasks)
     rows = [_checked_task(task) for task in asked]
     check_seeds(seeds)
-    kinds = [kind_of(task) for task in rows]
-    loaded = [kind.load(task, task_data) for kind, task in zip(kinds, rows, strict=True)]
-    for task in rows:
-        for seed in seeds:
-            _check_same(_folder(out, task, seed), checkpoint, settings)
+    loaded = [_load(task, task_data) for task in rows]
+    first = _first_records(out, checkpoint, loaded, settings, seeds, recorder or Recorder())
     scores = []
-    for task, kind, data in zip(rows, kinds, loaded, strict=True):
-        for line in (*data.repairs, *describe_counts(task.name, data.class_counts)):
+    for one in loaded:
+        for line in (*one.data.repairs, *describe_counts(one.task.name, one.data.class_counts)):
             say(line)
         results = {}
         for seed in seeds:
-            folder = _folder(out, task, seed)
-            results[seed] = read_result(folder)
-            if results[seed] is None:
-                with _started(folder, checkpoint, settings):
-                    results[seed] = kind.tune(str(checkpoint), task, data, settings, seed, folder, show=show)
-        _require_same_metrics(out / task.name, results)
-        scores.append(TaskScores(task, results, kind.baselines(task, data), data.repairs))
+            begun = first[one.task.name, seed]
+            results[seed] = read_result(begun.folder) or _tune(checkpoint, one, settings, seed, begun, show=show)
+        _require_same_metrics(out / one.task.name, results)
+        scores.append(TaskScores(one.task, results, one.baselines, one.data.repairs))
     result = FinetuneResult(out, str(checkpoint), settings, scores)
     with disk_full_as_input_error(out / RESULTS):
         atomic_write(out / RESULTS, result.as_json() + "\n")
+    return result
+
+
+class _Begun(NamedTuple):
+    folder: Path
+    record: RunRecord
+    recorder: Recorder
+
+
+def _load(task: Task, task_data: str | Path | None) -> TunedTask:
+    kind = kind_of(task)
+    data = kind.load(task, task_data)
+    return TunedTask(task, kind, data, task_data_hash(data), kind.baselines(task, data))
+
+
+def _first_records(
+    out: Path,
+    checkpoint: str | Path,
+    loaded: Sequence[TunedTask],
+    settings: TuneSettings,
+    seeds: Sequence[int],
+    recorder: Recorder,
+) -> dict[tuple[str, int], _Begun]:
+    """Returns each seed's folder and the record of its start, which agrees with what is in the folder already."""
+    weights = weights_hash(str(checkpoint))
+    first: dict[tuple[str, int], _Begun] = {}
+    for one, seed in product(loaded, seeds):
+        folder = _folder(out, one.task, seed)
+        record = first_tuned_record(checkpoint, weights, one, settings, seed, recorder)
+        _check_same(folder, record)
+        first[one.task.name, seed] = _Begun(folder, record, recorder.part())
+    return first
+
+
+def _tune(
+    checkpoint: str | Path, one: TunedTask, settings: TuneSettings, seed: int, begun: _Begun, *, show: bool
+) -> dict[str, Any]:
+    """Tunes with one seed; its record is there from the first step, and finished when the result is."""
+    folder, record, recorder = begun
+    with disk_full_as_input_error(folder), _nothing_left_when_refused(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_record(folder, record)
+        with recorder.attempt_in(folder / ATTEMPTS):
+            result = one.kind.tune(str(checkpoint), one.task, one.data, settings, seed, folder, show=show)
+            write_record(folder, finished_tuned_record(folder, record, one, result).costing(recorder.cost()))
     return result
 
 
@@ -109,40 +155,33 @@ def _require_same_metrics(folder: Path, results: Mapping[int, Any]) -> None:
 
 
 @contextmanager
-def _started(folder: Path, checkpoint: str | Path, settings: TuneSettings) -> Iterator[None]:
-    """Makes the folder of a seed, which says what it is tuned with; a full disk and a refusal end as they should."""
-    with disk_full_as_input_error(folder), _nothing_left_when_refused(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        atomic_write(folder / STARTED, json.dumps(_identity(checkpoint, settings), indent=2) + "\n")
-        yield
-
-
-@contextmanager
 def _nothing_left_when_refused(folder: Path) -> Iterator[None]:
     """A folder that was only begun would take the next checkpoint, the right one, for another than its own."""
     try:
         yield
     except InputError:
-        if [path.name for path in folder.iterdir()] == [STARTED]:
-            (folder / STARTED).unlink()
+        if {path.name for path in folder.iterdir()} <= {RECORD, ATTEMPTS}:
+            shutil.rmtree(folder)
             with suppress(OSError):
-                for empty in (folder, *folder.parents[:2]):
+                for empty in folder.parents[:2]:
                     empty.rmdir()
         raise
 
 
-def _identity(checkpoint: str | Path, settings: TuneSettings) -> dict[str, Any]:
-    return {"checkpoint": str(checkpoint), **settings.model_dump(mode="json", exclude={"checkpoint_seconds"})}
-
-
-def _check_same(folder: Path, checkpoint: str | Path, settings: TuneSettings) -> None:
-    if not (folder / STARTED).exists():
+def _check_same(folder: Path, now: RunRecord) -> None:
+    """Raises InputError if a folder was begun with other settings, on other data, or from another checkpoint."""
+    if not (folder / RECORD).exists():
         return
-    before = read_json_object(folder / STARTED, advice=f"Delete {folder} to tune it again.")
-    now = _identity(checkpoint, settings)
-    changed = [key for key in now if before.get(key) != now[key]]
-    if changed:
-        raise InputError(
-            f"{folder} was tuned with another {changed[0]}: {before.get(changed[0])!r}, now {now[changed[0]]!r}. "
-            "Choose another --out, or delete the folder."
-        )
+    before = read_record(folder)
+    for told, found in ((before.settings, now.settings), (before.content, now.content)):
+        changed = [key for key in found if key != "checkpoint path" and told.get(key) != found[key]]
+        if changed:
+            raise InputError(
+                f"{folder} was tuned with another {changed[0]}: {_short(told, changed[0])}, now "
+                f"{_short(found, changed[0])}. Choose another --out, or delete the folder."
+            )
+
+
+def _short(values: Mapping[str, Any], key: str) -> str:
+    value = values.get(key)
+    return value[:16] if isinstance(value, str) and len(value) > 40 else repr(value)

@@ -7,6 +7,7 @@ each weighted by its labels, which gives the gradient of the whole batch.
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ from maskwise.lab.tuning.graded_trainer import GradedTrainer
 from maskwise.lab.tuning.predict import predict
 from maskwise.lab.tuning.settings import TuneSettings
 from maskwise.models.device import on_one_device
+from maskwise.models.flops import TRAINING, body_flops
 from maskwise.progress import Progress
 from maskwise.training.checkpoints import Checkpoints
 from maskwise.training.cpu_allocator import kept_buffers
@@ -39,7 +41,8 @@ class Fitted:
     """The outcome of `fit`: the model with its best weights, in evaluation mode, and what they cost.
 
     `history` has score, loss and seconds of every epoch; `epoch` is the one selected, from 1. `tokens` were trained on
-    (padding not counted); `flops` are 6 x parameters outside the embeddings x tokens, a third of it for frozen ones.
+    (padding not counted) in `steps` optimizer steps; `flops` are those of the body on these tokens, or None if they
+    cannot be counted.
     """
 
     model: Any
@@ -47,7 +50,8 @@ class Fitted:
     history: list[dict[str, float]]
     seconds: float
     tokens: int
-    flops: float
+    flops: float | None
+    steps: int = 0
 
 
 def fit(
@@ -76,9 +80,12 @@ def fit(
     checkpoints = reopen(best, out)
     trainer = TuningTrainer(model, args, settings, train, select, grade, best, pad_id)
     train_to_the_best(trainer, settings, best, checkpoints, ShowProgress(title, len(train), best, show=show))
-    tokens = len(best.history) * sum(len(example["input_ids"]) for example in train)
-    flops = flops_per_token(model) * tokens
-    return Fitted(model.eval(), best.epoch, best.history, best.history[-1]["seconds"], tokens, flops)
+    epochs, tokens = len(best.history), sum(len(example["input_ids"]) for example in train)
+    flops = counted_tuning_flops(model.config, tokens / len(train), passes=1 if settings.freeze else TRAINING)
+    return Fitted(
+        model.eval(), best.epoch, best.history, best.history[-1]["seconds"], epochs * tokens,
+        None if flops is None else flops * epochs * tokens, epochs * math.ceil(len(train) / settings.batch_size),
+    )  # fmt: skip
 
 
 def reopen(best: BestWeights, out: Path) -> Checkpoints:
@@ -117,14 +124,16 @@ def uses_bf16(settings: TuneSettings) -> bool:
     return bf16_is_fast() if settings.bf16 is None else settings.bf16
 
 
-def flops_per_token(model: Any) -> float:
-    """Returns the floating point operations of training on one token: 2 forward and 4 backward per parameter.
+def counted_tuning_flops(config: Any, mean_length: float, *, passes: float) -> float | None:
+    """Returns the counted operations of tuning on one token; None if they cannot be counted.
 
-    Embeddings are looked up, not multiplied; a frozen parameter has only its forward pass counted.
+    Args:
+        config: The configuration of the model, of whose body they are; a task's head is left out.
+        mean_length: The mean number of tokens of an example.
+        passes: The forward passes that a step is worth: 3 with the backward pass, 1 if the body is frozen.
     """
-    looked_up = {id(w) for m in model.modules() if isinstance(m, torch.nn.Embedding) for w in m.parameters()}
-    multiplied = [weight for weight in model.parameters() if id(weight) not in looked_up]
-    return float(sum((6 if weight.requires_grad else 2) * weight.numel() for weight in multiplied))
+    forward = body_flops(config, max(2, round(mean_length)))
+    return None if forward is None else passes * forward
 
 
 class TuningTrainer(GradedTrainer):

@@ -7,6 +7,7 @@ cosine similarities x 20 (in-batch negatives, Henderson et al. 2017). Its gradie
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,17 +22,25 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from sentence_transformers.util import semantic_search
 
 from maskwise.lab.tuning.best_weights import BestWeights
-from maskwise.lab.tuning.fit import Fitted, ShowProgress, flops_per_token, reopen, train_to_the_best, training_options
+from maskwise.lab.tuning.fit import (
+    Fitted,
+    ShowProgress,
+    counted_tuning_flops,
+    reopen,
+    train_to_the_best,
+    training_options,
+)
 from maskwise.lab.tuning.graded_trainer import GradedTrainer
 from maskwise.lab.tuning.load import plain_attention
 from maskwise.lab.tuning.settings import TuneSettings
 from maskwise.models.device import on_one_device
+from maskwise.models.flops import TRAINING
 from maskwise.models.loading import loading
 from maskwise.training.cpu_dropout import use_bit_dropout
 
 SCALE = 20.0
 ENCODED_AT_ONCE = 64
-SECOND_FORWARD = 8 / 6  # of the cost of training: 2 for each forward pass, 4 for the backward
+PASSES = TRAINING + 1  # the forward passes that a step is worth: it runs forward twice
 
 
 class Pair(NamedTuple):
@@ -86,9 +95,13 @@ def fit_pairs(
     loss = CachedMultipleNegativesRankingLoss(encoder, scale=SCALE, mini_batch_size=_rows_at_once(encoder, settings))
     trainer = PairTrainer(encoder, args, Dataset.from_dict(columns), loss, grade, best)
     train_to_the_best(trainer, settings, best, checkpoints, ShowProgress(title, len(pairs), best, show=show))
-    tokens = len(best.history) * sum(count_tokens(encoder, list(texts))[0] for texts in columns.values())
-    flops = SECOND_FORWARD * flops_per_token(encoder) * tokens
-    return Fitted(encoder.eval(), best.epoch, best.history, best.history[-1]["seconds"], tokens, flops)
+    epochs, tokens = len(best.history), sum(count_tokens(encoder, list(texts))[0] for texts in columns.values())
+    body: Any = encoder[0]
+    flops = counted_tuning_flops(body.auto_model.config, tokens / (2 * len(pairs)), passes=PASSES)
+    return Fitted(
+        encoder.eval(), best.epoch, best.history, best.history[-1]["seconds"], epochs * tokens,
+        None if flops is None else flops * epochs * tokens, epochs * math.ceil(len(pairs) / settings.batch_size),
+    )  # fmt: skip
 
 
 def _rows_at_once(encoder: SentenceTransformer, settings: TuneSettings) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from maskwise.errors import InputError
 from maskwise.files.atomic import atomic_write
 from maskwise.files.json_text import read_json_object
+from maskwise.lab.records.strict_json import to_json
 from maskwise.lab.tuning.fit import Fitted, delete_checkpoints
 from maskwise.models.hf_logging import only_errors
 
@@ -34,10 +34,11 @@ def write_result(
         "seconds": fitted.seconds,
         "tokens": fitted.tokens,
         "flops": fitted.flops,
+        "steps": fitted.steps,
         **more,
         "history": fitted.history,
     }
-    atomic_write(out / RESULT, json.dumps(result, indent=2) + "\n")
+    atomic_write(out / RESULT, to_json(result))
     return result
 
 
