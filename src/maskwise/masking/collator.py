@@ -38,7 +38,9 @@ class MaskingCollator:
                 "MaskingCollator was not told the epoch, and would mask every epoch alike. Call "
                 "collator.set_epoch(epoch) before each epoch, or pass callbacks=[collator.callback()] to the Trainer."
             )
-        return self.masker(pad_batch(rows, self.masker.vocabulary.pad_token_id), TrainState(epoch))
+        masker = self.masker
+        batch = pad_batch(rows, masker.vocabulary.pad_token_id, masker.columns, masker.model_inputs)
+        return masker(batch, TrainState(epoch))
 
     def callback(self):
         """Returns a `TrainerCallback` that calls `set_epoch` at the start of each epoch."""
