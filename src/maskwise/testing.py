@@ -240,8 +240,10 @@ def _check_values(score: Score, prepared: dict[str, Any], scores_BT: Tensor) -> 
     found = tuple(scores_BT.shape)
     _require(found == shape, score, f"must return one number a token, shape {shape}; found {found}.")
     _require(not scores_BT.requires_grad, score, "must return numbers without gradient: score under torch.no_grad().")
-    bad_B = (~torch.isfinite(scores_BT) & eligible_BT).any(dim=-1)
-    _require(not bad_B.any(), score, f"must be finite at every eligible token; rows {_rows(bad_B)} are not.")
+    bad_B = (torch.isnan(scores_BT) & eligible_BT).any(dim=-1)
+    _require(
+        not bad_B.any(), score, f"must be -inf, inf or finite at every eligible token; rows {_rows(bad_B)} are not."
+    )
 
 
 def _check_repeats(score: Score, prepared: dict[str, Any], scores_BT: Tensor) -> None:
@@ -292,7 +294,7 @@ def _check_same_text(
         eligible_L = prepared["eligible"][row][prepared["attention_mask"][row].bool()]
         first_L = scores_BT[row][prepared["attention_mask"][row].bool()][eligible_L].double()
         again_L = again_BT[i][other["attention_mask"][i].bool()][eligible_L].double()
-        apart_L = (first_L - again_L).abs() / (1 + first_L.abs())
+        apart_L = torch.where(first_L == again_L, 0.0, (first_L - again_L).abs() / (1 + first_L.abs()))
         largest = apart_L.max().item() if len(apart_L) else 0.0
         _require(largest <= tolerance, score, f"must give row {row} the same numbers {what}; {largest:.2g} apart.")
 
@@ -303,13 +305,12 @@ def _check_masks(
     for unit in UNITS:
         for pick in PICKS:
             masker = Masker(score, tokenizer, unit=unit, pick=pick, rate=0.3)
-            labels_BT = masker(batch, state)["labels"]
-            eligible_BT = masker.prepare(batch, state)["eligible"]
+            labels_BT, prepared = masker(batch, state)["labels"], masker.prepare(batch, state)
+            eligible_BT, may_not_BT = prepared["eligible"], masker.scores(prepared) == -torch.inf
             masked_B, eligible_B = (labels_BT != IGNORE).sum(-1), eligible_BT.sum(-1)
             _require(not (labels_BT != IGNORE)[~eligible_BT].any(), score, f"masked a special token ({unit}, {pick}).")
-            missed_B = (masked_B == 0) & (eligible_B > 0)
-            if unit == "token":
-                _require(not missed_B.any(), score, f"masked nothing in rows {_rows(missed_B)} ({unit}, {pick}).")
+            missed_B = (masked_B == 0) & (eligible_B > 0) & ~(may_not_BT & eligible_BT).any(-1)
+            _require(not missed_B.any(), score, f"masked nothing in rows {_rows(missed_B)} ({unit}, {pick}).")
 
 
 def _texts(batch: Mapping[str, Tensor], key: str) -> list[list[int]]:

@@ -8,12 +8,14 @@ import torch
 from torch.utils.data import DataLoader
 
 from maskwise.errors import InputError
+from maskwise.masking import rates
 from maskwise.masking.collator import MaskingCollator
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.masker import Masker
 from maskwise.masking.padding import pad_batch
 from maskwise.masking.score import uniform
 from maskwise.masking.score_context import TrainState
+from maskwise.scores.model import Entropy
 
 BERT = (0.8, 0.1, 0.1)
 
@@ -134,3 +136,74 @@ def test_under_a_plain_trainer_the_callback_gives_every_epoch_its_own_masks(
     assert len(seen) == 4
     assert all(torch.equal(found, wanted) for found, wanted in zip(seen, expected, strict=True))
     assert not torch.equal(seen[0], seen[2])
+
+
+def rates_seen(collator, rows):
+    picked = collator(rows)["labels"] != IGNORE
+    return round(picked.double().mean().item(), 2)
+
+
+LONG = [{"input_ids": [20] * 100, "example_id": i} for i in range(8)]
+
+
+def test_a_rate_with_a_schedule_follows_the_progress_and_is_refused_without_it(tiny_tokenizer):
+    """It stayed at its first rate in every epoch, and nothing said so."""
+    collator = MaskingCollator(Masker(uniform, tiny_tokenizer, rate=rates.linear(0.4, 0.1)))
+    collator.set_epoch(3)
+    with pytest.raises(InputError, match=r"not told the progress.*set_progress\(step / max_steps\)"):
+        collator(LONG)
+    found = []
+    for progress in (0.0, 0.5, 1.0):
+        collator.set_progress(progress)
+        found.append(rates_seen(collator, LONG))
+    assert found == [0.4, 0.25, 0.1]
+    loader = DataLoader(LONG, 4, collate_fn=collator, num_workers=2)
+    assert all(((batch["labels"] != IGNORE).sum(-1) == 10).all() for batch in loader)
+
+
+def test_what_needs_the_trainer_is_refused_by_its_name(tiny_tokenizer, tiny_model):
+    with pytest.raises(InputError, match=r"Entropy needs the model or the run.*MaskingTrainer"):
+        MaskingCollator(Masker(Entropy(tiny_model), tiny_tokenizer))
+    with pytest.raises(InputError, match=r"alternating.*MaskingTrainer"):
+        MaskingCollator(Masker(uniform, tiny_tokenizer, pick="alternating"))
+
+
+def test_evaluations_have_the_same_masks_before_in_and_after_training(tiny_tokenizer, tiny_model, tmp_path):
+    from transformers import Trainer, TrainingArguments
+
+    seen = {"train": [], "eval": []}
+    collator = MaskingCollator(Masker(uniform, tiny_tokenizer, rate=rates.linear(0.4, 0.1)))
+
+    class Watched(Trainer):
+        def compute_loss(self, model, inputs, *args, **kwargs):
+            seen["train" if model.training else "eval"].append(inputs["labels"] != IGNORE)
+            return super().compute_loss(model, inputs, *args, **kwargs)
+
+    rows = [{"input_ids": [20 + i] * 40} for i in range(8)]
+    settings = TrainingArguments(
+        str(tmp_path), num_train_epochs=3, per_device_train_batch_size=4, per_device_eval_batch_size=8, use_cpu=True,
+        report_to=[], save_strategy="no", eval_strategy="epoch", disable_tqdm=True,
+    )  # fmt: skip
+    trainer = Watched(
+        tiny_model, settings, train_dataset=rows, eval_dataset=rows, data_collator=collator,
+        callbacks=[collator.callback()],
+    )  # fmt: skip
+    trainer.evaluate()
+    trainer.evaluate()
+    trainer.train()
+    trainer.evaluate()
+    assert len(seen["eval"]) == 6 and all(torch.equal(seen["eval"][0], masks) for masks in seen["eval"])
+    found = [masks.double().mean().item() for masks in seen["train"]]
+    assert len(found) == 6 and found == sorted(found, reverse=True) and found[0] > 0.35 and found[-1] < 0.25
+    assert torch.equal(collator.for_evaluation()(rows)["labels"] != IGNORE, seen["eval"][0])
+
+
+@pytest.mark.parametrize("unit", ["token", "word"])
+def test_workers_that_are_spawned_mask_as_this_process_does(tiny_tokenizer, unit):
+    """As on macOS and Windows: a masker that cannot be pickled would fail there alone."""
+    rows = [row | {"word_ids": list(range(len(row["input_ids"])))} for row in rows_of(8)]
+    collator = MaskingCollator(Masker(uniform, tiny_tokenizer, unit=unit, rate=rates.linear(0.4, 0.2), corruption=BERT))
+    collator.set_epoch(2)
+    collator.set_progress(0.5)
+    spawned = DataLoader(rows, 4, collate_fn=collator, num_workers=1, multiprocessing_context="spawn")
+    assert epoch_of(spawned) == epoch_of(DataLoader(rows, 4, collate_fn=collator))

@@ -6,7 +6,7 @@ Shapes: B sequences, T positions, R graded rows, V vocabulary. Losses are in nat
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.masker import Masker
 from maskwise.masking.padding import pad_batch
 from maskwise.masking.score import uniform
+from maskwise.models.forward_inputs import named_inputs
 from maskwise.models.sparse import SparseHead
 from maskwise.scores.model import score_with
 
@@ -42,13 +43,21 @@ class HeldOutEval:
     quintile_V: Tensor
     counts_V: Tensor
 
-    def batches(self, batch_size: int = HELD_OUT_BATCH, share: tuple[int, int] = (0, 1)) -> Iterator[dict[str, Tensor]]:
-        """Yields masked batches; `share` = (i, n) yields every n-th batch from the i-th, for rank i of n."""
+    def batches(
+        self,
+        batch_size: int = HELD_OUT_BATCH,
+        share: tuple[int, int] = (0, 1),
+        inputs: Collection[str] = frozenset(),
+    ) -> Iterator[dict[str, Tensor]]:
+        """Yields masked batches; `share` = (i, n) yields every n-th batch from the i-th, for rank i of n.
+
+        `inputs`: the columns that the model takes, such as `token_type_ids`, if the rows have them.
+        """
         starts = range(share[0] * batch_size, len(self.indices), share[1] * batch_size)
         for start in starts:
             chosen = self.indices[start : start + batch_size]
             rows = [dict(self.rows[int(i)]) | {"example_id": int(i)} for i in chosen]
-            yield self.masker(pad_batch(rows, self.masker.vocabulary.pad_token_id))
+            yield self.masker(pad_batch(rows, self.masker.vocabulary.pad_token_id, self.masker.columns, inputs))
 
 
 @dataclass(frozen=True)
@@ -140,7 +149,7 @@ def evaluate_mlm(
     result, was_training = HeldOutResult(), model.training
     model.eval()
     try:
-        for number, batch in enumerate(held_out.batches(share=share)):
+        for number, batch in enumerate(held_out.batches(share=share, inputs=named_inputs(model))):
             batch = {key: value.to(device) for key, value in batch.items()}
             labels_BT = batch.pop("labels")
             rows_BT = labels_BT != IGNORE

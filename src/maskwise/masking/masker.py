@@ -6,7 +6,7 @@ Shapes: B sequences, T positions, V vocabulary.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,44 +15,69 @@ from torch import Tensor
 
 from maskwise.errors import InputError, nearest
 from maskwise.masking import noise
+from maskwise.masking.columns import check_has_columns, check_no_added_keys, declared_columns, model_inputs
 from maskwise.masking.corrupt import IGNORE, Corrupted, Corruption, corrupt
 from maskwise.masking.noise import Stream
+from maskwise.masking.own_results import checked_scores
 from maskwise.masking.pick import check_strategy, pick, pick_independently, proportional_probabilities
-from maskwise.masking.rates import ONE_UNIT_RATE, RateSchedule, constant, mean_budget, rate_at, token_budget
+from maskwise.masking.rates import (
+    ONE_UNIT_RATE,
+    RateSchedule,
+    constant,
+    is_constant,
+    mean_budget,
+    rate_at,
+    token_budget,
+)
 from maskwise.masking.recipe_arguments import masker_arguments
 from maskwise.masking.rows import Rows, sync_stalls
 from maskwise.masking.score import Score, StatefulScore, all_scores, as_score
 from maskwise.masking.score_context import TrainState
-from maskwise.masking.units import Units, span_units, token_units, word_units
+from maskwise.masking.unit_rule import UNITS, UnitFunction, UnitRule
+from maskwise.masking.units import MAX_WORD_PIECES, Spans, Units
 from maskwise.masking.vocabulary import Vocabulary, as_tokenizer
-from maskwise.masking.word_marks import checked_word_marks
 from maskwise.recipes import load_recipe
 from maskwise.recipes.masking_keys import change_masking
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-UNITS = ("token", "word", "span")
+__all__ = ["BUDGETS", "UNITS", "Masker"]
+
 BUDGETS = ("exact", "bernoulli", "from-scores")
-NOT_FOR_THE_MODEL = frozenset(
-    {"word_ids", "example_id", "eligible", "state", "rate", "mask_token_id", "special_tokens_mask", "offset_mapping"}
-)
 
 
 class Masker:
     """Masks batches: any score x unit x pick x rate x corruption.
 
-    `score(batch) -> [B, T]` says how much each token is worth masking; it sees the batch with more keys: `eligible`
-    [B, T], `state` (a `TrainState`), `rate`, `example_id` [B] and `mask_token_id`. `unit`: token, word or span.
-    `pick`: see `maskwise.pick`, or `alternating` (a fair coin per step between high and low); by default the score's
-    own (`high` for entropy and surprisal, else `sample`). `rate`: a share, or a
-    schedule from `maskwise.masking.rates`. `budget`: `exact` (k tokens a sequence), `bernoulli` (each unit on its
-    own) or `from-scores` (the score is the probability of being masked, and meets the rate by itself). The mask of an
-    example depends on (`seed`, epoch, example id) and on the scores. `mask_special_tokens` masks [CLS] and [SEP] too,
-    as Typhoon's code of 2023 did in its random baseline: easy targets, which nobody else should want.
+    The mask of an example depends on (`seed`, epoch, example id) and on the scores.
 
-    Raises InputError for a tokenizer without mask token, an unknown name, a rate outside (0, 1), one token a sequence
-    spent otherwise than exactly, shares that do not add to 1, and for scores that are not finite, with the row.
+    Args:
+        score: `score(batch) -> [B, T]` says how much each token is worth masking: -inf never masks it, inf always. It
+            sees the batch with more keys: `eligible` [B, T], `state` (a `TrainState`), `rate`, `example_id` [B] and
+            `mask_token_id`.
+        tokenizer: Whose ids the batches hold.
+        unit: `token`, `word`, `span`, `Spans(...)`, or your own function of the batch: see `UnitRule`.
+        pick: See `maskwise.pick`, or `alternating` (a fair coin per step between high and low); by default the score's
+            own (`high` for entropy and surprisal, else `sample`).
+        rate: A share, or a schedule from `maskwise.masking.rates`.
+        budget: `exact` (per sequence k tokens, or as many units as have the rate on average: see `pick`; at least one),
+            `bernoulli` (each unit on its own) or `from-scores` (the score is the probability of being masked, and meets
+            the rate by itself). The last two have no floor: a sequence may get no label.
+        corruption: Shares of the picked units that become [MASK], become random tokens, or stay as they are.
+        sharpness: The power of the scores in `sample`.
+        columns: Columns of the rows that the score or the unit reads. They are padded, and the model does not get them.
+        model_inputs: The columns that the model gets besides `input_ids` and `attention_mask`; default: all that are
+            not declared.
+        max_word_pieces: A word of more pieces is masked piece by piece; None: no limit.
+        mask_special_tokens: Masks [CLS] and [SEP] too, as Typhoon's code of 2023 did in its random baseline: easy
+            targets, which nobody else should want.
+        seed: Of the masks.
+
+    Raises:
+        InputError: For a tokenizer without mask token, an unknown name, a rate outside (0, 1), one unit a sequence
+            spent otherwise than exactly, shares that do not add to 1, a column whose name is taken, words that the
+            tokenizer does not tell apart, and later for what a score returns if it is not one number per token.
     """
 
     def __init__(
@@ -60,16 +85,18 @@ class Masker:
         score: Score,
         tokenizer: PreTrainedTokenizerBase | str | Path,
         *,
-        unit: str = "token",
+        unit: str | Spans | UnitFunction = "token",
         pick: str | None = None,
         rate: float | RateSchedule = 0.15,
         budget: str = "exact",
         corruption: tuple[float, float, float] = (1.0, 0.0, 0.0),
         sharpness: float = 1.0,
+        columns: Sequence[str] = (),
+        model_inputs: Sequence[str] | None = None,
+        max_word_pieces: int | None = MAX_WORD_PIECES,
         mask_special_tokens: bool = False,
         seed: int = 0,
     ) -> None:
-        _check_name("unit", unit, UNITS)
         _check_name("budget", budget, BUDGETS)
         self.score = as_score(score)
         pick = pick or self.score.default_pick
@@ -79,14 +106,16 @@ class Masker:
             raise InputError(
                 f"budget={budget!r} draws each unit on its own, so it needs pick='sample'; found {pick!r}."
             )
+        self.tokenizer = as_tokenizer(tokenizer)
+        self.unit_rule = UnitRule(unit, self.tokenizer, max_word_pieces)
         self.unit, self.pick, self.budget, self.sharpness = unit, pick, budget, sharpness
+        self.columns = declared_columns(columns, [*self.scores_inside, self.unit_rule])
+        self.model_inputs = None if model_inputs is None else frozenset(model_inputs)
         self.rate: RateSchedule = rate if callable(rate) else constant(rate)
         self.rate_at(0.0)
         self.corruption = Corruption(*corruption).check()
         self.seed = seed
-        self.tokenizer = as_tokenizer(tokenizer)
         self.vocabulary = Vocabulary.of(self.tokenizer, with_special_tokens=mask_special_tokens)
-        self._word_marks = None if unit == "token" else checked_word_marks(self.tokenizer)
 
     @classmethod
     def from_recipe(
@@ -138,11 +167,18 @@ class Masker:
         batch = self.prepare(batch, state)
         picked_BT, units = self.choose(batch, self.scores(batch))
         corrupted = self._corrupt(batch, picked_BT, units)
-        inputs = {key: value for key, value in batch.items() if key not in NOT_FOR_THE_MODEL}
+        inputs = model_inputs(batch, self.columns, self.model_inputs)
         return inputs | {"input_ids": corrupted.input_ids_BT, "labels": corrupted.labels_BT}
 
     def prepare(self, batch: Mapping[str, Any], state: TrainState = TrainState()) -> dict[str, Any]:
-        """Returns the batch as a score sees it: with `eligible`, `state`, `rate` and an `example_id`."""
+        """Returns the batch as a score sees it: with `eligible`, `state`, `rate` and an `example_id`.
+
+        Raises InputError for a batch that is not one of tensors, has ids that the tokenizer has not, lacks a declared
+        column, or has a key of these names.
+        """
+        _check_batch(batch)
+        check_no_added_keys(batch, "The batch has the key")
+        check_has_columns(batch, self.columns, f"Masker(columns={self.columns})")
         input_ids_BT, eligible_BT = batch["input_ids"], self.eligible(batch)
         example_ids_B = batch.get("example_id")
         if example_ids_B is None:
@@ -157,20 +193,14 @@ class Masker:
         input_ids_BT = batch["input_ids"]
         if self.vocabulary.eligible_V.device != input_ids_BT.device:
             self.vocabulary = self.vocabulary.to(input_ids_BT.device)
+        if not sync_stalls(input_ids_BT.device):
+            _check_ids(input_ids_BT, len(self.vocabulary.eligible_V))
         eligible_BT = self.vocabulary.eligible_V[input_ids_BT]
         return eligible_BT & batch["attention_mask"].bool() if "attention_mask" in batch else eligible_BT
 
     def scores(self, batch: Mapping[str, Any]) -> Tensor:
-        """Returns the checked scores [B, T] of a prepared batch; raises InputError naming a row that is not finite."""
-        scores_BT = self.score(batch)
-        eligible_BT = batch["eligible"]
-        if scores_BT.shape != eligible_BT.shape:
-            raise InputError(
-                f"A score returns one number a token, shape {tuple(eligible_BT.shape)}; "
-                f"{_name(self.score)} returned shape {tuple(scores_BT.shape)}."
-            )
-        _check_finite(scores_BT, eligible_BT, batch["example_id"], self.score)
-        return scores_BT.float()
+        """Returns the checked scores [B, T] of a prepared batch; raises InputError as `checked_scores` does."""
+        return checked_scores(self.score(batch), self.score.name, batch["eligible"], batch["example_id"])
 
     def choose(self, batch: Mapping[str, Any], scores_BT: Tensor) -> tuple[Tensor, Units]:
         """Returns True [B, T] at the tokens to mask, and the units they were chosen by."""
@@ -187,7 +217,7 @@ class Masker:
         if strategy == "alternating":
             strategy = "high" if noise.coin(self.seed, state.step) else "low"
         num_eligible_B = (units.atoms_BT >= 0).sum(dim=-1)
-        if self.unit == "token":
+        if self.unit_rule.is_token:
             budget_B = token_budget(num_eligible_B, rate)
             return pick(scores_BT, units, budget_B, noise_BT, strategy, self.sharpness), units
         rounding_B2 = self._noise(batch, Stream.ROUNDING, torch.arange(2, device=noise_BT.device))
@@ -196,7 +226,7 @@ class Masker:
 
     def most_masked(self, length: int, state: TrainState) -> int | None:
         """Returns how many tokens of a sequence of this length are masked at most; None where chance decides."""
-        if self.budget != "exact" or self.unit != "token":
+        if self.budget != "exact" or not self.unit_rule.is_token:
             return None
         return int(token_budget(torch.tensor(length), self.rate_at(state.progress)))
 
@@ -217,34 +247,26 @@ class Masker:
 
     def __repr__(self) -> str:
         start, end = self.rate_at(0.0), self.rate_at(1.0)
-        settings = {"unit": self.unit, "pick": self.pick, "rate": start, "budget": self.budget}
+        unit = self.unit_rule.name if callable(self.unit) else self.unit
+        settings = {"unit": unit, "pick": self.pick, "rate": start, "budget": self.budget}
         settings |= {"corruption": tuple(self.corruption), "seed": self.seed}
         text = ", ".join(f"{key}={value!r}" for key, value in settings.items())
         return f"Masker({self.score!r}, {text})" if start == end else f"Masker({self.score!r}, {text}, end_rate={end})"
 
+    @property
+    def needs_progress(self) -> bool:
+        """Whether masks depend on the progress of the run or on the step, besides the epoch."""
+        return self.pick == "alternating" or not is_constant(self.rate)
+
     def _units(self, batch: Mapping[str, Any]) -> Units:
-        if self.unit == "token":
-            return token_units(batch["eligible"])
-        if "word_ids" not in batch:
-            raise InputError(
-                f"unit={self.unit!r} needs a `word_ids` column (-1 at special tokens); found {', '.join(batch)}. "
-                "`maskwise prepare` stores it; in your own script take it from tokenize_rows(texts, tokenizer) or "
-                "encoding.word_ids()."
-            )
-        word_ids_BT, begins_BT = batch["word_ids"].to(torch.int64), None
-        if self._word_marks is not None:
-            self._word_marks = self._word_marks.to_tensors(word_ids_BT.device)
-            begins_BT = self._word_marks.starts(batch["input_ids"])
-        words = word_units(word_ids_BT, batch["eligible"], begins_BT=begins_BT)
-        if self.unit == "word":
-            return words
-        span_numbers_BT = torch.arange(words.atoms_BT.shape[1], device=words.atoms_BT.device).expand_as(words.atoms_BT)
-        return span_units(words, self._noise(batch, Stream.SPAN_LENGTH, span_numbers_BT))
+        places_T = torch.arange(batch["input_ids"].shape[1], device=batch["input_ids"].device)
+        return self.unit_rule(batch, lambda: self._noise(batch, Stream.SPAN_LENGTH, places_T))
 
     def _corrupt(self, batch: Mapping[str, Any], picked_BT: Tensor, units: Units) -> Corrupted:
         if self.corruption.mask >= 1:
             return corrupt(batch["input_ids"], picked_BT, mask_token_id=self.vocabulary.mask_token_id)
-        action_noise_BT = self._noise(batch, Stream.ACTION).gather(-1, units.groups_BT.clamp_min(0))
+        fate_ids_BT = self.unit_rule.fate_ids(units).clamp_min(0)
+        action_noise_BT = self._noise(batch, Stream.ACTION).gather(-1, fate_ids_BT)
         return corrupt(
             batch["input_ids"],
             picked_BT,
@@ -260,23 +282,30 @@ class Masker:
         return noise.uniform_noise(self.seed, batch["state"].epoch, batch["example_id"], positions_BT, stream)
 
 
-def _check_finite(scores_BT: Tensor, eligible_BT: Tensor, example_ids_B: Tensor, score: StatefulScore) -> None:
-    bad_B = (~torch.isfinite(scores_BT) & eligible_BT).any(dim=-1)
-    if sync_stalls(bad_B.device) and bad_B.device.type != "mps":  # which has no check that the host need not wait for
-        torch._assert_async(~bad_B.any(), "a score is not finite")
-    elif bad_B.any():
-        row = int(bad_B.nonzero()[0])
-        bad = scores_BT[row][~torch.isfinite(scores_BT[row]) & eligible_BT[row]][0].item()
+def _check_batch(batch: Any) -> None:
+    input_ids_BT = batch.get("input_ids") if isinstance(batch, Mapping) else None
+    if not isinstance(input_ids_BT, Tensor) or input_ids_BT.ndim != 2 or input_ids_BT.is_floating_point():
+        found = type(batch).__name__ if not isinstance(batch, Mapping) else ", ".join(map(str, batch))
+        if isinstance(input_ids_BT, Tensor):
+            found = f"input_ids of shape {tuple(input_ids_BT.shape)} and type {input_ids_BT.dtype}"
         raise InputError(
-            f"{_name(score)} gave {bad} in row {row} of the batch (example {int(example_ids_B[row])}). "
-            "Scores must be finite at every token that may be masked."
+            f"A Masker takes a batch with input_ids, a tensor of whole numbers [B, T]; found {found}. Rows are made "
+            "into one by MaskingCollator(masker)(rows), text by tokenizer(texts, padding=True, return_tensors='pt')."
+        )
+
+
+def _check_ids(input_ids_BT: Tensor, size: int) -> None:
+    """On a CPU; a GPU stops by itself at an id beyond the table."""
+    if input_ids_BT.numel() == 0:
+        return
+    lowest, highest = (int(limit) for limit in input_ids_BT.aminmax())
+    if lowest < 0 or highest >= size:
+        raise InputError(
+            f"The batch has the id {lowest if lowest < 0 else highest}, and the tokenizer's ids are 0 to {size - 1}. "
+            "It was made with another tokenizer, or holds labels."
         )
 
 
 def _check_name(what: str, name: str, known: tuple[str, ...]) -> None:
     if name not in known:
         raise InputError(f"No {what} {name!r}; there are {', '.join(known)}.{nearest(name, known)}")
-
-
-def _name(score: StatefulScore) -> str:
-    return f"The score {score.name!r}"

@@ -28,6 +28,7 @@ from maskwise.masking.rows import Rows
 from maskwise.masking.score import ScoreTree
 from maskwise.masking.score_context import ScoreContext, TrainState
 from maskwise.models.embedding import EmbeddingTap
+from maskwise.models.forward_inputs import named_inputs
 from maskwise.models.sparse import DecoderInputs, SparseHead
 from maskwise.training.checkpoints import Checkpoints
 from maskwise.training.cpu_allocator import kept_buffers
@@ -51,7 +52,8 @@ class MaskingTrainer(Trainer):
     - With `torch_compile` the model is compiled for its scores and evaluations too, not for its steps alone.
     - A score that `wants_gradients` gets the gradient at the embedding's output in every step, and runs eager.
 
-    Rows are tokenised: `input_ids`, and `word_ids` for word and span units. `distillation` mixes a teacher's
+    Rows are tokenised: `input_ids`, `word_ids` for word and span units, the columns that the masker declares, and what
+    the model's forward has parameters for, such as `token_type_ids`. `distillation` mixes a teacher's
     predictions into the loss. Raises InputError for a `data_collator`, since a second masking would corrupt the first,
     and for `torch_compile`, FSDP or DeepSpeed with a score that wants gradients.
     """
@@ -85,11 +87,13 @@ class MaskingTrainer(Trainer):
             args,
             train_dataset=train_dataset if train_dataset is None else IndexedRows.wrap(train_dataset),
             eval_dataset=cast(Any, _as_held_out(eval_dataset, masker)),
-            data_collator=partial(pad_batch, pad_token_id=masker.vocabulary.pad_token_id),
+            data_collator=partial(pad_batch, pad_token_id=masker.vocabulary.pad_token_id, columns=masker.columns),
             compute_loss_func=self._loss,
             **kwargs,
         )
         self.masker, self.distillation, self.rate_meter = masker, distillation, RateMeter()
+        inputs = named_inputs(self.model) if masker.model_inputs is None else masker.model_inputs
+        self.data_collator = partial(self.data_collator, inputs=inputs)
         self._step: _Step
         self.head = SparseHead(self.model)
         self._first_bad_step: Tensor | None = None

@@ -72,7 +72,7 @@ class MaskProbe:
 
     def _pick(self, start: int, state: TrainState, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         rows: Sequence[dict[str, Any]] = self.rows[start : start + PROBE_BATCH]
-        padded = pad_batch(rows, self.masker.vocabulary.pad_token_id)
+        padded = pad_batch(rows, self.masker.vocabulary.pad_token_id, self.masker.columns, inputs=None)
         batch = self.masker.prepare({key: value.to(device) for key, value in padded.items()}, state)
         scores = self.masker.scores(batch)
         picked, _ = self.masker.choose(batch, scores)
