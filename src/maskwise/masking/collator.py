@@ -41,15 +41,19 @@ class MaskingCollator:
         return self.masker(pad_batch(rows, self.masker.vocabulary.pad_token_id), TrainState(epoch))
 
     def callback(self):
-        """Returns a `TrainerCallback` that calls `set_epoch` at the start of each epoch."""
+        """Returns a `TrainerCallback` that calls `set_epoch` at the start of each epoch, and before training."""
         from transformers import TrainerCallback
 
         collator = self
 
         class SetEpoch(TrainerCallback):
-            # Counted, since `state.epoch` is a share of max_steps where the dataset has no length.
+            def on_init_end(self, args, state, control, **kwargs):
+                collator.set_epoch(0)  # for evaluations before training
+
+            # Counted, since `state.epoch` is a share of max_steps if the dataset has no length.
             def on_train_begin(self, args, state, control, **kwargs):
                 self.next_epoch = int(state.epoch or 0)
+                collator.set_epoch(self.next_epoch)
 
             def on_epoch_begin(self, args, state, control, **kwargs):
                 collator.set_epoch(self.next_epoch)

@@ -17,7 +17,7 @@ NO_WORD = -1
 
 
 def pad_batch(rows: Sequence[Mapping[str, Any]], pad_token_id: int) -> dict[str, Tensor]:
-    """Returns rows of `input_ids` (with `word_ids`, `example_id` if present) as padded int64 tensors.
+    """Returns rows of `input_ids` (with `word_ids`, `token_type_ids`, `example_id` if present) as padded int64 tensors.
 
     `attention_mask` is there only if something was padded: full blocks need none, and attention is faster without.
     A word id of None, as `encoding.word_ids()` has it at special tokens, is -1. Raises InputError for rows that are not
@@ -25,7 +25,7 @@ def pad_batch(rows: Sequence[Mapping[str, Any]], pad_token_id: int) -> dict[str,
     """
     _check_tokenized(rows)
     lengths = [len(row["input_ids"]) for row in rows]
-    fills = {"input_ids": pad_token_id, "word_ids": NO_WORD}
+    fills = {"input_ids": pad_token_id, "word_ids": NO_WORD, "token_type_ids": 0}
     batch = {
         key: torch.full((len(rows), max(lengths)), fill, dtype=torch.int64)
         for key, fill in fills.items()
