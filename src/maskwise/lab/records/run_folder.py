@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -17,15 +17,16 @@ from typing import Any
 
 from maskwise.errors import InputError
 from maskwise.files.atomic import atomic_write
-from maskwise.files.checkpoint_folders import complete_checkpoints, delete_incomplete, step_of
+from maskwise.files.checkpoint_folders import complete_checkpoints, delete_incomplete, newest_undamaged, step_of
 from maskwise.files.disk_full import is_disk_full
 from maskwise.lab.config import PretrainSettings, check_settings, merge, to_toml
 from maskwise.recipes import read_toml
+from maskwise.training.finite import bad_weights
 
 CONFIG, ENVIRONMENT, METRICS, DONE = "config.toml", "environment.json", "metrics.jsonl", "done.json"
 
 
-def open_run(out: Path, settings: PretrainSettings, *, resume: bool) -> Path | None:
+def open_run(out: Path, settings: PretrainSettings, *, resume: bool, say: Callable[[str], None] = print) -> Path | None:
     """Makes or reopens a run folder; returns the checkpoint to resume from, or None for a start from scratch.
 
     Raises InputError where `out` holds something and `resume` is off, where the run is finished, or where it was
@@ -39,13 +40,14 @@ def open_run(out: Path, settings: PretrainSettings, *, resume: bool) -> Path | N
     if (out / CONFIG).exists():
         _check_same(out, settings)
         delete_incomplete(out)
-    checkpoints = complete_checkpoints(out)
+    checkpoint = newest_undamaged(out, say, bad_weights)
+    delete_incomplete(out)
     with kept_when_full(out):
         out.mkdir(parents=True, exist_ok=True)
         atomic_write(out / CONFIG, to_toml(settings))
         atomic_write(out / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
-        cut_metrics(out / METRICS, step_of(checkpoints[-1]) if checkpoints else -1)
-    return checkpoints[-1] if checkpoints else None
+        cut_metrics(out / METRICS, step_of(checkpoint) if checkpoint else -1)
+    return checkpoint
 
 
 @contextmanager

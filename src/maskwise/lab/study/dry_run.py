@@ -9,7 +9,7 @@ from maskwise.errors import InputError
 from maskwise.lab.study.budget import corpus_of
 from maskwise.lab.study.jobs_of_a_study import places
 from maskwise.lab.study.outline import outline
-from maskwise.lab.study.plan import load_study_task, make_plan
+from maskwise.lab.study.plan import load_task, make_plan
 from maskwise.lab.study.power_statement import power_statement
 from maskwise.lab.study.study_file import Study
 from maskwise.models.flops import forward_flops
@@ -40,7 +40,7 @@ def missing_parts(study: Study, out: Path) -> list[str]:
         settings = study.settings(place.arm, place.backbone, place.seed, data=out if place.task else None)
         data |= {} if place.task else {settings.data.path: None}  # a task's text is prepared by the study itself
         models |= dict.fromkeys(model for model in (place.backbone.model, settings.teacher) if model)
-    needed = [partial(load_study_task, study, name) for name in study.tuned_tasks]
+    needed = [partial(load_task, study, name) for name in study.tuned_tasks]
     if study.task_data is None:
         needed = needed[:1]  # if the hub cannot be reached for one task, each of the others would wait as long for it
     needed += [partial(corpus_of, path) for path in data]

@@ -100,7 +100,7 @@ def make_plan(study: Study, out: Path) -> Plan:
 
     Nothing is written.
     """
-    tasks = {name: load_study_task(study, name) for name in study.tuned_tasks}
+    tasks = {name: load_task(study, name) for name in study.tuned_tasks}
     cells, budgets = [*_data_cells(study, out, tasks), *_speed_cells(study, out)], {}
     for place in places(study):
         key = (place.arm.name, place.backbone.name, place.task)
@@ -114,7 +114,7 @@ def make_plan(study: Study, out: Path) -> Plan:
     return Plan(study, out, tuple(cells), budgets)
 
 
-def load_study_task(study: Study, name: str) -> Any:
+def load_task(study: Study, name: str) -> Any:
     """Returns a task's data; raises InputError if it is not there, or not what the study asks of it."""
     task = find_task(name)
     if (metric := study.metric(name)) not in metric_names(task):
