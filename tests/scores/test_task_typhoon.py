@@ -136,10 +136,3 @@ def test_batches_are_full_and_every_row_comes_once_a_round(rows):
 def test_one_class_is_no_task(rows):
     with pytest.raises(InputError, match="two classes"):
         LabelledRows(rows[:1], 0)
-
-
-@pytest.mark.parametrize("label", [None, float("nan"), "1", 1.5, True])
-def test_a_missing_label_and_one_of_another_type_are_refused_by_their_row(label):
-    rows = [{"input_ids": [5], "label": 0}, {"input_ids": [6], "label": 1}, {"input_ids": [7], "label": label}]
-    with pytest.raises(InputError, match="Row 3 has the label"):
-        LabelledRows(rows, 0)

@@ -6,7 +6,7 @@ Shapes: B sequences, T positions, R graded rows, V vocabulary. Losses are in nat
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -139,23 +139,34 @@ def evaluate_mlm(
     head: SparseHead | None = None,
     share: tuple[int, int] = (0, 1),
     quintiles: Sequence[Tensor] | None = None,
+    batch_size: int = HELD_OUT_BATCH,
+    each: Callable[[Tensor, Tensor], None] | None = None,
 ) -> HeldOutResult:
-    """Returns the model's grades, in eval mode and with its mode restored; `share` as in `HeldOutEval.batches`.
+    """Returns the model's grades, in eval mode and with its mode restored.
 
-    `quintiles` are those of the graded rows, batch by batch (`entropy_quintiles`), in place of the frequency's.
+    Args:
+        model: A masked language model.
+        held_out: The evaluation.
+        head: The model's `SparseHead`, if there is one.
+        share: As in `HeldOutEval.batches`.
+        quintiles: Those of the graded rows, batch by batch (`entropy_quintiles`), in place of the frequency's.
+        batch_size: Rows at a time, which moves the figures by rounding alone.
+        each: Is called with the logits [R, V] and the targets [R] of every batch.
     """
     head = head or SparseHead(model)
     device = next(model.parameters()).device
     result, was_training = HeldOutResult(), model.training
     model.eval()
     try:
-        for number, batch in enumerate(held_out.batches(share=share, inputs=named_inputs(model))):
+        for number, batch in enumerate(held_out.batches(batch_size, share, named_inputs(head.unwrapped))):
             batch = {key: value.to(device) for key, value in batch.items()}
             labels_BT = batch.pop("labels")
             rows_BT = labels_BT != IGNORE
-            targets_R = labels_BT[rows_BT]
+            targets_R, logits_RV = labels_BT[rows_BT], head.logits(batch, rows_BT).float()
             quintile_R = held_out.quintile_V[targets_R.cpu()] if quintiles is None else quintiles[number]
-            result = add_rows(result, head.logits(batch, rows_BT).float(), targets_R, quintile_R)
+            result = add_rows(result, logits_RV, targets_R, quintile_R)
+            if each is not None:
+                each(logits_RV, targets_R)
     finally:
         model.train(was_training)
     return result

@@ -35,9 +35,10 @@ def linear_mlm_loss(
     targets_R: Tensor,
     num_labelled: Tensor | int | None = None,
     *,
+    label_smoothing: float = 0.0,
     compiled: bool = True,
 ) -> Tensor:
-    """Returns `mlm_loss(hidden @ weight.T + bias, targets, num_labelled)`, in nats, without keeping any logits.
+    """Returns `mlm_loss(hidden @ weight.T + bias, targets, num_labelled, label_smoothing)` without keeping any logits.
 
     The products are taken in the dtype autocast asks for, or else in that of `hidden_RD`; sums are float32. Equal to
     `mlm_loss` with its gradients to 2e-5 in float32, rows whose target is IGNORE counting for nothing. Zero rows give a
@@ -53,7 +54,21 @@ def linear_mlm_loss(
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden_RD.dtype
     bias_V = weight_VD.new_zeros(weight_VD.shape[0]) if bias_V is None else bias_V
     total = _LinearLoss.apply(hidden_RD, weight_VD, bias_V, targets_R, dtype, compiled)
+    if label_smoothing:
+        total = total + label_smoothing * _target_advantage(hidden_RD, weight_VD, bias_V, targets_R)
     return total / token_count(targets_R != IGNORE, num_labelled)
+
+
+def _target_advantage(hidden_RD: Tensor, weight_VD: Tensor, bias_V: Tensor, targets_R: Tensor) -> Tensor:
+    """Returns by how much the target's logit is above the mean logit, summed over rows: what smoothing adds.
+
+    (1 - e) (log Z - z_target) + e (log Z - mean z) = log Z - z_target + e (z_target - mean z); logits are linear in the
+    decoder's rows, so the mean logit is that of the mean row.
+    """
+    counted_R, targets_R = targets_R != IGNORE, targets_R.clamp_min(0)
+    ahead_RD = weight_VD[targets_R].float() - weight_VD.float().mean(0)
+    ahead_R = (hidden_RD.float() * ahead_RD).sum(-1) + bias_V[targets_R].float() - bias_V.float().mean()
+    return ahead_R.where(counted_R, 0.0).sum()
 
 
 class _LinearLoss(torch.autograd.Function):

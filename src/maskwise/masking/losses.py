@@ -14,16 +14,24 @@ from torch import Tensor
 from maskwise.masking.corrupt import IGNORE
 
 
-def mlm_loss(logits_RV: Tensor, targets_R: Tensor, num_labelled: Tensor | int | None = None) -> Tensor:
+def mlm_loss(
+    logits_RV: Tensor,
+    targets_R: Tensor,
+    num_labelled: Tensor | int | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
     """Returns the summed cross-entropy in nats over `num_labelled` (default: these rows).
 
     It is equation 2 of the entropy paper divided by a token count. Zero rows give a zero that still has a gradient.
+    `label_smoothing` takes that share of a target's probability and spreads it evenly over V (Szegedy et al., 2016).
 
     >>> import torch
     >>> mlm_loss(torch.zeros(2, 8), torch.tensor([1, 5])).item() == torch.tensor(8.0).log().item()
     True
     """
-    summed = F.cross_entropy(logits_RV.float(), targets_R, reduction="sum", ignore_index=IGNORE)
+    summed = F.cross_entropy(
+        logits_RV.float(), targets_R, reduction="sum", ignore_index=IGNORE, label_smoothing=label_smoothing
+    )
     return summed / token_count(targets_R != IGNORE, num_labelled)
 
 

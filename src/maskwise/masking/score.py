@@ -192,7 +192,7 @@ class StatefulScore:
 
 
 class FunctionScore(StatefulScore):
-    """A plain function as a `StatefulScore`: no hook, no state."""
+    """A plain function as a `StatefulScore`: no hook, and the state of an object that has one (`state_dict`)."""
 
     is_local = True
 
@@ -211,6 +211,19 @@ class FunctionScore(StatefulScore):
     def _plain(self) -> Any:
         """The function without the arguments of `functools.partial`."""
         return self.function.func if isinstance(self.function, functools.partial) else self.function
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the function's own state, if it is an object that has `state_dict` and `load_state_dict`."""
+        return dict(cast(Any, self.function).state_dict()) if self._has_state else {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Hands the function its own state."""
+        if self._has_state:
+            cast(Any, self.function).load_state_dict(state)
+
+    @property
+    def _has_state(self) -> bool:
+        return all(callable(getattr(self.function, name, None)) for name in ("state_dict", "load_state_dict"))
 
     def fingerprint(self) -> str:
         """Returns the function's module and name, and its arguments if it has any."""

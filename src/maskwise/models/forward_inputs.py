@@ -1,22 +1,32 @@
-"""What a model's forward asks for by name."""
+"""Which inputs a model's forward pass takes."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
-from maskwise.models.sparse import unwrapped
-
+OPTIONAL_INPUTS = ("token_type_ids",)  # what tokenizers make and not every model takes
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 def named_inputs(model: Any) -> frozenset[str]:
     """Returns the names of the parameters of a model's forward; what **kwargs would take is not among them.
 
-    >>> from transformers import BertConfig, BertForMaskedLM
-    >>> config = BertConfig(vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
-    >>> "token_type_ids" in named_inputs(BertForMaskedLM(config))
-    True
+    Args:
+        model: A model without wrappers, or its class. Of an adapter (PEFT), the model inside decides.
+
+    >>> from transformers import BertForMaskedLM, DistilBertForMaskedLM
+    >>> [name for name in ("token_type_ids", "labels") if name in named_inputs(DistilBertForMaskedLM)]
+    ['labels']
     """
-    parameters = inspect.signature(unwrapped(model).forward).parameters.values()
-    return frozenset(parameter.name for parameter in parameters if parameter.kind in _NAMED)
+    inside = model.get_base_model() if hasattr(model, "get_base_model") else model
+    forward = inside.forward if isinstance(inside, type) else type(inside).forward
+    parameters = inspect.signature(forward).parameters.values()
+    return frozenset(parameter.name for parameter in parameters if parameter.kind in _NAMED) - {"self"}
+
+
+def without_refused(inputs: Mapping[str, Any], named: frozenset[str]) -> Mapping[str, Any]:
+    """Returns inputs without the optional ones that a model does not name among its own (`named_inputs`)."""
+    refused = [name for name in OPTIONAL_INPUTS if name in inputs and name not in named]
+    return {name: value for name, value in inputs.items() if name not in refused} if refused else inputs

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from maskwise.errors import InputError
 from maskwise.masking.rows import Rows
+from maskwise.models.forward_inputs import named_inputs, without_refused
 
 NUM_CHECKED_ROWS = 4
 LIKE_BERT = frozenset({"bert", "camembert", "electra", "ernie", "roberta", "xlm-roberta"})
@@ -58,6 +59,7 @@ class SparseHead:
         self.model = model
         self.unwrapped = unwrapped(model)
         self.body = self.unwrapped.base_model
+        self.named_inputs = named_inputs(self.unwrapped)
         self._cut_at: nn.Module = self.body
         self._cut, self._tap = _Cut(), _Tap(num_rows=0)
         self._is_checked = False
@@ -100,7 +102,7 @@ class SparseHead:
     def logits(self, inputs: Mapping[str, Tensor], rows: Tensor | Rows) -> Tensor:
         """Returns logits [R, V], equal to the dense ones at `rows`. Pass no labels: the loss is the caller's."""
         with self.only(rows):
-            return self.model(**inputs)[0].squeeze(0)
+            return self.model(**without_refused(inputs, self.named_inputs))[0].squeeze(0)
 
     def decoder_inputs(self, inputs: Mapping[str, Tensor], rows: Tensor | Rows) -> DecoderInputs | None:
         """Returns the rows that reach the decoder, its weight and its bias, without computing any logits.
@@ -112,7 +114,7 @@ class SparseHead:
         if not self.is_linear(inputs):
             return None
         with self.before_decoder(rows) as taken:
-            self.model(**inputs)
+            self.model(**without_refused(inputs, self.named_inputs))
             return taken()
 
     def is_linear(self, inputs: Mapping[str, Tensor]) -> bool:
@@ -171,7 +173,7 @@ class SparseHead:
         num_positions = next(iter(inputs.values())).shape[:2].numel()
         cut.index_R = torch.arange(min(NUM_CHECKED_ROWS, num_positions), device=decoder.weight.device)
         with _standing_in(self.body, cut), _standing_in(decoder, tap):
-            logits_1RV = self.unwrapped(**inputs)[0]
+            logits_1RV = self.unwrapped(**without_refused(inputs, self.named_inputs))[0]
         return (tap.seen[1] if tap.seen else None), logits_1RV
 
 

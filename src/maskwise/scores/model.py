@@ -21,6 +21,7 @@ from maskwise.masking.score_context import RunPlan, TrainState
 from maskwise.models.loading import load_masked_lm
 from maskwise.models.model_limits import check_teacher_vocabulary
 from maskwise.models.sparse import SparseHead, evaluating, unwrapped
+from maskwise.models.weights_sample import weights_sample
 from maskwise.scores.stored import Stored
 
 DENSE_POSITIONS = 512
@@ -123,9 +124,11 @@ class ModelScore(StatefulScore):
         return score_with(head, batch, self.statistic, folds=self.folds, compiled=self.compiled)
 
     def fingerprint(self) -> str:
-        """Returns the class, its settings, and what the teacher is."""
+        """Returns the class, its settings, and which teacher scores."""
         teacher = self.teacher
-        kind = "none" if teacher is None else teacher.fingerprint() if isinstance(teacher, Stored) else "live"
+        kind = teacher.fingerprint() if isinstance(teacher, Stored) else "none"
+        if isinstance(teacher, SparseHead):
+            kind = f"{type(teacher.unwrapped).__name__} {weights_sample(teacher.unwrapped)}"
         return f"{super().fingerprint()[:-1]}, teacher={kind})"
 
     def __repr__(self) -> str:

@@ -1,8 +1,8 @@
 """Checkpoints that are either complete or known not to be.
 
 The Trainer writes `checkpoint-N` file by file, and a kill can leave half of one. Here other states follow (that of the
-score, say), a marker is written last, older checkpoints are deleted only after the marker, and a resume takes the
-newest one marked.
+score, say), a marker with the checksums of all files is written last, older checkpoints are deleted only after the
+marker, and a resume takes the newest one that is marked and undamaged.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from typing import Any, Protocol
 
 import torch
 
+from maskwise.errors import InputError, first_line
 from maskwise.files.atomic import atomic_write
 from maskwise.files.checkpoint_folders import MARKER, complete_checkpoints, step_of
+from maskwise.files.checksums import record_files
 
 
 class Stateful(Protocol):
@@ -27,68 +29,71 @@ class Stateful(Protocol):
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
 
 
-class WatchedTrainer(Protocol):
-    """What checkpoints need of a trainer: ranks that wait for each other, and a look at the losses so far."""
-
-    accelerator: Any
-
-    def raise_if_not_finite(self) -> None: ...
-
-
 class Checkpoints:
     """Finishes each checkpoint of a run, keeps the newest `keep` (None: all), and restores the states it was given.
 
     Args:
         states: What else a checkpoint holds, by name: a non-empty state is kept as `<name>_state.pt`.
-        keep: How many complete checkpoints to keep. That of `kept_step` is kept too, however old it gets.
+        keep: How many complete checkpoints to keep. That of `kept_step` is one of them, however old it gets, and so is
+            the newest: `keep=1` keeps two if these differ.
     """
 
     def __init__(self, states: Mapping[str, Stateful], keep: int | None) -> None:
         self.states, self.keep = states, keep
         self.kept_step: int | None = None
 
-    def finish(self, folder: Path, step: int) -> None:
-        """Writes the states, then the marker; then deletes what is older than the newest `keep`."""
+    def begin(self, folder: Path) -> None:
+        """Takes the marker off a checkpoint that is about to be written over."""
+        (folder / MARKER).unlink(missing_ok=True)
+
+    def finish(self, folder: Path, step: int, run: Mapping[str, str] | None = None) -> None:
+        """Writes the states, then the marker; then deletes the oldest checkpoints beyond `keep`.
+
+        Args:
+            folder: The checkpoint.
+            step: Its optimizer step.
+            run: What the run depends on, which a resume must have alike (`maskwise.training.run_identity`).
+        """
         for name, stateful in self.states.items():
             if state := stateful.state_dict():
                 torch.save(state, state_file(folder, name))
-        atomic_write(folder / MARKER, json.dumps({"step": step}))
-        if self.keep is not None:
-            for old in complete_checkpoints(folder.parent)[: -self.keep]:
-                if step_of(old) != self.kept_step:
-                    (old / MARKER).unlink()
-                    shutil.rmtree(old)
+        marker = {"step": step, "files": record_files(folder), "run": dict(run or {})}
+        atomic_write(folder / MARKER, json.dumps(marker, indent=1))
+        self._delete_old(folder)
 
     def restore(self, folder: Path) -> None:
-        """Loads the states from a complete checkpoint."""
+        """Loads the states from a complete checkpoint.
+
+        Raises:
+            InputError: If a state is not one of what it is loaded into.
+        """
         for name, stateful in self.states.items():
             path = state_file(folder, name)
             state = torch.load(path, map_location="cpu", weights_only=True) if path.exists() else {}
-            stateful.load_state_dict(state)
+            try:
+                stateful.load_state_dict(state)
+            except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+                raise InputError(
+                    f"{path} does not hold the state of this run's {name} ({type(error).__name__}: "
+                    f"{first_line(error)}). Resume with the {name} that the run was started with."
+                ) from error
 
     def newest(self, run_folder: str | Path | None) -> Path | None:
         """Returns the newest complete checkpoint of a run folder, or None."""
         found = complete_checkpoints(Path(run_folder)) if run_folder else []
         return found[-1] if found else None
 
-    def for_trainer(self, trainer: WatchedTrainer):
-        """Returns the `TrainerCallback` that looks for bad losses before a save and completes checkpoints after it."""
-        from transformers import TrainerCallback
-
-        checkpoints = self
-
-        class FinishCheckpoints(TrainerCallback):
-            def on_step_end(self, args, state, control, **kwargs):
-                if control.should_log or control.should_save or control.should_training_stop:
-                    trainer.raise_if_not_finite()
-
-            def on_save(self, args: Any, state, control, **kwargs):
-                trainer.accelerator.wait_for_everyone()
-                if args.should_save:
-                    checkpoints.finish(Path(args.output_dir) / f"checkpoint-{state.global_step}", state.global_step)
-                trainer.accelerator.wait_for_everyone()
-
-        return FinishCheckpoints()
+    def _delete_old(self, written: Path) -> None:
+        """Counts the one just written as the newest; later steps are of an earlier run in the same folder."""
+        if self.keep is None:
+            return
+        others = [path for path in complete_checkpoints(written.parent) if path != written]
+        removable = [path for path in others if step_of(path) != self.kept_step]
+        removable.sort(key=lambda path: (step_of(path) < step_of(written), step_of(path)))
+        room = max(self.keep - 1 - (len(others) - len(removable)), 0)
+        for path in removable[: max(len(removable) - room, 0)]:
+            self.begin(path)
+            shutil.rmtree(path)
 
 
 def state_file(folder: Path, name: str) -> Path:

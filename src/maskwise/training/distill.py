@@ -44,6 +44,11 @@ class Distillation:
         self.weight, self.temperature = weight, temperature
         self.start_epochs, self.start_share = start_epochs, start_share
 
+    def __repr__(self) -> str:
+        start = {"start_epochs": self.start_epochs, "start_share": self.start_share}
+        given = "".join(f", {name}={value}" for name, value in start.items() if value is not None)
+        return f"Distillation(weight={self.weight:g}, temperature={self.temperature:g}{given})"
+
     def bind(self, model: nn.Module, tokenizer: Any = None) -> None:
         """Moves the teacher to the device of the model in training.
 
@@ -66,12 +71,19 @@ class Distillation:
         with torch.no_grad(), evaluating(self.teacher.model):
             return self.teacher.logits(inputs, rows)
 
-    def loss(self, student_RV: Tensor, teacher_RV: Tensor, targets_R: Tensor, num_labelled: Any = None) -> Tensor:
-        """Returns the mixed loss in nats per labelled token.
+    def loss(
+        self,
+        student_RV: Tensor,
+        teacher_RV: Tensor,
+        targets_R: Tensor,
+        num_labelled: Any = None,
+        label_smoothing: float = 0.0,
+    ) -> Tensor:
+        """Returns the mixed loss in nats per labelled token; `label_smoothing` is of its gold part.
 
         If one of the two embeddings is padded, the divergence is that over the columns they share.
         """
-        gold = mlm_loss(student_RV, targets_R, num_labelled)
+        gold = mlm_loss(student_RV, targets_R, num_labelled, label_smoothing)
         shared = min(student_RV.shape[-1], teacher_RV.shape[-1])
         student_RV, teacher_RV = student_RV[:, :shared], teacher_RV[:, :shared]
         taught = distillation_loss(student_RV, teacher_RV, num_labelled, self.temperature, targets_R=targets_R)

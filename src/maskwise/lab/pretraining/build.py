@@ -6,7 +6,6 @@ Nothing here trains.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import torch
 from transformers import TrainingArguments
 from transformers.integrations import get_reporting_integration_callbacks
 
-from maskwise.errors import InputError, nearest
+from maskwise.errors import InputError
 from maskwise.lab.config import (
     MODEL_SCORES,
     DistillationSettings,
@@ -28,6 +27,11 @@ from maskwise.lab.config import (
 from maskwise.lab.pretraining.build_typhoon import build_typhoon
 from maskwise.lab.pretraining.early_stopping import StoppingRule
 from maskwise.lab.pretraining.stored_scores import open_stored
+from maskwise.lab.pretraining.trainer_settings import (
+    check_can_be_honoured,
+    check_trainer_table,
+    settings_as_input_errors,
+)
 from maskwise.lab.pretraining.word_checkpoints import SETTING
 from maskwise.lab.tokens.blocks import TOKENIZER, DataFolder, open_data
 from maskwise.lab.tokens.extend_tokenizer import extends, pieces_of_new_tokens
@@ -68,11 +72,9 @@ COMMON_DEFAULTS = {
     "save_strategy": "steps",
     "save_steps": 0.1,
     "save_total_limit": 2,
+    "per_device_eval_batch_size": 32,
     "report_to": ["tensorboard"],
 }
-
-# -1 steps are the Trainer's word for "by epochs".
-AT_LEAST = {"max_steps": 1, "per_device_train_batch_size": 1, "gradient_accumulation_steps": 1, "learning_rate": 0.0}
 
 
 def trainer_defaults(preset: str | None) -> dict[str, Any]:
@@ -106,41 +108,19 @@ def bf16_is_fast() -> bool:
 
 
 def training_arguments(settings: PretrainSettings, out: Path) -> TrainingArguments:
-    """Returns the Trainer's arguments; raises InputError for an option it does not know or accept.
+    """Returns the Trainer's arguments; raises InputError for an option that is not known, accepted or honoured.
 
     A process keeps to one GPU, as under torchrun: the Trainer alone would multiply the batch by their number.
     """
     own = {"output_dir": str(out), "seed": settings.seed, "data_seed": settings.seed, "disable_tqdm": True}
-    taken = sorted(own.keys() & settings.trainer.keys())
-    if taken:
-        raise InputError(f"The setting trainer.{taken[0]} is set by maskwise. Use --out and --seed.")
-    known = TrainingArguments.__dataclass_fields__
     given = {name: value for name, value in settings.trainer.items() if name != SETTING}
-    unknown = sorted(given.keys() - known.keys())
-    if unknown:
-        raise InputError(f"TrainingArguments has no option {unknown[0]!r}.{nearest(unknown[0], [*known, SETTING])}")
-    _check_numbers(given)
+    check_trainer_table(given, own)
     values: dict[str, Any] = {"use_cpu": not torch.accelerator.is_available()} | given | own
-    try:
-        arguments = TrainingArguments(**values)
-        get_reporting_integration_callbacks(arguments.report_to)  # or the Trainer refuses a name later
-        return on_one_device(arguments)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"The [trainer] settings do not work: {error}") from None
-
-
-def _check_numbers(trainer: Mapping[str, Any]) -> None:
-    """The Trainer takes what is no number, or none it can use, and fails somewhere inside, or trains for no step."""
-    fields = TrainingArguments.__dataclass_fields__
-    for name, value in trainer.items():
-        default = fields[name].default
-        if type(default) in (int, float) and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise InputError(f"The setting trainer.{name} is a number, such as {default:g}; found {value!r}.")
-    for name, least in AT_LEAST.items():
-        if trainer.get(name, least) < least and (name, trainer[name]) != ("max_steps", -1):
-            raise InputError(f"trainer.{name} is {trainer[name]}; give at least {least:g}.")
-    if trainer.get("num_train_epochs", 1) <= 0:
-        raise InputError(f"trainer.num_train_epochs is {trainer['num_train_epochs']}; give more than 0.")
+    with settings_as_input_errors():
+        args = on_one_device(TrainingArguments(**values))
+        get_reporting_integration_callbacks(args.report_to)  # or the Trainer refuses a name later
+    check_can_be_honoured(args, has_stopping=settings.stopping != StoppingSettings())
+    return args
 
 
 def load_model(settings: PretrainSettings, data: DataFolder) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -19,6 +20,7 @@ from maskwise.evaluation.held_out import (
     make_held_out_eval,
 )
 from maskwise.files.atomic import atomic_write
+from maskwise.files.checkpoint_folders import whats_wrong
 from maskwise.lab.config import PretrainSettings, merge
 from maskwise.lab.precedence import run_settings, score_object
 from maskwise.lab.pretraining.build import (
@@ -46,6 +48,7 @@ from maskwise.lab.pretraining.mask_probe import LogMasks, MaskProbe
 from maskwise.lab.pretraining.model_card import model_card
 from maskwise.lab.pretraining.run_record import finish_record, open_with_record, planned_size
 from maskwise.lab.pretraining.run_size import RunSize
+from maskwise.lab.pretraining.trainer_settings import Begun, nothing_left_behind, settings_as_input_errors
 from maskwise.lab.pretraining.typhoon_picture import KeepRates, draw_rates
 from maskwise.lab.pretraining.word_checkpoints import SETTING, KeepByWords, checkpoint_words
 from maskwise.lab.records import run_folder
@@ -60,7 +63,8 @@ from maskwise.progress import Progress, printer, silent_if_not_shown
 from maskwise.scores.refreshed import delete_score_files
 from maskwise.scores.typhoon import SaliencyTable
 from maskwise.training.cpu_dropout import use_bit_dropout
-from maskwise.training.trainer import MaskingTrainer, check_runs_eager
+from maskwise.training.trainer import MaskingTrainer
+from maskwise.training.what_is_trained import check_runs_eager
 
 CURVES = "curves.svg"
 RATES, RATES_PICTURE = "type-rates", "type-rates.svg"
@@ -195,34 +199,43 @@ def _run(
     held_out = _held_out(data, settings)
     general_held_out = _held_out(general, settings) if general else None
     size = planned_size(settings, data, args) if first else None
-    if first:
-        open_with_record(out, settings, data, args, score, recorder, resume=resume)
     if args.device.type == "cpu":
         use_bit_dropout(model)
-    trainer = MaskingTrainer(
-        model,
-        args,
-        masker=masker,
-        distillation=build_distillation(settings.distillation, teacher),
-        train_dataset=data.train,
-        eval_dataset=held_out,
-        processing_class=data.tokenizer,
-    )
-    trainer.remove_callback(PrinterCallback)
-    if first:
-        trainer.add_callback(RunLog(out, data, show=show))
-        trainer.add_callback(LogMasks(MaskProbe(masker, data.train, held_out.quintile_V), trainer))
-        if isinstance(masker.score, SaliencyTable):
-            trainer.add_callback(KeepRates(out / RATES, masker))
-    if words:
-        trainer.add_callback(KeepByWords(trainer, words, data.manifest["counts"]["train_words"], out))
-    stopper = None
-    if (rule := build_rule(settings.stopping)) is not None:
-        stopper = StopByHeldOut(trainer, rule, general_held_out, printer(show and first))
-        trainer.add_callback(stopper)
-    with run_folder.kept_when_full(out), recorder.attempt_in(out / ATTEMPTS if first else None):
-        train(trainer, rule, newest_checkpoint(trainer, out) if resume else None)
-        return finish(trainer, stopper, settings, data, out, size, recorder)
+    begun = Begun()
+    with nothing_left_behind(out, begun) if first else nullcontext(), settings_as_input_errors(begun):
+        trainer = MaskingTrainer(
+            model,
+            args,
+            masker=masker,
+            distillation=build_distillation(settings.distillation, teacher),
+            train_dataset=data.train,
+            eval_dataset=held_out,
+            processing_class=data.tokenizer,
+            callbacks=[begun],
+        )
+        trainer.say = printer(show and first)
+        trainer.remove_callback(PrinterCallback)
+        if first:
+            open_with_record(out, settings, data, args, score, recorder, resume=resume, say=trainer.say)
+            _follow(trainer, data, out, show=show)
+        if words:
+            trainer.add_callback(KeepByWords(trainer, words, data.manifest["counts"]["train_words"], out))
+        stopper = None
+        if (rule := build_rule(settings.stopping)) is not None:
+            stopper = StopByHeldOut(trainer, rule, general_held_out, printer(show and first))
+            trainer.add_callback(stopper)
+        with run_folder.kept_when_full(out), recorder.attempt_in(out / ATTEMPTS if first else None):
+            train(trainer, rule, newest_checkpoint(trainer, out) if resume else None)
+            return finish(trainer, stopper, settings, data, out, size, recorder)
+
+
+def _follow(trainer: MaskingTrainer, data: DataFolder, out: Path, *, show: bool) -> None:
+    """Adds what writes `metrics.jsonl`, shows progress, and looks at what is masked."""
+    masker, held_out = trainer.masker, trainer.eval_dataset
+    trainer.add_callback(RunLog(out, data, show=show))
+    trainer.add_callback(LogMasks(MaskProbe(masker, data.train, held_out.quintile_V), trainer))
+    if isinstance(masker.score, SaliencyTable):
+        trainer.add_callback(KeepRates(out / RATES, masker))
 
 
 def _held_out(data: DataFolder, settings: PretrainSettings) -> HeldOutEval:
@@ -230,23 +243,23 @@ def _held_out(data: DataFolder, settings: PretrainSettings) -> HeldOutEval:
 
 
 def newest_checkpoint(trainer: MaskingTrainer, out: Path) -> Path | None:
-    """Returns the checkpoint every rank resumes from, its score state loaded."""
+    """Returns the checkpoint that every process resumes from; the first one has looked whether it is damaged."""
     trainer.accelerator.wait_for_everyone()
-    checkpoint = trainer.checkpoints.newest(out)
-    if checkpoint is not None:
-        trainer.checkpoints.restore(checkpoint)
-    return checkpoint
+    return trainer.checkpoints.newest(out)
 
 
 def train(trainer: MaskingTrainer, rule: StoppingRule | None, checkpoint: Path | None) -> None:
-    """Trains on from a checkpoint, or from the start; takes the checkpoint as it is where no step was left."""
+    """Trains from the start or resumed; takes a checkpoint as it is if no step is left."""
     ended = had_ended(checkpoint, rule) if checkpoint else None
-    if ended is None:
+    if checkpoint is None or ended is None:
         with silent_on_tied_weights(trainer.model):
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            trainer.train(resume_from_checkpoint=checkpoint)
         return
+    trainer.take_up(checkpoint)
     trainer.state = ended
-    copy_weights(trainer.model, load_masked_lm(str(checkpoint)))
+    best = ended.best_global_step if trainer.args.load_best_model_at_end else None
+    kept = checkpoint.parent / f"checkpoint-{best}" if best else checkpoint
+    copy_weights(trainer.model, load_masked_lm(str(kept)))
 
 
 def keep_best(
@@ -256,6 +269,8 @@ def keep_best(
     step = verdict.best.step
     if step != trainer.state.global_step:
         checkpoint = out / f"checkpoint-{step}"
+        if step and (reason := whats_wrong(checkpoint)):
+            raise InputError(f"The best model of the run was in {checkpoint}, and {reason}.")
         copy_weights(trainer.model, load_masked_lm(str(checkpoint)) if step else load_model(settings, data))
 
 
@@ -274,7 +289,7 @@ def finish(
     recorder: Recorder,
 ) -> PretrainResult:
     """Grades the trained model (the best one if there is a `stopper`), saves it, and marks the run as done."""
-    trainer.raise_if_not_finite()
+    trainer.raise_if_not_finite(weights=True)
     held_out, verdict = trainer.eval_dataset, stopper.verdict() if stopper else None
     if verdict is not None:
         keep_best(trainer, verdict, settings, data, out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ def open_with_record(
     recorder: Recorder,
     *,
     resume: bool,
+    say: Callable[[str], None],
 ) -> None:
     """Makes or reopens a run folder with the record of the run's start, and the source of one's own score function.
 
@@ -53,7 +54,7 @@ def open_with_record(
         InputError: See `run_folder.open_run`.
     """
     own = score or own_score(settings)
-    open_run(out, settings, first_record(settings, data, args, own, recorder), resume=resume)
+    open_run(out, settings, first_record(settings, data, args, own, recorder), resume=resume, say=say)
     if own is not None and (source := source_file(own)) is not None:
         atomic_write(out / SCORE_SOURCE, source.read_text(encoding="utf-8"))
 

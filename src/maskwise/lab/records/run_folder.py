@@ -8,31 +8,35 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from maskwise.errors import InputError
 from maskwise.files.atomic import atomic_write
-from maskwise.files.checkpoint_folders import complete_checkpoints, delete_incomplete, step_of
+from maskwise.files.checkpoint_folders import complete_checkpoints, delete_incomplete, newest_undamaged, step_of
 from maskwise.files.disk_full import is_disk_full
 from maskwise.lab.config import PretrainSettings, check_settings, merge, to_toml
 from maskwise.lab.records.attempts import ATTEMPTS
 from maskwise.lab.records.record import RECORD, RunRecord, read_record, write_record
 from maskwise.recipes import read_toml
+from maskwise.training.finite import bad_weights
 
 CONFIG, METRICS, DONE = "config.toml", "metrics.jsonl", "done.json"
 
 
-def open_run(out: Path, settings: PretrainSettings, record: RunRecord, *, resume: bool) -> Path | None:
+def open_run(
+    out: Path, settings: PretrainSettings, record: RunRecord, *, resume: bool, say: Callable[[str], None] = print
+) -> Path | None:
     """Makes or reopens a run folder; returns the checkpoint to resume from, or None for a start from scratch.
 
     Args:
         out: The run folder.
         settings: The run's settings, complete.
         record: What is known of the run before its first step; `content` is what a resumed run has to find again.
-        resume: Whether a run that is there is gone on with.
+        resume: Whether a run that is there is resumed.
+        say: Is told of each damaged checkpoint that is passed over.
 
     Raises:
         InputError: `out` holds something and `resume` is off; the run is finished; it was started with other settings,
@@ -47,13 +51,14 @@ def open_run(out: Path, settings: PretrainSettings, record: RunRecord, *, resume
         _check_same(out, settings)
         check_same_content(out, record)
         delete_incomplete(out)
-    checkpoints = complete_checkpoints(out)
+    checkpoint = newest_undamaged(out, say, bad_weights)
+    delete_incomplete(out)
     with kept_when_full(out):
         out.mkdir(parents=True, exist_ok=True)
         atomic_write(out / CONFIG, to_toml(settings))
         write_record(out, record)
-        cut_metrics(out / METRICS, step_of(checkpoints[-1]) if checkpoints else -1)
-    return checkpoints[-1] if checkpoints else None
+        cut_metrics(out / METRICS, step_of(checkpoint) if checkpoint else -1)
+    return checkpoint
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from transformers import TrainerCallback, TrainingArguments
 
-from maskwise.files.checkpoint_folders import complete_checkpoints, delete_incomplete
+from maskwise.files.checkpoint_folders import complete_checkpoints, delete_incomplete, newest_undamaged
 from maskwise.lab.pretraining.build import bf16_is_fast
 from maskwise.lab.tuning.batches import Batch, Example, num_labels, padded_batches
 from maskwise.lab.tuning.best_weights import BestWeights
@@ -28,9 +28,8 @@ from maskwise.lab.tuning.predict import predict
 from maskwise.lab.tuning.settings import TuneSettings
 from maskwise.models.device import on_one_device
 from maskwise.models.flops import TRAINING, body_flops
-from maskwise.progress import Progress
+from maskwise.progress import Progress, printer
 from maskwise.training.checkpoints import Checkpoints
-from maskwise.training.cpu_allocator import kept_buffers
 from maskwise.training.cpu_dropout import use_bit_dropout
 
 Grade = Callable[[list[np.ndarray]], float]
@@ -77,9 +76,9 @@ def fit(
     if args.device.type == "cpu":
         use_bit_dropout(model)
     best = BestWeights(model, settings.patience)
-    checkpoints = reopen(best, out)
+    newest = reopen(best, out, printer(show))
     trainer = TuningTrainer(model, args, settings, train, select, grade, best, pad_id)
-    train_to_the_best(trainer, settings, best, checkpoints, ShowProgress(title, len(train), best, show=show))
+    train_to_the_best(trainer, settings, best, newest, ShowProgress(title, len(train), best, show=show))
     epochs, tokens = len(best.history), sum(len(example["input_ids"]) for example in train)
     flops = counted_tuning_flops(model.config, tokens / len(train), passes=1 if settings.freeze else TRAINING)
     return Fitted(
@@ -88,27 +87,23 @@ def fit(
     )  # fmt: skip
 
 
-def reopen(best: BestWeights, out: Path) -> Checkpoints:
-    """Returns the checkpoints of a run in `out`; `best` is as it was in the newest, where there is one."""
-    checkpoints = Checkpoints({"best": best}, keep=1)
+def reopen(best: BestWeights, out: Path, say: Callable[[str], None]) -> Path | None:
+    """Returns the newest undamaged checkpoint of a run in `out`, or None; `best` is as it was in it."""
     delete_incomplete(out)
-    newest = checkpoints.newest(out)
+    newest = newest_undamaged(out, say)
     if newest is not None:
-        checkpoints.restore(newest)
-    return checkpoints
+        Checkpoints({"best": best}, keep=1).restore(newest)
+    return newest
 
 
 def train_to_the_best(
-    trainer: Any, settings: TuneSettings, best: BestWeights, checkpoints: Checkpoints, progress: TrainerCallback
+    trainer: Any, settings: TuneSettings, best: BestWeights, newest: Path | None, progress: TrainerCallback
 ) -> None:
     """Runs a trainer, whose `evaluate` feeds `best`, to the end that the settings give; leaves the best weights."""
-    newest = checkpoints.newest(trainer.args.output_dir)
     trainer.add_callback(EpochEnd(best, settings.checkpoint_seconds))
-    trainer.add_callback(checkpoints.for_trainer(trainer))
     trainer.add_callback(progress)
     if not best.history or not (best.is_over or len(best.history) >= settings.max_epochs):
-        with kept_buffers(trainer.args.device):
-            trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+        trainer.train(resume_from_checkpoint=newest)
     best.restore()
 
 

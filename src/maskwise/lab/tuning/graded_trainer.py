@@ -3,45 +3,44 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
-import torch
-from transformers import PrinterCallback, Trainer
+from transformers import PrinterCallback
 
-from maskwise.errors import InputError
 from maskwise.lab.tuning.best_weights import BestWeights
+from maskwise.models.weights_sample import weights_sample
+from maskwise.training.resumable import ResumableTrainer
+from maskwise.training.run_identity import model_identity, options_identity, rows_identity
 
 
-class GradedTrainer(Trainer):
+class GradedTrainer(ResumableTrainer):
     """A Trainer whose `evaluate` ends in `keep_grade`, and which is silent but for its callbacks.
 
     Call `start_grading` when it is built, `note_loss` after each step, and `raise_if_not_finite` before a grade is
     asked for.
     """
 
+    model: Any
+    advice = "Try a smaller --set tune.learning_rate, or --set tune.bf16=false."
+
     def start_grading(self, best: BestWeights) -> None:
-        """Starts the clock, where `best` has a history from the time of its last epoch."""
+        """Starts the clock, from the time of the last epoch if `best` has a history."""
         self.best = best
+        self.keep_states({"best": best}, keep=1)
         self.remove_callback(PrinterCallback)
-        self._all_finite = torch.ones((), dtype=torch.bool, device=self.args.device)
+        self._begun_with = f"{model_identity(self.model)}, {weights_sample(self.model)}"
         self._seconds_before = best.history[-1]["seconds"] if best.history else 0.0
         self._started_at = time.monotonic()
+
+    def run_identity(self) -> dict[str, str]:
+        """Returns what the losses depend on: settings, data, and the weights that tuning began with."""
+        data = {"training examples": rows_identity(self.train_dataset), "selection": rows_identity(self.eval_dataset)}
+        return options_identity(self.args) | data | {"checkpoint": self._begun_with}
 
     @property
     def seconds(self) -> float:
         """The time spent on the run, before a resume too."""
         return self._seconds_before + time.monotonic() - self._started_at
-
-    def note_loss(self, loss: torch.Tensor) -> None:
-        """Notes on the device whether a loss is finite: a look at each would stall a GPU."""
-        self._all_finite &= loss.detach().isfinite()
-
-    def raise_if_not_finite(self) -> None:
-        """Raises InputError where a loss has not been finite since the start."""
-        if not self._all_finite:
-            raise InputError(
-                f"The loss is not finite at step {self.state.global_step}. Try a smaller --set tune.learning_rate, "
-                "or --set tune.bf16=false."
-            )
 
     def keep_grade(self, score: float, loss: float, seconds: float) -> dict[str, float]:
         """Returns an epoch's score and loss as metrics, told to the callbacks; the best weights are kept."""

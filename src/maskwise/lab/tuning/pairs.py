@@ -36,6 +36,7 @@ from maskwise.lab.tuning.settings import TuneSettings
 from maskwise.models.device import on_one_device
 from maskwise.models.flops import TRAINING
 from maskwise.models.loading import loading
+from maskwise.progress import printer
 from maskwise.training.cpu_dropout import use_bit_dropout
 
 SCALE = 20.0
@@ -90,11 +91,11 @@ def fit_pairs(
     if args.device.type == "cpu":
         use_bit_dropout(encoder)
     best = BestWeights(encoder, settings.patience)
-    checkpoints = reopen(best, out)
+    newest = reopen(best, out, printer(show))
     columns = {"anchor": [pair.query for pair in pairs], "positive": [pair.document for pair in pairs]}
     loss = CachedMultipleNegativesRankingLoss(encoder, scale=SCALE, mini_batch_size=_rows_at_once(encoder, settings))
     trainer = PairTrainer(encoder, args, Dataset.from_dict(columns), loss, grade, best)
-    train_to_the_best(trainer, settings, best, checkpoints, ShowProgress(title, len(pairs), best, show=show))
+    train_to_the_best(trainer, settings, best, newest, ShowProgress(title, len(pairs), best, show=show))
     epochs, tokens = len(best.history), sum(count_tokens(encoder, list(texts))[0] for texts in columns.values())
     body: Any = encoder[0]
     flops = counted_tuning_flops(body.auto_model.config, tokens / (2 * len(pairs)), passes=PASSES)

@@ -4,7 +4,7 @@ from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration
 from torch.utils.data import DataLoader, RandomSampler
 
-from maskwise.training.shuffle import PART, ShuffledRows
+from maskwise.training.row_order import PART, ShuffledRows
 
 
 def accelerates_order(num_rows, seed, num_epochs):
