@@ -25,6 +25,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ from maskwise.masking.masker import Masker
 from maskwise.masking.padding import pad_batch
 from maskwise.models.device import nth_device
 from maskwise.models.loading import check_positions, check_same_tokenizer, load_checkpoint
-from maskwise.progress import Progress, hide_library_bars
+from maskwise.progress import Progress, hide_library_bars, silent_if_not_shown
 from maskwise.scores.model import MODEL_SCORES
 from maskwise.scores.score_file import ScoreFile, row_offsets
 from maskwise.scores.stored import OFFSETS, VALUES
@@ -51,24 +52,42 @@ CHUNK_ROWS = 512
 PLAN, DONE, LOCK = "plan.json", "done", "lock"
 
 
+@silent_if_not_shown
 def annotate(
-    data_folder: str | Path,
-    teacher_name: str,
+    data: str | PathLike[str],
+    teacher: str | PathLike[str],
     *,
     statistic: str = "entropy",
     batch_size: int = 32,
     jobs: int = 1,
     show: bool = True,
 ) -> Path:
-    """Returns the folder with a teacher's entropy or surprisal (nats, fp32) of every training token; see `Stored`.
+    """Stores a teacher's entropy or surprisal (nats, fp32) of every training token next to the tokens; see `Stored`.
 
-    A killed run goes on with the chunks of rows that are not done, to the same bytes. With `jobs` > 1 that many
-    processes are spawned (a script that calls this needs the usual `if __name__ == "__main__":`), on the GPUs in turn
-    where there are any. Finished scores are left as they are.
+    A killed run resumes with the chunks of rows that are not done, to the same bytes. Finished scores are left as they
+    are.
 
-    Raises InputError for a teacher without masked-LM head or with another vocabulary, logits that are not finite (with
-    the block), a full disk, and while another annotate writes the same scores.
+    Args:
+        data: A data folder made by `prepare`, or what it returned.
+        teacher: A run folder, a checkpoint or a hub name: the frozen model that scores. It shares the tokenizer.
+        statistic: "entropy" or "surprisal".
+        batch_size: Rows that are scored at a time.
+        jobs: Processes; more than 1 are spawned (a script that calls this needs the usual
+            `if __name__ == "__main__":`), on the GPUs in turn if there are any.
+        show: Whether to show progress.
+
+    Returns:
+        The folder with the scores, for `Stored(folder)`.
+
+    Raises:
+        InputError: The teacher has no masked-LM head or another vocabulary, logits are not finite (the message names
+            the block), the disk is full, or another annotate is writing the same scores.
     """
+    data_folder, teacher_name = fspath(data), fspath(teacher)
+    return _annotate(data_folder, teacher_name, statistic, batch_size, jobs, show)
+
+
+def _annotate(data_folder: str, teacher_name: str, statistic: str, batch_size: int, jobs: int, show: bool) -> Path:
     if statistic not in MODEL_SCORES:
         raise InputError(
             f"No score {statistic!r} to store; there are {', '.join(MODEL_SCORES)}.{nearest(statistic, MODEL_SCORES)}"
