@@ -5,29 +5,22 @@ torchrun --nproc-per-node 2 examples/trainer_dropin.py bert-base-uncased my-text
 """
 
 import sys
+from pathlib import Path
 
-from datasets import load_dataset
 from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainingArguments
 
-from maskwise import Entropy, Masker, MaskingTrainer
+from maskwise import Entropy, Masker, MaskingTrainer, tokenize_rows
 
 
-def main(name: str, text: str, out: str, *, max_steps: int = -1, use_cpu: bool = False) -> None:
-    """Continues the pretraining of `name` on the lines of `text`, masking what the model is least certain of."""
+def main(name, text, out, **options):
     tokenizer = AutoTokenizer.from_pretrained(name)
     model = AutoModelForMaskedLM.from_pretrained(name)
-    lines = load_dataset("text", data_files=text, split="train").filter(lambda row: len(row["text"]) > 20)
-    blocks = lines.map(
-        lambda row: {"input_ids": tokenizer(row["text"], truncation=True)["input_ids"]},
-        remove_columns="text",
-    )
+    lines = [line for line in Path(text).read_text(encoding="utf-8").splitlines() if len(line) > 20]
     trainer = MaskingTrainer(  # was: Trainer
         model,
-        TrainingArguments(
-            out, gradient_accumulation_steps=4, bf16=True, max_steps=max_steps, use_cpu=use_cpu, logging_steps=1
-        ),
-        train_dataset=blocks,
-        masker=Masker(Entropy(), tokenizer, pick="high", rate=0.15),  # was: DataCollatorForLanguageModeling
+        TrainingArguments(out, gradient_accumulation_steps=4, bf16=True, logging_steps=1, **options),
+        train_dataset=tokenize_rows(lines, tokenizer),
+        masker=Masker(Entropy(), tokenizer, rate=0.15),  # was: DataCollatorForLanguageModeling
     )
     trainer.train()
     trainer.save_model(out)

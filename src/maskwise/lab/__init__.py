@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from maskwise.lab.evaluation.perplexity import evaluate_perplexity
     from maskwise.lab.evaluation.reading_times import evaluate_reading
     from maskwise.lab.evaluation.several import evaluate_several
+    from maskwise.lab.evaluation.side_by_side import evaluate, evaluate_words
     from maskwise.lab.evaluation.word_formation import evaluate_word_formation
     from maskwise.lab.evaluation.zero_shot import evaluate_zero_shot
     from maskwise.lab.jobs.in_process import InProcessExecutor
     from maskwise.lab.jobs.local import LocalExecutor
     from maskwise.lab.pretraining.annotate import annotate
     from maskwise.lab.pretraining.pretrain import pretrain
-    from maskwise.lab.reports.assemble import report
+    from maskwise.lab.previews.example import preview
+    from maskwise.lab.reports.job import report
     from maskwise.lab.stats.comparison import compare
     from maskwise.lab.stats.paired import holm
     from maskwise.lab.study.results import collect
@@ -40,18 +42,21 @@ __all__ = [
     "compare",
     "demo",
     "drift",
+    "evaluate",
     "evaluate_babylm",
     "evaluate_pairs",
     "evaluate_perplexity",
     "evaluate_reading",
     "evaluate_several",
     "evaluate_word_formation",
+    "evaluate_words",
     "evaluate_zero_shot",
     "finetune",
     "holm",
     "load_study",
     "prepare",
     "pretrain",
+    "preview",
     "report",
     "run_study",
 ]
@@ -64,19 +69,22 @@ _MODULES = {
     "compare": "maskwise.lab.stats.comparison",
     "demo": "maskwise.lab.demonstration",
     "drift": "maskwise.lab.weight_changes.report",
+    "evaluate": "maskwise.lab.evaluation.side_by_side",
     "evaluate_babylm": "maskwise.lab.evaluation.babylm",
     "evaluate_pairs": "maskwise.lab.evaluation.pairs",
     "evaluate_perplexity": "maskwise.lab.evaluation.perplexity",
     "evaluate_reading": "maskwise.lab.evaluation.reading_times",
     "evaluate_several": "maskwise.lab.evaluation.several",
     "evaluate_word_formation": "maskwise.lab.evaluation.word_formation",
+    "evaluate_words": "maskwise.lab.evaluation.side_by_side",
     "evaluate_zero_shot": "maskwise.lab.evaluation.zero_shot",
     "finetune": "maskwise.lab.tuning.finetune",
     "holm": "maskwise.lab.stats.paired",
     "load_study": "maskwise.lab.study.study_file",
     "prepare": "maskwise.lab.tokens.prepare",
     "pretrain": "maskwise.lab.pretraining.pretrain",
-    "report": "maskwise.lab.reports.assemble",
+    "preview": "maskwise.lab.previews.example",
+    "report": "maskwise.lab.reports.job",
     "run_study": "maskwise.lab.study.runner",
 }
 

@@ -13,7 +13,7 @@ from maskwise.lab.config import resolve
 from maskwise.lab.package_task import write_package_task
 from maskwise.lab.pretraining.pretrain import pretrain
 from maskwise.lab.records.run_folder import DONE
-from maskwise.lab.reports.assemble import Report, report
+from maskwise.lab.reports.assemble import Report, assemble
 from maskwise.lab.reports.files import summary, write_report
 from maskwise.lab.reports.scores import BASELINES
 from maskwise.lab.reports.tables import Column, Table
@@ -24,7 +24,7 @@ from maskwise.lab.text.sources import BUILT_IN
 from maskwise.lab.tokens.blocks import MANIFEST, open_data
 from maskwise.lab.tokens.describe import describe
 from maskwise.lab.tokens.prepare import PrepareSettings, prepare
-from maskwise.progress import printer
+from maskwise.progress import printer, silent_if_not_shown
 from maskwise.recipes import load_recipe
 
 QUESTION = "Does it matter which tokens a tiny model masks?"
@@ -55,16 +55,27 @@ class Size:
     epochs: int = 4  # of tuning
 
 
-def demo(out: Path, *, jobs: int = 2, size: Size = Size()) -> str:
-    """Runs it all and returns what came out; what is finished in `out` is not done again.
+@silent_if_not_shown
+def demo(out: str | Path = "demo-out", *, jobs: int = 2, size: Size = Size(), show: bool = True) -> str:
+    """Runs all of it, small, on the built-in corpus: text, models, a study, its report. Needs no network.
 
-    Raises InputError where a part of the study failed.
+    Args:
+        out: Where the folders go; what is finished in it is not done again.
+        jobs: Models at a time; the processor's threads are split among them.
+        size: How large it is; the default takes seven minutes on two cores.
+        show: Whether to show what is done.
+
+    Returns:
+        What came out, as text. The page is `out/report.html`.
+
+    Raises:
+        InputError: If a part of the study failed to start.
     """
-    out, tell = out.resolve(), printer(True)
+    out, tell = Path(out).resolve(), printer(show)
     corpus = PrepareSettings(sources=(BUILT_IN,), out=out / "data", train_tokenizer=size.vocabulary)
     if not (corpus.out / MANIFEST).exists():
         tell("1. prepare: the English prose of the Python documentation on this machine")
-        prepare(corpus)
+        prepare(corpus, show=show)
     tell(describe(open_data(corpus.out)))
     task = out / "tasks" / PACKAGE.name
     if not task.exists():
@@ -74,13 +85,13 @@ def demo(out: Path, *, jobs: int = 2, size: Size = Size()) -> str:
     if not (teacher / DONE).exists():
         tell(f"3. pretrain: a teacher, tiny, by the recipe bert, {size.teacher_steps} steps")
         settings = {"recipe": "bert", "model": {"preset": "tiny"}, **_pretraining(out, size, size.teacher_steps)}
-        pretrain(resolve(load_recipe("bert"), settings), teacher, resume=teacher.exists())
+        pretrain(resolve(load_recipe("bert"), settings), teacher, resume=teacher.exists(), show=show)
     tell(f"4. study: three ways of masking, {len(size.seeds)} seeds, {size.steps} steps each; random again with")
     tell("   as many operations as entropy-self; all tuned on the task")
-    result = run_study(_study(out, size), out / "study", jobs=jobs)
+    result = run_study(_study(out, size), out / "study", jobs=jobs, show=show)
     if result.failed:
         return result.summary()
-    found = report(out / "study")
+    found = assemble(out / "study")
     page, *_ = write_report(found, out / "report.html")
     table = Table("demo", "", COLUMNS, tuple(_rows(found, out))).markdown()
     return f"{table}\n\n{summary(found)}\n\n{CAUTION}\n\nThe page: {page}"

@@ -9,7 +9,7 @@ from made_up_study import TREE, make_study
 from maskwise.errors import InputError
 from maskwise.lab.config import merge
 from maskwise.lab.reports.assemble import _chosen_by, _compared_at
-from maskwise.lab.reports.assemble import report as report_of
+from maskwise.lab.reports.assemble import assemble as report_of
 from maskwise.lab.reports.files import as_json, as_markdown, summary, write_report
 from maskwise.lab.reports.findings import find
 from maskwise.lab.reports.hypotheses import judge

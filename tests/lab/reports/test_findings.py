@@ -7,7 +7,7 @@ import pytest
 
 from made_up_study import make_study
 from maskwise.lab.config import merge
-from maskwise.lab.reports.assemble import report as report_of
+from maskwise.lab.reports.assemble import assemble as report_of
 from maskwise.lab.reports.files import as_json, as_markdown, summary
 from maskwise.lab.reports.findings import REPORT_ORDER, find, tally, verdict_table
 from maskwise.lab.reports.measures import score_table

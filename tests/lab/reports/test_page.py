@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from made_up_study import make_study
-from maskwise.lab.reports.assemble import report as report_of
+from maskwise.lab.reports.assemble import assemble as report_of
 from maskwise.lab.reports.page import page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -58,13 +58,11 @@ def report_command(
     published: Annotated[bool, Option("--published", help="Set the entropy masking paper's cells beside.")] = False,
 ) -> None:
     """Say what a study found, on one page that needs nothing else, and as Markdown, CSV and JSON."""
-    from maskwise.lab.reports.assemble import report
-    from maskwise.lab.reports.files import summary, write_report
-    from maskwise.lab.reports.two_studies import with_other
+    from maskwise.lab.reports.files import summary
+    from maskwise.lab.reports.job import make_files
 
-    made = report(folder, against=against, published=published)
-    if compare is not None:
-        made = with_other(made, report(compare, against=made.against))
-    written = write_report(made, out or folder / "report.html")
+    made, written = make_files(
+        folder, against=against, out=out or folder / "report.html", other=compare, published=published
+    )
     print(summary(made))
     print(f"Written: {', '.join(map(str, written))}")

@@ -37,7 +37,6 @@ def finetune_command(
 ) -> None:
     """Fine-tune a checkpoint on tasks and score it, beside what a model that reads nothing would score."""
     from maskwise.lab.config import parse_assignments
-    from maskwise.lab.tasks.table import find_task
     from maskwise.lab.tuning.settings import resolve_tuning
 
     assigned = parse_assignments(set_ or [])
@@ -46,11 +45,13 @@ def finetune_command(
         raise InputError(f"finetune's settings are under 'tune.'; found {next(iter(assigned or ['tune']))!r}.")
     flags = {"select_on": select_on} | ({"freeze": True} if freeze else {})
     settings, numbers = resolve_tuning(flags, tune), distinct_seeds(seeds)
-    tasks = [find_task(name, text_columns=tuple(text_column or ()), label_column=label_column) for name in task]
     hide_library_bars()
     from maskwise.lab.tuning.finetune import finetune
 
-    result = finetune(checkpoint, tasks, out=out, task_data=task_data, seeds=numbers, settings=settings)
+    result = finetune(
+        checkpoint, task, out=out, task_data=task_data, seeds=numbers, settings=settings,
+        text_columns=text_column or (), label_column=label_column,
+    )  # fmt: skip
     print(result.as_json() if json_ else result.table())
 
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +35,7 @@ from maskwise.models.device import nth_device
 from maskwise.models.loading import check_positions, check_same_tokenizer, load_checkpoint, load_tokenizer
 from maskwise.models.model_limits import longest_window
 from maskwise.models.sparse import SparseHead
-from maskwise.progress import Progress
+from maskwise.progress import Progress, silent_if_not_shown
 
 WINDOW_WORDS = 48
 WORD_RATE = 0.15
@@ -50,6 +51,9 @@ class SideBySide:
     def table(self) -> str:
         """Returns the grades as plain text."""
         return f"{held_out_table(self.results)}\nq1 to q5: fifths of the graded tokens by {self.quintiles}."
+
+    def __repr__(self) -> str:
+        return self.table()
 
     def as_json(self) -> str:
         """Returns the grades as JSON."""
@@ -91,24 +95,61 @@ class WordReport:
         words = next(iter(self.results.values())).words
         return "\n".join([*lines, f"{words:,} words graded; {self.skipped:,} that a model cannot spell were left out."])
 
+    def __repr__(self) -> str:
+        return self.table()
+
     def as_json(self) -> str:
         """Returns the sums as JSON."""
         return json.dumps({"skipped": self.skipped} | {n: g._asdict() for n, g in self.results.items()}, indent=2)
 
 
+@silent_if_not_shown
 def evaluate(
-    checkpoints: Sequence[str],
-    data_folder: Path,
+    checkpoints: str | PathLike[str] | Sequence[str | PathLike[str]],
+    data: str | PathLike[str],
     *,
     blocks: int = 1024,
-    by_entropy_of: str | None = None,
+    by_entropy_of: str | PathLike[str] | None = None,
     show: bool = True,
 ) -> SideBySide:
-    """Returns the token-level grades of checkpoints that share the data folder's tokenizer.
+    """Grades checkpoints that share a tokenizer on held-out text, token by token, next to the unigram model.
 
-    With `by_entropy_of`, a checkpoint too, the quintiles are those of its entropy. Raises InputError for a checkpoint
-    made with another tokenizer, or with weights that are not finite.
+    Args:
+        checkpoints: A run folder, a checkpoint or a hub name, or several; what `pretrain` returned will do.
+        data: The data folder whose held-out part is the evaluation.
+        blocks: How many held-out blocks are taken, evenly spaced.
+        by_entropy_of: A checkpoint whose entropy cuts the graded tokens into fifths, in place of token frequency.
+        show: Whether to show progress.
+
+    Returns:
+        Loss (nats per token), perplexity, top-1 and top-5 of each: `table()`, `as_json()`, `results`.
+
+    Raises:
+        InputError: For a checkpoint made with another tokenizer, or with weights that are not finite.
     """
+    teacher = None if by_entropy_of is None else fspath(by_entropy_of)
+    return _evaluate(names_of(checkpoints), Path(data), blocks, teacher, show)
+
+
+def names_of(checkpoints: str | PathLike[str] | Sequence[str | PathLike[str]]) -> list[str]:
+    """Returns the names of one checkpoint or several, or raises InputError.
+
+    >>> names_of("run"), names_of([Path("a"), "b"])
+    (['run'], ['a', 'b'])
+    """
+    try:
+        is_one = isinstance(checkpoints, str | PathLike)
+        names = [fspath(one) for one in ([checkpoints] if is_one else checkpoints)]
+    except TypeError:
+        raise InputError(f"A checkpoint is the name of a folder, or a hub name; found {checkpoints!r:.80}.") from None
+    if not names:
+        raise InputError("There is no checkpoint to grade: name one at least.")
+    return names
+
+
+def _evaluate(
+    checkpoints: Sequence[str], data_folder: Path, blocks: int, by_entropy_of: str | None, show: bool
+) -> SideBySide:
     data = open_data(data_folder)
     for name in [*checkpoints, *([by_entropy_of] if by_entropy_of else [])]:
         check_same_tokenizer(name, data.tokenizer, data_folder)
@@ -131,15 +172,35 @@ def evaluate(
     )
 
 
+@silent_if_not_shown
 def evaluate_words(
-    checkpoints: Sequence[str], sources: Sequence[str], *, windows: int = 1024, show: bool = True
+    checkpoints: str | PathLike[str] | Sequence[str | PathLike[str]],
+    sources: str | PathLike[str] | Sequence[str | PathLike[str]],
+    *,
+    windows: int = 1024,
+    show: bool = True,
 ) -> WordReport:
-    """Returns whole-word grades of checkpoints with any tokenizers, over the first `windows` windows of the text.
+    """Grades checkpoints with any tokenizers on whole words of a text, in nats per character.
 
-    15% of the words of each window are masked, all pieces of each at once, the same words for every checkpoint. A
-    word is left out where a tokenizer does not know it or a model has too few positions for its window. Raises
-    InputError where no word is left, and for a checkpoint with weights that are not finite.
+    15% of the words of each window are masked, all pieces of each at once, the same words for every checkpoint. A word
+    is left out if a tokenizer does not know it or a model has too few positions for its window.
+
+    Args:
+        checkpoints: A run folder, a checkpoint or a hub name, or several.
+        sources: Files, folders, globs, `hub:NAME[:CONFIG]` or `python-docs`, one or several.
+        windows: How many windows of 48 words are taken, from the first on.
+        show: Whether to show progress.
+
+    Returns:
+        The sums over the graded words of each: `table()`, `as_json()`, `results`.
+
+    Raises:
+        InputError: If no word is left, and for a checkpoint with weights that are not finite.
     """
+    return _evaluate_words(names_of(checkpoints), names_of(sources), windows, show)
+
+
+def _evaluate_words(checkpoints: Sequence[str], sources: Sequence[str], windows: int, show: bool) -> WordReport:
     models = {name: _load_evaluated(name) for name in checkpoints}
     results, skipped = dict.fromkeys(checkpoints, WordGrade()), 0
     with Progress("evaluate", windows, "windows", show=show) as progress:

@@ -25,6 +25,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from importlib import metadata
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ from maskwise.masking.masker import Masker
 from maskwise.masking.padding import pad_batch
 from maskwise.models.device import nth_device
 from maskwise.models.loading import check_positions, check_same_tokenizer, load_checkpoint
-from maskwise.progress import Progress, hide_library_bars
+from maskwise.progress import Progress, hide_library_bars, silent_if_not_shown
 from maskwise.scores.model import MODEL_SCORES
 from maskwise.scores.score_file import ScoreFile, row_offsets
 from maskwise.scores.stored import OFFSETS, VALUES
@@ -55,9 +56,10 @@ CHUNK_ROWS = 512
 PLAN, DONE, LOCK = "plan.json", "done", "lock"
 
 
+@silent_if_not_shown
 def annotate(
-    data_folder: str | Path,
-    teacher_name: str,
+    data: str | PathLike[str],
+    teacher: str | PathLike[str],
     *,
     statistic: str = "entropy",
     batch_size: int = 32,
@@ -71,8 +73,8 @@ def annotate(
     are.
 
     Args:
-        data_folder: A data folder made by `prepare`.
-        teacher_name: The frozen model that scores; it shares the tokenizer.
+        data: A data folder made by `prepare`, or what it returned.
+        teacher: A run folder, a checkpoint or a hub name: the frozen model that scores. It shares the tokenizer.
         statistic: "entropy" or "surprisal".
         batch_size: Rows that are scored at a time.
         jobs: Processes; more than 1 are spawned (a script that calls this needs the usual
@@ -81,12 +83,19 @@ def annotate(
         recorder: What keeps the job's attempts and its place in a study, if it has one.
 
     Returns:
-        The folder with the scores.
+        The folder with the scores, for `Stored(folder)`.
 
     Raises:
         InputError: The teacher has no masked-LM head or another vocabulary, logits are not finite (the message names
             the block), the disk is full, or another annotate is writing the same scores.
     """
+    data_folder, teacher_name = fspath(data), fspath(teacher)
+    return _annotate(data_folder, teacher_name, statistic, batch_size, jobs, show, recorder or Recorder())
+
+
+def _annotate(
+    data_folder: str, teacher_name: str, statistic: str, batch_size: int, jobs: int, show: bool, recorder: Recorder
+) -> Path:
     if statistic not in MODEL_SCORES:
         raise InputError(
             f"No score {statistic!r} to store; there are {', '.join(MODEL_SCORES)}.{nearest(statistic, MODEL_SCORES)}"
@@ -101,7 +110,6 @@ def annotate(
     if (folder / MANIFEST).exists():
         return folder
     busy = f"Another annotate is writing {folder} now. Wait for it, or stop it and resume it here."
-    recorder = recorder or Recorder()
     with locked(folder / LOCK, busy), recorder.attempt_in(folder / ATTEMPTS):
         manifest = _manifest(data, teacher_name, statistic)
         chunks = Chunks(folder, row_offsets(data.train))

@@ -5,17 +5,19 @@ Shapes: 1 sequence, T positions with the two special tokens, N tokens of the tex
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from html import escape
+from os import PathLike, fspath
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from maskwise.errors import InputError
+from maskwise.lab.previews.page import page
+from maskwise.lab.previews.shown_text import STRATEGIES, Piece, ShownText, Window
 from maskwise.lab.text.clean import normalize
 from maskwise.lab.text.encodings import BYTE_ORDER_MARK, check_start, decode
 from maskwise.lab.text.lines import MAX_LINE_BYTES
@@ -26,90 +28,62 @@ from maskwise.masking.noise import Stream, text_positions, uniform_noise
 from maskwise.masking.score import uniform
 from maskwise.models.loading import load_checkpoint, load_tokenizer
 from maskwise.models.model_limits import longest_window
-from maskwise.progress import Progress
+from maskwise.progress import Progress, silent_if_not_shown
 from maskwise.scores.model import Entropy, Surprisal
 
-STRATEGIES = ("high", "low", "mid", "marginal", "random")
 WINDOW = 128
 SHOWN_FROM_WINDOWS = 8
 
 
-class Piece(NamedTuple):
-    """A token in the source text: `before` is what lies between the token in front and this one, white space mostly.
+class Preview(ShownText):
+    """What `preview` returns; a notebook shows it as its page."""
 
-    `continues`: not the first token of its word. `name`: how the vocabulary writes it.
-    """
+    def __repr__(self) -> str:
+        words = "".join(piece.before + piece.text for piece in self.windows[0].pieces[:12]).strip()
+        return f"Preview({words!r} ..., {self.num_tokens:,} tokens by {self.checkpoint!r}, rate {self.rate:g})"
 
-    token_id: int
-    before: str
-    text: str
-    continues: bool
-    name: str
-
-
-class Window(NamedTuple):
-    """One sequence as it would be masked: its tokens, what is known of each, and the tokens each strategy picks.
-
-    `noise_N` is what random masking goes by, and what breaks ties. `may_mask_N` is False at special tokens.
-    """
-
-    pieces: tuple[Piece, ...]
-    may_mask_N: Tensor
-    entropy_N: Tensor
-    surprisal_N: Tensor
-    noise_N: Tensor
-    picks: dict[str, Tensor]
+    def _repr_html_(self) -> str:
+        frame = "width: 100%; height: 44rem; border: 0"
+        return f'<iframe srcdoc="{escape(page(self))}" style="{frame}" title="maskwise preview"></iframe>'
 
 
-class Scale(NamedTuple):
-    """The colour scale: the lowest and highest entropy of a text, rounded outwards to 0.1 nats."""
-
-    low: float
-    high: float
-
-    def at(self, entropy: float) -> float:
-        """Returns where an entropy lies on the scale, from 0 to 1.
-
-        >>> Scale(1.0, 5.0).at(2.0)
-        0.25
-        """
-        return min(max((entropy - self.low) / (self.high - self.low), 0.0), 1.0)
-
-
-@dataclass(frozen=True)
-class Preview:
-    """A text cut into windows; the budget of `rate` is spent in each. `after`: what lies behind the last token."""
-
-    checkpoint: str
-    rate: float
-    folds: int | None
-    windows: tuple[Window, ...]
-    after: str
-
-    @property
-    def num_tokens(self) -> int:
-        return sum(len(window.pieces) for window in self.windows)
-
-    def scale(self) -> Scale:
-        """Returns the scale that all windows share."""
-        entropies = torch.cat([window.entropy_N[window.may_mask_N] for window in self.windows])
-        low, high = math.floor(float(entropies.min()) * 10) / 10, math.ceil(float(entropies.max()) * 10) / 10
-        return Scale(low, max(high, low + 0.1))
-
-
+@silent_if_not_shown
 def preview(
-    text: str, checkpoint: str, *, rate: float = 0.15, folds: int | None = None, window: int | None = None
+    text: str,
+    checkpoint: str | PathLike[str],
+    *,
+    rate: float = 0.15,
+    folds: int | None = None,
+    window: int | None = None,
+    show: bool = True,
 ) -> Preview:
-    """Returns each token's entropy and surprisal under a checkpoint, and what each strategy would mask of it.
+    """Scores each token of a text by a checkpoint, and finds what each strategy would mask of it.
 
-    A text longer than `window` tokens (special tokens included; by default 128, the block of `maskwise prepare`) is cut
-    into windows, and each is scored and masked on its own, as in training. A longer window gives more context, where
-    the model was trained on such blocks. `folds`: None scores the text unmasked, K scores each token masked, in K
-    passes. The picks are those of `Masker` at seed 0 and epoch 0, token by token.
+    A text longer than `window` tokens is cut into windows, and each is scored and masked on its own, as in training. A
+    longer window gives more context, if the model was trained on such blocks. The picks are those of `Masker` at seed 0
+    and epoch 0, token by token. In a notebook the result shows itself as a page.
 
-    Raises InputError for a text without a maskable token, a rate outside (0, 1), fewer than 2 folds, a window that the
-    model does not have, and a checkpoint without tokenizer, mask token or masked-LM head.
+    Args:
+        text: The text.
+        checkpoint: A run folder, a checkpoint or a hub name.
+        rate: The share of tokens that is masked.
+        folds: None scores the text unmasked; K scores each token masked, in K passes.
+        window: Tokens scored together, special ones included; by default 128, the block of `prepare`.
+        show: Whether to show progress of a long text.
+
+    Returns:
+        Entropy and surprisal (nats) of each token, and the picks of each strategy.
+
+    Raises:
+        InputError: For a text without a maskable token, a rate outside (0, 1), fewer than 2 folds, a window that the
+            model does not have, and a checkpoint without tokenizer, mask token or masked-LM head.
     """
+    if not isinstance(text, str):
+        raise InputError(f"A preview is of one text; found {type(text).__name__}. Write preview('a text', checkpoint).")
+    return _preview(text, fspath(checkpoint), rate, folds, window, show)
+
+
+def _preview(text: str, checkpoint: str, rate: float, folds: int | None, window: int | None, show: bool) -> Preview:
     text = normalize(text)
     if not text.strip():
         raise InputError("There is no text to preview: it is empty. Give some words, or - to read them from stdin.")
@@ -121,7 +95,7 @@ def preview(
     model = load_checkpoint(checkpoint, tokenizer)
     size = _checked_window(window, longest_window(model, tokenizer))
     evaluator.bind(model)
-    return Preview(checkpoint, rate, folds, tuple(_windows(pieces, evaluator, size)), after)
+    return Preview(checkpoint, rate, folds, tuple(_windows(pieces, evaluator, size, show)), after)
 
 
 def read_text(text: str) -> str:
@@ -171,10 +145,10 @@ def _checked_window(window: int | None, longest: int) -> int:
     return window
 
 
-def _windows(pieces: Sequence[Piece], evaluator: _Evaluator, size: int) -> Iterator[Window]:
+def _windows(pieces: Sequence[Piece], evaluator: _Evaluator, size: int, show: bool) -> Iterator[Window]:
     lengths = split_lengths(np.array([len(pieces)]), size - 2).tolist()
     start = 0
-    with Progress("preview", len(lengths), "windows", show=len(lengths) >= SHOWN_FROM_WINDOWS) as progress:
+    with Progress("preview", len(lengths), "windows", show=show and len(lengths) >= SHOWN_FROM_WINDOWS) as progress:
         for length in lengths:
             yield evaluator.window(tuple(pieces[start : start + length]))
             start += length

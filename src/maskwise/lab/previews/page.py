@@ -15,12 +15,12 @@ from torch import Tensor
 
 from maskwise.errors import InputError
 from maskwise.files.atomic import atomic_write
-from maskwise.lab.previews.example import STRATEGIES, Preview, Scale, Window
+from maskwise.lab.previews.shown_text import STRATEGIES, Scale, ShownText, Window
 
 NOISE_STEPS = 2**24
 
 
-def write_page(preview: Preview, path: Path) -> None:
+def write_page(preview: ShownText, path: Path) -> None:
     """Writes a preview's page; raises InputError where the file cannot be written."""
     try:
         atomic_write(path, page(preview))
@@ -30,7 +30,7 @@ def write_page(preview: Preview, path: Path) -> None:
         ) from None
 
 
-def page(preview: Preview) -> str:
+def page(preview: ShownText) -> str:
     """Returns a preview as a self-contained HTML page.
 
     Its script picks tokens exactly as `Masker` does, from the float32 scores and the noise that the page carries. The
@@ -50,12 +50,12 @@ def page(preview: Preview) -> str:
     )
 
 
-def _amount(preview: Preview) -> str:
+def _amount(preview: ShownText) -> str:
     tokens, windows = f"{preview.num_tokens:,} tokens", len(preview.windows)
     return tokens if windows == 1 else f"{tokens} in {windows:,} windows, the budget spent in each"
 
 
-def _windows(preview: Preview, scale: Scale) -> Iterator[str]:
+def _windows(preview: ShownText, scale: Scale) -> Iterator[str]:
     windows = preview.windows
     ends = [*(window.pieces[0].before for window in windows[1:]), preview.after]
     for number, (window, end) in enumerate(zip(windows, ends, strict=True), 1):

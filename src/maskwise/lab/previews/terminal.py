@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from maskwise.lab.previews.example import STRATEGIES, Piece, Preview, Scale, Window
+from maskwise.lab.previews.shown_text import STRATEGIES, Piece, Scale, ShownText, Window
 
 MARGIN = 10
 NARROWEST = 8
@@ -34,13 +34,13 @@ class Column(NamedTuple):
         return max(cell_len(self.text), len(self.nats))
 
 
-def print_preview(preview: Preview) -> None:
+def print_preview(preview: ShownText) -> None:
     """Prints a preview on stdout, in colour where stdout is a terminal that has it."""
     console = Console(highlight=False)
     console.print(terminal_view(preview, console.width, coloured=console.color_system is not None))
 
 
-def terminal_view(preview: Preview, width: int, *, coloured: bool) -> Text:
+def terminal_view(preview: ShownText, width: int, *, coloured: bool) -> Text:
     """Returns a preview wrapped at `width` cells; what the colours say, the numbers under the tokens say too."""
     scale, available = preview.scale(), max(width - MARGIN, NARROWEST)
     view = _heading(preview, scale, coloured)
@@ -52,7 +52,7 @@ def terminal_view(preview: Preview, width: int, *, coloured: bool) -> Text:
     return view
 
 
-def _heading(preview: Preview, scale: Scale, coloured: bool) -> Text:
+def _heading(preview: ShownText, scale: Scale, coloured: bool) -> Text:
     how = f"in {preview.folds} folds" if preview.folds else "unmasked"
     spent = _budget(preview.windows[0]) if len(preview.windows) == 1 else f"{len(preview.windows)} windows"
     view = Text(f"{preview.checkpoint}, scored {how}. Each strategy masks {preview.rate:.4g} of the tokens: {spent}.\n")

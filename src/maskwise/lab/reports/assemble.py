@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -66,32 +67,23 @@ class Report:
         return self.num_done == self.num_jobs
 
 
-def report(
-    study: str | Path | Study,
+def assemble(
+    study: str | PathLike[str] | Study,
     results: pd.DataFrame | None = None,
     *,
     against: str | None = None,
     published: bool = False,
 ) -> Report:
-    """Returns the report of a study, finished or not, with everything held against one arm.
-
-    Args:
-        study: The study's folder, or a study whose `results` are given.
-        results: A frame with the columns of `collect`, from anywhere; default: that of the folder. Without a folder,
-            the report has no curves, masks, versions, and no bootstrap over held-out examples.
-        against: The baseline; default: the arm that the declared family names most often on the right.
-        published: Whether the entropy masking paper's cells stand next to what was measured.
+    """Returns the report of a study; see `maskwise.lab.report`.
 
     Raises:
         InputError: The folder has no results, or `against` is not an arm of the study.
-
-    Example: `report("out").is_finished`
     """
     if isinstance(study, Study):
         if results is None:
             raise InputError("report(study) needs results; or give the study's folder: report('out').")
         return _assemble(study, to_frame(results), None, against, published)
-    runs = read_runs(study)
+    runs = read_runs(Path(study))
     frame = results_frame(runs) if results is None else to_frame(results)
     if frame.empty:
         damaged = "".join(f"\nDamaged: {name}: {what}" for name, what in runs.damaged.items())

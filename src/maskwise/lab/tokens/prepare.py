@@ -6,15 +6,16 @@ import importlib.metadata
 import json
 import os
 import pickle
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from itertools import chain, compress
+from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from maskwise.errors import InputError
+from maskwise.errors import InputError, nearest
 from maskwise.files.atomic_folder import atomic_folder
 from maskwise.lab.records.recorder import Recorder
 from maskwise.lab.seeds import SEED_LIMIT
@@ -36,7 +37,7 @@ from maskwise.lab.tokens.tokenizer import (
 )
 from maskwise.masking.vocabulary import num_token_ids
 from maskwise.masking.word_marks import separates_words, word_marks
-from maskwise.progress import Progress
+from maskwise.progress import Progress, silent_if_not_shown
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -101,8 +102,16 @@ class PrepareSettings:
                 raise InputError(f"--{name} is {value!r}; choose from {', '.join(get_args(choices))}.")
 
 
-def prepare(settings: PrepareSettings, show: bool = True, recorder: Recorder | None = None) -> DataFolder:
-    """Returns the data folder made from the sources; `maskwise.lab.tokens.blocks` describes what is in it.
+@silent_if_not_shown
+def prepare(
+    sources: PrepareSettings | str | PathLike[str] | Sequence[str | PathLike[str]],
+    out: str | Path | None = None,
+    *,
+    show: bool = True,
+    recorder: Recorder | None = None,
+    **settings: Any,
+) -> DataFolder:
+    r"""Turns text into token blocks on disk; `maskwise.lab.tokens.blocks` describes what the folder holds.
 
     Documents are cleaned (`maskwise.lab.text.clean`), short ones and exact duplicates dropped and counted, then
     tokenized and cut into blocks; no token is dropped. The folder is the same whatever the number of workers, and
@@ -111,18 +120,65 @@ def prepare(settings: PrepareSettings, show: bool = True, recorder: Recorder | N
     job is next to the folder.
 
     Args:
-        settings: The sources, and what is done with them.
+        sources: Files, folders, globs, `hub:NAME[:CONFIG]` or `python-docs`, one or several; or all settings as a
+            `PrepareSettings`.
+        out: The data folder to make.
         show: Whether progress is shown.
         recorder: What keeps the job's attempts and its place in a study, if it has one.
+        **settings: The other fields of `PrepareSettings`. One of `tokenizer` (a name, a folder or a vocab.txt),
+            `train_tokenizer` (a size) and `extend_tokenizer` with `new_words` is needed; `block` is the number of
+            tokens of a block (128), `mode` "concat" or "document", `valid_share` the share of documents held out.
+
+    Returns:
+        The data folder. It stands for its path wherever a path is asked for.
 
     Raises:
         InputError: For anything wrong with the settings or the sources; nothing is left behind then.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     text = Path(folder, "text.txt")
+        ...     lines = (f"one two three four number{i} and more" for i in range(40))
+        ...     _ = text.write_text("\n\n".join(lines))
+        ...     data = prepare(text, f"{folder}/data", train_tokenizer=100, block=16, show=False)
+        ...     sorted(data.train[0])
+        ['input_ids', 'word_ids']
     """
-    recorder = recorder or Recorder()
+    complete, recorder = prepare_settings(sources, out, settings), recorder or Recorder()
     with recorder.attempt_in(None):
-        data = _prepare(settings, show)
-        write_prepare_record(data, asdict(settings) | {"out": str(settings.out)}, recorder)
+        data = _prepare(complete, show)
+        write_prepare_record(data, asdict(complete) | {"out": str(complete.out)}, recorder)
     return data
+
+
+def prepare_settings(sources: Any, out: Any, settings: Mapping[str, Any]) -> PrepareSettings:
+    """Returns checked settings of `prepare` from its arguments; raises InputError for what cannot work."""
+    if isinstance(sources, PrepareSettings):
+        if out is not None or settings:
+            raise InputError(f"PrepareSettings hold all settings; found {', '.join([*settings, 'out'])} next to them.")
+        return sources
+    known = [field.name for field in fields(PrepareSettings)]
+    for name in settings:
+        if name not in known:
+            raise InputError(f"prepare has no setting {name!r}.{nearest(name, known)} It has {', '.join(known)}.")
+    if out is None:
+        raise InputError("A data folder needs a place: prepare(sources, out='data', ...).")
+    given = dict(settings)
+    for name in ("tokenizer", "extend_tokenizer"):
+        if isinstance(given.get(name), PathLike):
+            given[name] = fspath(given[name])
+    if given.get("valid") is not None:
+        given["valid"] = _names(given["valid"])
+    return PrepareSettings(sources=_names(sources), out=Path(out), **given)
+
+
+def _names(sources: Any) -> tuple[str, ...]:
+    one = isinstance(sources, str | PathLike)
+    try:
+        return tuple(fspath(source) for source in ([sources] if one else sources))
+    except TypeError:
+        raise InputError(f"Sources are names of files and folders; found {sources!r:.80}.") from None
 
 
 def _prepare(settings: PrepareSettings, show: bool) -> DataFolder:

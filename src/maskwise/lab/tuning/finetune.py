@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import pairwise, product
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,25 +24,28 @@ from maskwise.lab.tasks.table import Task, find_task
 from maskwise.lab.tuning.kinds import kind_of
 from maskwise.lab.tuning.results import read_result
 from maskwise.lab.tuning.scores import FinetuneResult, TaskScores
-from maskwise.lab.tuning.settings import TuneSettings
+from maskwise.lab.tuning.settings import TuneSettings, tune_settings
 from maskwise.lab.tuning.tuned_record import TunedTask, finished_tuned_record, first_tuned_record, task_data_hash
-from maskwise.progress import printer
+from maskwise.progress import printer, silent_if_not_shown
 
 RESULTS = "results.json"
 
 
+@silent_if_not_shown
 def finetune(
-    checkpoint: str | Path,
+    checkpoint: str | PathLike[str],
     tasks: str | Task | Sequence[str | Task],
     *,
     out: str | Path,
     task_data: str | Path | None = None,
     seeds: Sequence[int] = (0,),
-    settings: TuneSettings | None = None,
+    settings: TuneSettings | Mapping[str, Any] | None = None,
+    text_columns: Sequence[str] = (),
+    label_column: str | None = None,
     show: bool = True,
     recorder: Recorder | None = None,
 ) -> FinetuneResult:
-    """Tunes a checkpoint on every task with every seed, and returns all scores beside the constant classifier's.
+    """Tunes a checkpoint on every task with every seed, and returns all scores next to the constant classifier's.
 
     Each goes to `out/<task>/seed-<n>`; finished ones are skipped, unfinished ones resume. The classes of each task are
     printed once, with how many training examples each has, and kept in every `result.json`.
@@ -52,7 +56,9 @@ def finetune(
         out: The folder for scores and models.
         task_data: The folder of one task, a folder of task folders, or `hub:NAME`; None takes each task from the hub.
         seeds: The seeds that each task is tuned with.
-        settings: How; see `TuneSettings`.
+        settings: How: a `TuneSettings`, or a mapping of some of its fields, such as `{"learning_rate": 1e-4}`.
+        text_columns: The text column, or two for pairs, of a data set of your own.
+        label_column: Its label column.
         show: Whether progress and findings are printed to stderr.
         recorder: What keeps the attempts and the place in a study, if there is one.
 
@@ -65,11 +71,12 @@ def finetune(
 
     Example: `finetune("runs/random", ["cola", "mrpc"], task_data="glue", seeds=range(5), out="tuned").table()`
     """
-    out, settings, say = Path(out), settings or TuneSettings(), printer(show)
+    out, settings, say = Path(out), tune_settings(settings), printer(show)
+    checkpoint = fspath(checkpoint)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file. --out is the folder for scores and models.")
     asked = [tasks] if isinstance(tasks, str | Task) else list(tasks)
-    rows = [_checked_task(task) for task in asked]
+    rows = [_checked_task(task, tuple(text_columns), label_column) for task in asked]
     check_seeds(seeds)
     loaded = [_load(task, task_data) for task in rows]
     first = _first_records(out, checkpoint, loaded, settings, seeds, recorder or Recorder())
@@ -134,8 +141,8 @@ def _tune(
     return result
 
 
-def _checked_task(task: str | Task) -> Task:
-    found = find_task(task) if isinstance(task, str) else task
+def _checked_task(task: str | Task, text_columns: tuple[str, ...], label_column: str | None) -> Task:
+    found = find_task(task, text_columns=text_columns, label_column=label_column) if isinstance(task, str) else task
     checked_path_name(found.name, "task")
     return found
 

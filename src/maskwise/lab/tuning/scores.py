@@ -63,12 +63,18 @@ class TaskScores:
 
 @dataclass(frozen=True)
 class FinetuneResult:
-    """The outcome of `finetune`: `table()` for people, `as_json()` for machines."""
+    """The outcome of `finetune`: `table()` for people, `as_json()` for machines. It stands for its folder."""
 
     folder: Path
     checkpoint: str
     settings: TuneSettings
     tasks: Sequence[TaskScores]
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
+    def __repr__(self) -> str:
+        return self.table()
 
     @property
     def glue_average(self) -> float | None:

@@ -57,6 +57,25 @@ def resolve_tuning(*layers: Mapping[str, Any]) -> TuneSettings:
         raise InputError("\n".join(_explain(fault) for fault in error.errors()[:3])) from None
 
 
+def tune_settings(settings: Any) -> TuneSettings:
+    """Returns settings as they are, or checked ones from a mapping, or the defaults for None.
+
+    Raises:
+        InputError: For an unknown key, a value that cannot work, and anything that is not settings.
+
+    >>> tune_settings({"freeze": True}).max_epochs
+    1
+    """
+    if settings is None or isinstance(settings, TuneSettings):
+        return settings or TuneSettings()
+    if not isinstance(settings, Mapping):
+        raise InputError(
+            f"The settings of fine-tuning are a mapping, such as {{'learning_rate': 1e-4}}, or a TuneSettings; found "
+            f"{type(settings).__name__}."
+        )
+    return resolve_tuning(settings)
+
+
 def _explain(fault: Any) -> str:
     name = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,9 @@ class DriftReport:
                         rows.append({"tuned": drift.tuned, "layer": layer, "part": part, **_figures(change)})
         return rows
 
+    def __repr__(self) -> str:
+        return self.table()
+
     def as_json(self) -> str:
         """Returns the rows, and what was skipped, as JSON."""
         skipped = {drift.tuned: drift.skipped for drift in self.drifts}
@@ -75,14 +79,26 @@ class DriftReport:
         )
 
 
-def drift(checkpoint: str, tuned: Sequence[str]) -> DriftReport:
-    """Returns how far each of the `tuned` checkpoints is from `checkpoint`, by layer and part.
+def drift(checkpoint: str | PathLike[str], tuned: str | PathLike[str] | Sequence[str | PathLike[str]]) -> DriftReport:
+    """Measures how far each of the `tuned` checkpoints is from `checkpoint`, by layer and part.
 
-    Reads the weights' files and builds no model. Raises InputError for a checkpoint that does not load or that has no
-    parameter in common with the first.
+    Reads the weights' files and builds no model.
 
-    Example: `drift("runs/random", ["tuned/cola/seed-0", "tuned/mrpc/seed-0"]).table()`
+    Args:
+        checkpoint: The run folder, checkpoint or hub name that was tuned.
+        tuned: What tuning made of it, one or several.
+
+    Returns:
+        Both measures in percent, by layer and part: `table()`, `as_json()`, `write_csv(path)`, `rows()`.
+
+    Raises:
+        InputError: For a checkpoint that does not load or that has no parameter in common with the first.
     """
+    names = [tuned] if isinstance(tuned, str | PathLike) else tuned
+    return _drift(fspath(checkpoint), [fspath(name) for name in names])
+
+
+def _drift(checkpoint: str, tuned: Sequence[str]) -> DriftReport:
     before = open_weights(checkpoint)
     return DriftReport(checkpoint, [compare(before, open_weights(name)) for name in tuned])
 
