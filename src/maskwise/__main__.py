@@ -18,6 +18,7 @@ LAB_PACKAGES = {
     "tensorboard": "tensorboard",
     "tomli_w": "tomli-w",
     "typer": "typer",
+    "xxhash": "xxhash",
     "zstandard": "zstandard",
 }
 

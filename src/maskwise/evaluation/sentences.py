@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from maskwise.errors import InputError
-
-NO_WORD = -1
+from maskwise.masking.columns import NO_ID
 
 
 class Sentence(NamedTuple):
@@ -78,12 +77,12 @@ def _text_only(tokenizer: Any) -> Any:
 
 def _sentence(text: str, encoding: Any, start: int) -> Sentence:
     is_text_T = np.array(encoding.special_tokens_mask) == 0
-    words_T = np.array([NO_WORD if word is None else word for word in encoding.word_ids], dtype=np.int64)
+    words_T = np.array([NO_ID if word is None else word for word in encoding.word_ids], dtype=np.int64)
     ends_T = np.array([end for _, end in encoding.offsets])
     scored_N = np.flatnonzero(is_text_T & (ends_T > start))
     if not len(scored_N):
         raise InputError(f"There is no token to score in {text[start:]!r}. Remove the sentence, or give it a word.")
-    return Sentence(np.array(encoding.ids, dtype=np.int64), np.where(is_text_T, words_T, NO_WORD), scored_N)
+    return Sentence(np.array(encoding.ids, dtype=np.int64), np.where(is_text_T, words_T, NO_ID), scored_N)
 
 
 def require_divided_words(texts: Sequence[str], sentences: Sequence[Sentence]) -> None:
@@ -92,7 +91,7 @@ def require_divided_words(texts: Sequence[str], sentences: Sequence[Sentence]) -
     Scored within words, all that follows a token would then be masked.
     """
     several = [sentence.words_T for text, sentence in zip(texts, sentences, strict=True) if len(text.split()) > 1]
-    if several and all(words_T.max() == words_T[words_T != NO_WORD].min() for words_T in several):
+    if several and all(words_T.max() == words_T[words_T != NO_ID].min() for words_T in several):
         raise InputError(
             "The tokenizer does not divide texts into words: all pieces of a sentence would count as one word. "
             "Score with metric='original'."

@@ -11,6 +11,7 @@ from typing import Any
 
 from maskwise.errors import InputError
 
+NO_ID = -1  # in `word_ids` and other columns of whole numbers: at special tokens and padding
 ADDED_KEYS = frozenset({"eligible", "state", "rate", "mask_token_id"})  # by `Masker.prepare`
 MASKING_KEYS = frozenset({"input_ids", "attention_mask", "word_ids", "example_id"})
 KEEP_COLUMNS = (

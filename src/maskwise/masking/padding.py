@@ -12,9 +12,7 @@ import torch
 from torch import Tensor
 
 from maskwise.errors import InputError
-from maskwise.masking.columns import MASKING_KEYS, NOT_FOR_THE_MODEL, check_no_added_keys, missing_column
-
-NO_ID = -1
+from maskwise.masking.columns import MASKING_KEYS, NO_ID, NOT_FOR_THE_MODEL, check_no_added_keys, missing_column
 
 Row = Mapping[str, Any]
 

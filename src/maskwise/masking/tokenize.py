@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from maskwise.errors import InputError
-from maskwise.masking.padding import NO_WORD
+from maskwise.masking.columns import NO_ID
 from maskwise.masking.vocabulary import as_tokenizer, num_token_ids
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def tokenize_rows(
     if not texts:
         return []
     encoded = loaded(texts, truncation=True, max_length=longest, padding=False)
-    words = ([NO_WORD if word is None else word for word in encoded.word_ids(i)] for i in range(len(texts)))
+    words = ([NO_ID if word is None else word for word in encoded.word_ids(i)] for i in range(len(texts)))
     return [
         {"input_ids": list(ids), "word_ids": row_words}
         for ids, row_words in zip(encoded["input_ids"], words, strict=True)

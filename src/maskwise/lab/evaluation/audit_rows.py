@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from maskwise.errors import InputError, nearest
 from maskwise.lab.text.sources import documents
-from maskwise.lab.tokens.blocks import MANIFEST, NO_WORD, TOKENIZER, open_data
+from maskwise.lab.tokens.blocks import MANIFEST, TOKENIZER, open_data
+from maskwise.masking.columns import NO_ID
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -68,7 +69,7 @@ def _windows(
         for i in range(len(encoded["input_ids"])):
             row = {key: encoded[key][i] for key in kept}
             if "word_ids" in columns:
-                row["word_ids"] = [NO_WORD if word is None else word for word in encoded.word_ids(i)]
+                row["word_ids"] = [NO_ID if word is None else word for word in encoded.word_ids(i)]
             yield row
 
 

@@ -28,6 +28,7 @@ import numpy as np
 from maskwise.errors import InputError, first_line
 from maskwise.files.json_text import read_json_object
 from maskwise.lab.tokens.subwords import Pieces
+from maskwise.masking.columns import NO_ID
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,7 +45,6 @@ TOKENIZER = "tokenizer"
 TOKEN_COUNTS = "token_counts.npy"
 ROW_COLUMNS = ["input_ids", "word_ids"]
 BATCH_TOKENS = 1 << 20  # opening a file reads what it says of each record batch, one place on the disk after the other
-NO_WORD = -1
 NO_LENGTHS = np.zeros(0, np.int64)  # of a stream, which has no documents any more
 
 
@@ -73,12 +73,12 @@ def lay_out(pieces: Pieces, body_lengths_K: np.ndarray, first: int, last: int) -
     starts_P[body_begins_K] |= ~is_border_P[body_begins_K]
     words_P = np.cumsum(starts_P)
     words_P -= np.repeat(words_P[body_begins_K] - starts_P[body_begins_K], body_lengths_K) + 1
-    words_P[is_border_P] = NO_WORD
+    words_P[is_border_P] = NO_ID
 
     lengths_K = body_lengths_K + 2
     ends_K = np.cumsum(lengths_K)
     ids_X = np.empty(int(lengths_K.sum()), np.int32)
-    words_X = np.full(len(ids_X), NO_WORD, np.int16)
+    words_X = np.full(len(ids_X), NO_ID, np.int16)
     ids_X[ends_K - lengths_K], ids_X[ends_K - 1] = first, last
     place_P = np.arange(len(words_P)) + np.repeat(2 * np.arange(len(lengths_K)) + 1, body_lengths_K)
     ids_X[place_P], words_X[place_P] = pieces.ids_P, words_P
