@@ -108,7 +108,7 @@ def test_a_masker_names_a_function_with_arguments_by_its_own_name(file, tiny_tok
         ("entropi", {}, "No score 'entropi'. Known: uniform, entropy"),
         ("nowhere:score", {}, "cannot be imported: No module named 'nowhere'"),
         ("none/such.py:score", {}, "there is no file none/such.py"),
-        ("{file}:longist", {}, "has no 'longist'. It has .*longest"),
+        ("{file}:longist", {}, "has no .longist.. Did you mean .longest.. It has "),
         ("{file}:constant", {}, "is int, not a score"),
         ("{file}:NoScore", {}, "a class whose objects cannot be called"),
         ("{file}:nothing", {}, "takes no argument, and a score is called with a batch"),

@@ -7,19 +7,12 @@ run. Nothing is called to find out whether it is a score.
 from __future__ import annotations
 
 import functools
-import importlib
-import importlib.util
 import inspect
-import operator
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from hashlib import sha256
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from maskwise.errors import InputError, first_line
+from maskwise.errors import InputError
+from maskwise.files.named_object import import_object
 from maskwise.masking.score import Score, StatefulScore
 from maskwise.recipes import SCORES
 from maskwise.recipes.masking_keys import score_text
@@ -44,13 +37,12 @@ def import_score(text: str) -> Any:
     >>> import_score("entropy").__name__
     'Entropy'
     """
-    module, colon, name = SCORES.get(text, text).rpartition(":")
-    if not colon or not module or not name:
+    if ":" not in SCORES.get(text, text).strip(":"):
         raise InputError(
             f"No score {text!r}. Known: {', '.join(SCORES)}; your own is written package.module:function, or "
             "path/to/file.py:function."
         )
-    found = _attribute(_import(text, module), text, name)
+    found = import_object(SCORES.get(text, text), "score")
     check_is_score(found, text)
     return found
 
@@ -139,57 +131,3 @@ def _takes(call: Callable[..., Any], text: str, num_places: int) -> bool:
         ) from None
     by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return inspect.Parameter.VAR_POSITIONAL in kinds or sum(kind in by_place for kind in kinds) >= num_places
-
-
-def _import(text: str, module: str) -> ModuleType:
-    path = Path(module)
-    is_file = path.suffix == ".py"
-    if is_file and not path.is_file():
-        raise InputError(f"The score {text!r} cannot be imported: there is no file {path}.")
-    try:
-        with _importable(path.resolve().parent if is_file else Path.cwd()):
-            return _load_file(path.resolve()) if is_file else importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # whatever the code of strangers raises
-        kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
-        raise InputError(f"The score {text!r} cannot be imported: {kind}{first_line(error).rstrip('.')}.") from error
-
-
-@contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Makes the modules of a folder importable: last, so that no file in it stands for a module of the libraries."""
-    if str(folder) in sys.path:
-        yield
-        return
-    sys.path.append(str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-
-
-def _load_file(path: Path) -> ModuleType:
-    """Returns the module of a file, loaded anew if the file has changed."""
-    name = f"{path.stem}_{sha256(str(path).encode() + path.read_bytes()).hexdigest()[:12]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _attribute(module: ModuleType, text: str, name: str) -> Any:
-    try:
-        return operator.attrgetter(name)(module)
-    except AttributeError:
-        known = sorted(key for key, value in vars(module).items() if callable(value) and not key.startswith("_"))
-        raise InputError(
-            f"The score {text!r} cannot be imported: {text.rpartition(':')[0]} has no {name!r}. "
-            f"It has {', '.join(known[:8]) or 'no functions'}."
-        ) from None

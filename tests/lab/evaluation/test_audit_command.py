@@ -13,7 +13,7 @@ from maskwise.evaluation.auditing.lines import Line
 from maskwise.evaluation.auditing.measures import Measure, Verdict
 from maskwise.lab.evaluation.audit_page import audit_page, bars, write_audit_page
 from maskwise.lab.evaluation.audit_rows import audit_rows
-from maskwise.lab.evaluation.named_objects import load_collator, load_object
+from maskwise.lab.evaluation.named_collator import load_collator
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 MODULE = """
@@ -123,27 +123,6 @@ def test_a_class_is_made_with_the_tokenizer_and_columns_are_asked_for(command, e
 )
 def test_mistakes_are_a_message_and_exit_code_2(command, refused, name, more, message):
     assert message in refused(command(name, *more))
-
-
-def test_objects_are_found_by_module_and_by_file(mine, tmp_path, monkeypatch):
-    assert load_object("json:dumps") is json.dumps
-    assert load_object("json:JSONEncoder.encode") is json.JSONEncoder.encode
-    assert load_object(f"{mine}:NUMBER") == 3
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "in_this_folder.py").write_text("def f(rows): return rows\n", encoding="utf-8")
-    assert load_object("in_this_folder:f")(1) == 1
-    (tmp_path / "json.py").write_text("mine = 1\n", encoding="utf-8")
-    (tmp_path / "fails_at_import.py").write_text("1 / 0\n", encoding="utf-8")
-    for name, message in {
-        "json.dumps": "package.module:function",
-        "no_such_module:f": "cannot be imported: ModuleNotFoundError",
-        "no/such/file.py:f": "There is no file",
-        f"{tmp_path / 'json.py'}:mine": "the name of another module",
-        "fails_at_import:f": "ZeroDivisionError",
-        "json:dmups": "Did you mean 'dumps'",
-    }.items():
-        with pytest.raises(InputError, match=message):
-            load_object(name)
 
 
 def test_a_function_of_rows_is_the_collator_itself(mine, tiny_tokenizer):

@@ -53,7 +53,7 @@ def check_command(
     from maskwise.files.atomic import atomic_write
     from maskwise.lab.evaluation.audit_page import write_audit_page
     from maskwise.lab.evaluation.audit_rows import audit_rows
-    from maskwise.lab.evaluation.named_objects import load_collator
+    from maskwise.lab.evaluation.named_collator import load_collator
     from maskwise.lab.tokens.tokenizer import load_tokenizer
 
     for path in (json_, html):
