@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from transformers import TrainingArguments
 
+from maskwise.masking.linear_loss import linear_mlm_loss
 from maskwise.masking.masker import Masker
 from maskwise.masking.score import uniform
+from maskwise.training import trainer as trainer_module
 from maskwise.training.trainer import MaskingTrainer
 
 TEXT = "the girl walked by the river and a dog was quickly playing in her green garden on a good day"
@@ -32,8 +35,12 @@ def out(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make_trainer(tiny_model, tiny_tokenizer, sentences, out) -> Callable[..., MaskingTrainer]:
-    """Makes a trainer of a copy of `tiny_model` for 4 steps; `trainer` is for its constructor, options for its args."""
+def make_trainer(tiny_model, tiny_tokenizer, sentences, out, monkeypatch) -> Callable[..., MaskingTrainer]:
+    """Makes a trainer of a copy of `tiny_model` for 4 steps; `trainer` is for its constructor, options for its args.
+
+    The loss is not compiled: its tests compare both, and to compile it takes seconds for every shape.
+    """
+    monkeypatch.setattr(trainer_module, "linear_mlm_loss", partial(linear_mlm_loss, compiled=False))
 
     def make(trainer: dict[str, Any] | None = None, score: Any = uniform, **options: Any) -> MaskingTrainer:
         args = TrainingArguments(**{"output_dir": str(out)} | QUIET | SIZE | options)

@@ -64,9 +64,7 @@ def test_the_loss_and_its_gradients_are_those_of_the_dense_reference(
     assert found.item() == pytest.approx(expected.item(), abs=1e-5)
     found.backward()
     expected.backward()
-    for (name, parameter), other in zip(
-        trainer.model.named_parameters(), expected_model.parameters(), strict=True
-    ):
+    for (name, parameter), other in zip(trainer.model.named_parameters(), expected_model.parameters(), strict=True):
         assert (parameter.grad is None) == (other.grad is None), name
         if other.grad is not None:
             torch.testing.assert_close(parameter.grad.double(), other.grad, atol=1e-5, rtol=1e-4, msg=name)

@@ -56,7 +56,7 @@ def _checked_tensor(found: Any, who: str, eligible_BT: Tensor) -> Tensor:
     if not isinstance(found, Tensor):
         what = f"the class {found.__name__}" if isinstance(found, type) else f"a {type(found).__name__}"
         problem = "nothing (None)" if found is None else what
-    elif found.layout != torch.strided or found.is_meta or found.is_nested or found.is_quantized:
+    elif found.layout != torch.strided or found.is_meta != eligible_BT.is_meta or found.is_nested or found.is_quantized:
         layout = "meta" if found.is_meta else "nested" if found.is_nested else str(found.layout).removeprefix("torch.")
         problem = f"a tensor without plain values ({layout})"
     elif found.shape != eligible_BT.shape:
