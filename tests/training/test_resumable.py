@@ -167,6 +167,14 @@ def test_settings_that_would_change_the_losses_are_refused(options, what, killed
         make_counting(**options).train(resume_from_checkpoint=True)
 
 
+def test_a_checkpoint_without_an_optimizer_is_not_resumed_from(make_counting, out):
+    """The Trainer goes on with a new optimizer, and says nothing."""
+    with pytest.raises(KeyboardInterrupt):
+        make_counting(stop=4, save_only_model=True).train()
+    with pytest.raises(InputError, match=r"holds the model alone \(save_only_model\)"):
+        make_counting(save_only_model=True).train(resume_from_checkpoint=True)
+
+
 def test_settings_that_change_no_loss_may_differ(killed, make_counting):
     trainer = make_counting(logging_steps=1, save_steps=4, save_total_limit=1, dataloader_num_workers=0)
     assert trainer.train(resume_from_checkpoint=True).global_step == 8

@@ -25,6 +25,13 @@ class Refusal:
     reason: str
 
 
+LARGEST_SEED = 2**32 - 1  # numpy's
+
+
+def _is_seed(value: Any) -> bool:
+    return value is None or 0 <= value <= LARGEST_SEED
+
+
 def _only(*values: Any) -> Callable[[Any], bool]:
     return lambda value: value in values
 
@@ -66,6 +73,8 @@ REFUSED: dict[str, Refusal] = {
     "parallelism_config": Refusal(
         _only(None), "masks are drawn for whole sequences, which tensor, context and sequence parallelism split"
     ),
+    "seed": Refusal(_is_seed, f"a seed is a whole number from 0 to {LARGEST_SEED}"),
+    "data_seed": Refusal(_is_seed, f"a seed is a whole number from 0 to {LARGEST_SEED}"),
     "train_sampling_strategy": Refusal(
         _only("random", "sequential", "group_by_length"),
         "batches of a varying number of rows cannot be counted when a run is resumed; use 'random', 'sequential' or "

@@ -74,7 +74,13 @@ class ResumableTrainer(Trainer):
 
     def take_up(self, checkpoint: Path) -> None:
         """Loads the states of a checkpoint, though not the weights; raises InputError if it is of another run."""
-        check_same_run(read_marker(checkpoint).get("run", {}), self.run_identity(), checkpoint)
+        marker = read_marker(checkpoint)
+        check_same_run(marker.get("run", {}), self.run_identity(), checkpoint)
+        if not _has_optimizer(marker):
+            raise InputError(
+                f"{checkpoint} cannot be resumed from: it holds the model alone (save_only_model), and a new optimizer "
+                "would change the losses. Start a new run from its weights."
+            )
         self._check_best_of(checkpoint)
         self.checkpoints.restore(checkpoint)
 
@@ -201,3 +207,8 @@ def _why_not(checkpoint: Path) -> str | None:
     if not checkpoint.is_dir():
         return "there is no such folder"
     return whats_wrong(checkpoint) or bad_weights(checkpoint)
+
+
+def _has_optimizer(marker: Mapping[str, Any]) -> bool:
+    """Returns whether a checkpoint holds an optimizer's state; every kind of training names its files after it."""
+    return any("optim" in name for name in marker.get("files", {}))

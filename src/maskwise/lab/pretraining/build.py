@@ -231,7 +231,8 @@ def planned_run(args: TrainingArguments, num_rows: int) -> tuple[int, float]:
 
 def steps_an_epoch(args: TrainingArguments, num_rows: int) -> int:
     """Returns how many optimizer steps a pass over `num_rows` examples takes, as the Trainer counts."""
-    batches = math.ceil(num_rows / (args.train_batch_size * args.world_size))
+    batches = num_rows / (args.train_batch_size * args.world_size)
+    batches = math.floor(batches) if args.dataloader_drop_last else math.ceil(batches)
     return max(math.ceil(batches / args.gradient_accumulation_steps), 1)
 
 
