@@ -34,9 +34,10 @@ def test_a_stored_teacher_gives_the_live_ones_scores_and_masks(
         score, rows, tmp_path / "s", tokenizer=tiny_tokenizer if knows_tokenizer else None, batch_size=2, show=False
     )
     live, stored = Masker(score, tiny_tokenizer), Masker(Stored(folder), tiny_tokenizer)
-    batch = live.prepare(batch_of(rows, tiny_tokenizer))
-    may_mask_BT = batch["eligible"]
-    assert torch.allclose(stored.scores(batch)[may_mask_BT], live.scores(batch)[may_mask_BT], atol=1e-5)
+    batch = batch_of(rows, tiny_tokenizer)
+    prepared = live.prepare(batch)
+    may_mask_BT = prepared["eligible"]
+    assert torch.allclose(stored.scores(prepared)[may_mask_BT], live.scores(prepared)[may_mask_BT], atol=1e-5)
     assert torch.equal(stored(batch)["labels"], live(batch)["labels"])
     if knows_tokenizer:
         assert stored.scores(batch)[~may_mask_BT].eq(0).all()

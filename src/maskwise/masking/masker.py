@@ -15,6 +15,7 @@ from torch import Tensor
 
 from maskwise.errors import InputError, nearest
 from maskwise.masking import noise
+from maskwise.masking.budgets import mean_budget, token_budget
 from maskwise.masking.columns import check_has_columns, check_no_added_keys, declared_columns, model_inputs
 from maskwise.masking.corrupt import IGNORE, Corrupted, Corruption, corrupt
 from maskwise.masking.noise import Stream
@@ -25,19 +26,17 @@ from maskwise.masking.rates import (
     RateSchedule,
     constant,
     is_constant,
-    mean_budget,
     rate_at,
-    token_budget,
 )
 from maskwise.masking.recipe_arguments import masker_arguments
 from maskwise.masking.rows import Rows, sync_stalls
 from maskwise.masking.score import Score, StatefulScore, all_scores, as_score
 from maskwise.masking.score_context import TrainState
-from maskwise.masking.unit_rule import UNITS, UnitFunction, UnitRule
+from maskwise.masking.unit_rule import UnitFunction, UnitRule
 from maskwise.masking.units import MAX_WORD_PIECES, Spans, Units
 from maskwise.masking.vocabulary import Vocabulary, as_tokenizer
 from maskwise.recipes import load_recipe
-from maskwise.recipes.masking_keys import change_masking
+from maskwise.recipes.masking_keys import UNITS, change_masking
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
