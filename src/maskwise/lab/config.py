@@ -114,9 +114,10 @@ class MaskingSettings(_Section):
 
     score: str = Field(
         default="uniform",
-        description="uniform, entropy, surprisal, typhoon, package.module:function, or path/to/file.py:function",
+        description="uniform, entropy, surprisal, typhoon, by-column, rare-first, rarity-rank, complementary, "
+        "package.module:function, or path/to/file.py:function",
     )
-    score_arguments: Tree | None = Field(default=None, description="keyword arguments of your own score")
+    score_arguments: Tree | None = Field(default=None, description="keyword arguments of other scores than these four")
     source: Literal["self", "teacher", "teacher-then-self"] = Field(
         default="self", description="whose entropy or surprisal"
     )
