@@ -41,7 +41,7 @@ def _as_value_errors() -> Iterator[None]:
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")  # inf would be null in records
 
 
 class RateSettings(_Section):
@@ -171,10 +171,10 @@ class MaskingSettings(_Section):
     def _unit_takes_its_keys(self) -> MaskingSettings:
         is_own = isinstance(self.unit, str) and self.unit not in UNITS
         if self.unit_arguments and not is_own:
-            raise ValueError(f"masking.unit_arguments is for units of your own; the unit is {self.unit!r}")
+            raise ValueError(f"the setting masking.unit_arguments is for units of your own; the unit is {self.unit!r}")
         in_tokens = self.unit == "token" or (isinstance(self.unit, SpanSettings) and self.unit.atom == "token")
         if self.max_word_pieces is not None and (is_own or in_tokens):
-            raise ValueError(f"masking.max_word_pieces is for words and spans of words; the unit is {self.unit!r}")
+            raise ValueError(f"the setting masking.max_word_pieces is for words and spans of words; the unit is {self.unit!r}")
         return self
 
     @field_validator("columns")
@@ -383,7 +383,7 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Tree:
 
 def to_toml(settings: BaseModel) -> str:
     """Returns settings as TOML; what is off (None) is left out."""
-    return tomli_w.dumps(settings.model_dump(mode="json", exclude_none=True))
+    return tomli_w.dumps(settings.model_dump(exclude_none=True))
 
 
 def parse_assignments(assignments: Iterable[str]) -> Tree:

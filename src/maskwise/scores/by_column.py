@@ -15,17 +15,20 @@ from maskwise.errors import InputError
 from maskwise.masking.score import StatefulScore
 
 
+WORDS = {"never": -torch.inf, "always": torch.inf}
+
+
 class ByColumn(StatefulScore):
     """A score for each number of a column: tokens of a field, a part of speech or a kind of entity more than others.
 
     With the pick `sample` and the budget `exact` the values are weights: the budget is met, and a token of value 4 is
     drawn before one of value 1 as in a draw without replacement. With the budget `from-scores` they are the
-    probabilities of being masked, such as two rates. -inf means never, inf always.
+    probabilities of being masked, such as two rates.
 
     Args:
         column: A column of whole numbers, one per token (-1 at special tokens and padding) or one per row.
-        values: The score of each number. Keys may be text, as TOML has them.
-        other: The score of all numbers that are not listed.
+        values: The score of each number, or "never" (-inf) or "always" (inf). Keys may be text, as TOML has them.
+        other: The score of all numbers that are not listed, likewise.
 
     Raises:
         InputError: For keys that are not whole numbers, and values that are not numbers.
@@ -60,6 +63,8 @@ def _number(key: Any) -> int:
 
 
 def _value(value: Any, key: Any) -> float:
+    if isinstance(value, str) and value in WORDS:
+        return WORDS[value]
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
-        raise InputError(f"The value of {key!r} is a number, -inf for never or inf for always; found {value!r}.")
+        raise InputError(f"The value of {key!r} is a number, 'never' or 'always'; found {value!r}.")
     return float(value)
