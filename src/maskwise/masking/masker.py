@@ -16,7 +16,13 @@ from torch import Tensor
 from maskwise.errors import InputError, nearest
 from maskwise.masking import noise
 from maskwise.masking.budgets import mean_budget, token_budget
-from maskwise.masking.columns import check_has_columns, check_no_added_keys, declared_columns, model_inputs
+from maskwise.masking.columns import (
+    check_has_columns,
+    check_no_added_keys,
+    checked_model_inputs,
+    declared_columns,
+    model_inputs,
+)
 from maskwise.masking.corrupt import IGNORE, Corrupted, Corruption, corrupt
 from maskwise.masking.noise import Stream
 from maskwise.masking.own_results import checked_scores
@@ -109,7 +115,7 @@ class Masker:
         self.unit_rule = UnitRule(unit, self.tokenizer, max_word_pieces)
         self.unit, self.pick, self.budget, self.sharpness = unit, pick, budget, sharpness
         self.columns = declared_columns(columns, [*self.scores_inside, self.unit_rule])
-        self.model_inputs = None if model_inputs is None else frozenset(model_inputs)
+        self.model_inputs = checked_model_inputs(model_inputs, self.columns)
         self.rate: RateSchedule = rate if callable(rate) else constant(rate)
         self.rate_at(0.0)
         self.corruption = Corruption(*corruption).check()
