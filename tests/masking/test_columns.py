@@ -150,9 +150,10 @@ def test_a_column_that_is_missing_names_what_takes_it_away(tiny_tokenizer):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([], "no row"),
-        (["a text"], "Row 0 of the batch has no input_ids; found a str. Tokenize the text first"),
-        ([{"input_ids": [7]}, {"text": "a"}], "Row 1 of the batch has no input_ids; found text"),
+        ([], "at least one row; found none"),
+        (["a text"], r"Row 0 of the batch is not tokenized: it is the text 'a text'. Write tokenize_rows\(texts"),
+        ([{"input_ids": [7]}, {"text": "a"}], r"Row 1 .* found the columns text. Write tokenize_rows\(\[row\['text'\]"),
+        ([{"input_ids": [7]}, (3,)], "Row 1 of the batch is not tokenized: rows are .* with input_ids; found tuple"),
         ([{"input_ids": [7], "word_ids": [0]}, {"input_ids": [7]}], "row 1 .* needs the column 'word_ids'"),
         ([{"input_ids": [7, 8], "word_ids": [0]}], "word_ids' of row 0 .* has 1 values, and the row has 2 input_ids"),
         ([{"input_ids": [7], "tags": [5]}, {"input_ids": [7], "tags": 5}], "'tags' of row 1 .* has one value"),

@@ -10,19 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskwise.errors import InputError
+from maskwise.masking.budgets import mean_budget, token_budget
 from maskwise.masking.rates import (
     constant,
     cosine,
     is_constant,
     linear,
-    mean_budget,
     one_token,
     one_unit,
     periodic,
     points,
     rate_at,
     steps,
-    token_budget,
 )
 
 rates = st.floats(0.001, 0.999)

@@ -34,14 +34,15 @@ def test_a_stored_teacher_gives_the_live_ones_scores_and_masks(
         score, rows, tmp_path / "s", tokenizer=tiny_tokenizer if knows_tokenizer else None, batch_size=2, show=False
     )
     live, stored = Masker(score, tiny_tokenizer), Masker(Stored(folder), tiny_tokenizer)
-    batch = live.prepare(batch_of(rows, tiny_tokenizer))
-    may_mask_BT = batch["eligible"]
-    assert torch.allclose(stored.scores(batch)[may_mask_BT], live.scores(batch)[may_mask_BT], atol=1e-5)
+    batch = batch_of(rows, tiny_tokenizer)
+    prepared = live.prepare(batch)
+    may_mask_BT = prepared["eligible"]
+    assert torch.allclose(stored.scores(prepared)[may_mask_BT], live.scores(prepared)[may_mask_BT], atol=1e-5)
     assert torch.equal(stored(batch)["labels"], live(batch)["labels"])
     if knows_tokenizer:
-        assert stored.scores(batch)[~may_mask_BT].eq(0).all()
+        assert stored.scores(prepared)[~may_mask_BT].eq(0).all()
     assert Stored(folder).statistic == kind.__name__.lower()
-    assert kind(Stored(folder), steps=3).source(batch["state"]) == "teacher"
+    assert kind(Stored(folder), steps=3).source(prepared["state"]) == "teacher"
 
 
 def test_a_function_of_ones_own_is_stored_under_its_name(tiny_tokenizer, rows, tmp_path):

@@ -51,8 +51,11 @@ class HeldOutEval:
     ) -> Iterator[dict[str, Tensor]]:
         """Yields masked batches; `share` = (i, n) yields every n-th batch from the i-th, for rank i of n.
 
-        `inputs`: the columns that the model takes, such as `token_type_ids`, if the rows have them.
+        `inputs`: the columns that the model takes, such as `token_type_ids`, if the rows have them; those that the
+        masker was told (`model_inputs`) come first.
         """
+        told = self.masker.model_inputs
+        inputs = inputs if told is None else told
         starts = range(share[0] * batch_size, len(self.indices), share[1] * batch_size)
         for start in starts:
             chosen = self.indices[start : start + batch_size]
@@ -95,18 +98,25 @@ class HeldOutResult:
 
 
 def make_held_out_eval(
-    rows: Any, tokenizer: Any, token_counts: np.ndarray | Tensor | None = None, *, blocks: int = 1024
+    rows: Any,
+    tokenizer: Any,
+    token_counts: np.ndarray | Tensor | None = None,
+    *,
+    blocks: int = 1024,
+    model_inputs: Collection[str] | None = None,
 ) -> HeldOutEval:
     """Returns the evaluation over at most `blocks` rows of `rows`, evenly spaced: 15% of each at random, 100% [MASK].
 
     `rows[i]` has `input_ids`. `token_counts` [V] are the training text's; without them the rows' own are counted.
-    The mask of row i depends on i alone. Raises InputError where there is no row.
+    `model_inputs` are the columns that the model gets besides, by default those that its forward names. The mask of row
+    i depends on i alone. Raises InputError where there is no row.
     """
     if len(rows) == 0:
         raise InputError(
             "There is no held-out text to make an evaluation of. Prepare the data with a larger --valid-share."
         )
-    masker = Masker(uniform, tokenizer, rate=0.15, seed=HELD_OUT_SEED)
+    inputs = None if model_inputs is None else tuple(model_inputs)
+    masker = Masker(uniform, tokenizer, rate=0.15, seed=HELD_OUT_SEED, model_inputs=inputs)
     indices = np.unique(np.linspace(0, len(rows) - 1, min(blocks, len(rows))).round().astype(np.int64))
     counts_V = torch.zeros(len(masker.vocabulary.eligible_V), dtype=torch.int64)
     if token_counts is None:
@@ -193,7 +203,7 @@ def entropy_quintiles(teacher: Any, held_out: HeldOutEval) -> list[Tensor]:
     """
     head, device = SparseHead(teacher), next(teacher.parameters()).device
     entropies = []
-    for batch in held_out.batches():
+    for batch in held_out.batches(inputs=named_inputs(head.unwrapped)):
         labels_BT = batch.pop("labels")
         asked_BT = labels_BT != IGNORE
         text = batch | {"input_ids": torch.where(asked_BT, labels_BT, batch["input_ids"]), "eligible": asked_BT}

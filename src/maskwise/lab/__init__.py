@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from maskwise.lab.study.results import collect
     from maskwise.lab.study.runner import run_study
     from maskwise.lab.study.study_file import load_study
+    from maskwise.lab.tokens.own_columns import add_column
     from maskwise.lab.tokens.prepare import prepare
     from maskwise.lab.tuning.finetune import finetune
     from maskwise.lab.weight_changes.report import drift
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "InProcessExecutor",
     "LocalExecutor",
+    "add_column",
     "annotate",
     "collect",
     "compare",
@@ -64,6 +66,7 @@ __all__ = [
 _MODULES = {
     "InProcessExecutor": "maskwise.lab.jobs.in_process",
     "LocalExecutor": "maskwise.lab.jobs.local",
+    "add_column": "maskwise.lab.tokens.own_columns",
     "annotate": "maskwise.lab.pretraining.annotate",
     "collect": "maskwise.lab.study.results",
     "compare": "maskwise.lab.stats.comparison",

@@ -8,16 +8,20 @@ settings are written to the run folder and run the job again.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from maskwise.errors import InputError, nearest
+from maskwise.masking.columns import declared_columns
+from maskwise.masking.rates import RateSchedule, read_rate
 from maskwise.recipes import MAX_DEPTH, Tree, load_recipe
 from maskwise.recipes.masking_keys import (
     MODEL_SCORES,
+    UNITS,
     change_masking,
     check_keys_of_score,
     score_text,
@@ -27,16 +31,54 @@ from maskwise.recipes.masking_keys import (
 ALTERNATIVES = ("start_epochs", "start_share")  # of [distillation]: one replaces the other
 
 
+@contextmanager
+def _as_value_errors() -> Iterator[None]:
+    """What pydantic names the setting of."""
+    try:
+        yield
+    except InputError as error:
+        raise ValueError(str(error)) from None
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")  # inf would be null in records
 
 
 class RateSettings(_Section):
-    """A masking rate that changes over the run."""
+    """A masking rate that changes over the run; `maskwise.masking.rates` describes the kinds."""
 
-    schedule: Literal["linear", "cosine"]
-    start: float = Field(gt=0, lt=1)
-    end: float = Field(gt=0, lt=1)
+    schedule: Literal["linear", "cosine"] | None = Field(default=None, description="from start to end,")
+    start: float | None = None
+    end: float | None = None
+    steps: list[tuple[float, float]] | None = Field(default=None, description="or [progress, rate] of phases,")
+    points: list[tuple[float, float]] | None = Field(default=None, description="or of points, linear between,")
+    periods: float | None = Field(default=None, description="so many times")
+
+    @model_validator(mode="after")
+    def _is_a_schedule(self) -> RateSettings:
+        with _as_value_errors():
+            self.rates()
+        return self
+
+    def rates(self) -> RateSchedule:
+        """Returns the rate as a function of the progress."""
+        return read_rate(self.model_dump(exclude_none=True))
+
+    @property
+    def extremes(self) -> list[float]:
+        """The rates that it names; all others lie between them."""
+        named = [self.start, self.end, *(rate for _, rate in (self.steps or []) + (self.points or []))]
+        return [rate for rate in named if rate is not None]
+
+
+class SpanSettings(_Section):
+    """Spans of other lengths or atoms than `unit = "span"` has; see `maskwise.masking.units.Spans`."""
+
+    lengths: Literal["geometric", "uniform"] | None = None
+    p: float | None = Field(default=None, gt=0, lt=1, description="geometric: a span ends after each atom with p")
+    longest: int | None = Field(default=None, ge=1, description="atoms of the longest span")
+    atom: Literal["word", "token"] | None = None
+    fate: Literal["span", "atom"] | None = Field(default=None, description="what [MASK] or random is drawn for")
 
 
 class TyphoonSettings(_Section):
@@ -72,9 +114,10 @@ class MaskingSettings(_Section):
 
     score: str = Field(
         default="uniform",
-        description="uniform, entropy, surprisal, typhoon, package.module:function, or path/to/file.py:function",
+        description="uniform, entropy, surprisal, typhoon, by-column, rare-first, rarity-rank, complementary, "
+        "package.module:function, or path/to/file.py:function",
     )
-    score_arguments: Tree | None = Field(default=None, description="keyword arguments of your own score")
+    score_arguments: Tree | None = Field(default=None, description="keyword arguments of other scores than these four")
     source: Literal["self", "teacher", "teacher-then-self"] = Field(
         default="self", description="whose entropy or surprisal"
     )
@@ -88,7 +131,15 @@ class MaskingSettings(_Section):
         default=None, ge=1, description="score by the model as it was up to this many epochs ago"
     )
     folds: int | None = Field(default=None, ge=2, description="score tokens masked, in this many passes")
-    unit: Literal["token", "word", "span"] = "token"
+    unit: str | SpanSettings = Field(
+        default="token",
+        description="token, word, span, a table of spans, package.module:function, or path/to/file.py:function",
+    )
+    unit_arguments: Tree | None = Field(default=None, description="keyword arguments of your own unit")
+    max_word_pieces: int | None = Field(default=None, ge=1, description="longer words fall back to their pieces; 16")
+    columns: list[str] | None = Field(
+        default=None, description="columns of the data that your own score or unit reads"
+    )
     pick: Literal["sample", "high", "low", "mid", "marginal", "alternating"] = "sample"
     rate: float | str | RateSettings = Field(default=0.15, description="a share, 'one', or a schedule table")
     budget: Literal["exact", "bernoulli", "from-scores"] = "exact"
@@ -101,6 +152,37 @@ class MaskingSettings(_Section):
     @classmethod
     def _score_is_text(cls, score: Any) -> Any:
         return score_text(score) if callable(score) else short_score(score)
+
+    @field_validator("unit", mode="wrap")
+    @classmethod
+    def _unit_is_named(cls, unit: Any, check: Any) -> Any:
+        if isinstance(unit, Mapping):
+            return SpanSettings.model_validate(unit)
+        if callable(unit):
+            return score_text(unit)
+        if isinstance(unit, SpanSettings) or unit in UNITS or (isinstance(unit, str) and ":" in unit.strip(":")):
+            return unit
+        raise ValueError(
+            f"a unit is {', '.join(UNITS)}, a table of spans, package.module:function, or path/to/file.py:function"
+            f"{nearest(str(unit), UNITS)}"
+        )
+
+    @model_validator(mode="after")
+    def _unit_takes_its_keys(self) -> MaskingSettings:
+        is_own = isinstance(self.unit, str) and self.unit not in UNITS
+        if self.unit_arguments and not is_own:
+            raise ValueError(f"the setting masking.unit_arguments is for units of your own; the unit is {self.unit!r}")
+        in_tokens = self.unit == "token" or (isinstance(self.unit, SpanSettings) and self.unit.atom == "token")
+        if self.max_word_pieces is not None and (is_own or in_tokens):
+            raise ValueError(f"the setting masking.max_word_pieces is for words and spans of words; the unit is {self.unit!r}")
+        return self
+
+    @field_validator("columns")
+    @classmethod
+    def _columns_can_be_declared(cls, columns: list[str] | None) -> list[str] | None:
+        with _as_value_errors():
+            declared_columns(columns or (), ())
+        return columns
 
     @field_validator("rate", mode="wrap")
     @classmethod
@@ -129,7 +211,7 @@ class MaskingSettings(_Section):
             return self
         typhoon = self.typhoon or TyphoonSettings()
         room = typhoon.cap * (1 - typhoon.spread if typhoon.calibration == "affine-2023" else 1)
-        rates = [self.rate.start, self.rate.end] if isinstance(self.rate, RateSettings) else [self.rate]
+        rates = self.rate.extremes if isinstance(self.rate, RateSettings) else [self.rate]
         if any(isinstance(rate, str) or rate > room + 1e-12 for rate in rates):
             raise ValueError(
                 f"masking.rate is {self.rate}, and masking.typhoon leaves room for {room:g}: see cap, spread"
@@ -301,7 +383,7 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Tree:
 
 def to_toml(settings: BaseModel) -> str:
     """Returns settings as TOML; what is off (None) is left out."""
-    return tomli_w.dumps(settings.model_dump(mode="json", exclude_none=True))
+    return tomli_w.dumps(settings.model_dump(exclude_none=True))
 
 
 def parse_assignments(assignments: Iterable[str]) -> Tree:

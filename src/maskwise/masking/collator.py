@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from maskwise.errors import InputError
+from maskwise.masking.corrupt import IGNORE
+from maskwise.masking.losses import mlm_loss
 from maskwise.masking.masker import Masker
 from maskwise.masking.padding import pad_batch
 from maskwise.masking.score_context import TrainState
@@ -31,12 +33,20 @@ class MaskingCollator:
     Rows without an `example_id` are told apart by their content. A plain `Trainer` drops `word_ids` and declared
     columns unless it has `remove_unused_columns=False`.
 
+    The loss of most models is nan for a batch without a label, and so are the weights after it. Budgets without a floor
+    give such batches: `MaskingCollator(masker, allow_unlabelled=True)` with `Trainer(..., compute_loss_func=
+    collator.loss)`, whose loss is 0 then, or with a loss of your own that can bear them.
+
+    Args:
+        masker: What is masked.
+        allow_unlabelled: Whether a batch may be without a label. If not, one is an error.
+
     Raises:
         InputError: For a score that needs the run or the model, and for the pick `alternating`, whose coin all batches
-            of a step must share: train those with `MaskingTrainer`.
+            of a step must share: train those with `MaskingTrainer`. In use, for a batch without a label.
     """
 
-    def __init__(self, masker: Masker) -> None:
+    def __init__(self, masker: Masker, *, allow_unlabelled: bool = False) -> None:
         for score in masker.scores_inside:
             if not score.is_local:
                 raise InputError(
@@ -49,7 +59,7 @@ class MaskingCollator:
                 "pick='alternating' tosses one coin for each optimizer step, and a data loader's workers do not know "
                 "the step. Train with MaskingTrainer(model, args, masker=masker, ...), or pick 'high' or 'low'."
             )
-        self.masker = masker
+        self.masker, self.allow_unlabelled = masker, allow_unlabelled
         self._epoch = torch.full((), -1, dtype=torch.int64).share_memory_()
         self._progress = torch.full((), -1.0, dtype=torch.float64).share_memory_()
         self._is_evaluation = False
@@ -64,7 +74,7 @@ class MaskingCollator:
 
     def for_evaluation(self) -> MaskingCollator:
         """Returns a collator with the same masks every time, at the rate of the end of the run."""
-        collator = MaskingCollator(self.masker)
+        collator = MaskingCollator(self.masker, allow_unlabelled=self.allow_unlabelled)
         collator._is_evaluation = True
         return collator
 
@@ -72,7 +82,23 @@ class MaskingCollator:
         """Returns one padded, masked batch with `labels`."""
         masker = self.masker
         batch = pad_batch(rows, masker.vocabulary.pad_token_id, masker.columns, masker.model_inputs)
-        return masker(batch, EVALUATION if self._is_evaluation else self._state())
+        masked = masker(batch, EVALUATION if self._is_evaluation else self._state())
+        if not self.allow_unlabelled and not (masked["labels"] != IGNORE).any():
+            raise InputError(
+                "A batch has no label, and the loss of most models is nan then. Give "
+                "MaskingCollator(masker, allow_unlabelled=True) to a Trainer with compute_loss_func=collator.loss, use "
+                "larger batches or budget='exact', or train with MaskingTrainer."
+            )
+        return masked
+
+    @staticmethod
+    def loss(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+        """Returns the loss in nats per label of a model's outputs, 0 with a gradient if there is no label.
+
+        For `Trainer(..., compute_loss_func=collator.loss)`.
+        """
+        logits_BTV = outputs["logits"] if isinstance(outputs, Mapping) else outputs[0]
+        return mlm_loss(logits_BTV.flatten(0, 1), labels.flatten(), num_items_in_batch)
 
     def _state(self) -> TrainState:
         epoch, progress = int(self._epoch), float(self._progress)

@@ -38,6 +38,23 @@ def declared_columns(columns: Any, parts: Iterable[Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name not in MASKING_KEYS))
 
 
+def checked_model_inputs(inputs: Any, columns: Collection[str]) -> frozenset[str] | None:
+    """Returns the names of what the model gets; None stays None.
+
+    Raises InputError for one text in place of several, and for a declared column, which never leaves the masker.
+    """
+    if inputs is None:
+        return None
+    if isinstance(inputs, str):
+        raise InputError(f"model_inputs are names of columns; found {inputs!r}. Write model_inputs=({inputs!r},).")
+    if both := sorted(set(inputs) & (set(columns) | NOT_FOR_THE_MODEL)):
+        raise InputError(
+            f"The column {both[0]!r} is for the masking, and the model does not get it: leave it out of model_inputs, "
+            "or give the score a copy of it under another name."
+        )
+    return frozenset(inputs)
+
+
 def check_no_added_keys(names: Iterable[str], where: str) -> None:
     """Raises InputError if `where` has a name that a prepared batch has from the masking."""
     if taken := sorted(ADDED_KEYS.intersection(names)):

@@ -15,7 +15,14 @@ from torch import Tensor
 
 from maskwise.errors import InputError, nearest
 from maskwise.masking import noise
-from maskwise.masking.columns import check_has_columns, check_no_added_keys, declared_columns, model_inputs
+from maskwise.masking.budgets import mean_budget, token_budget
+from maskwise.masking.columns import (
+    check_has_columns,
+    check_no_added_keys,
+    checked_model_inputs,
+    declared_columns,
+    model_inputs,
+)
 from maskwise.masking.corrupt import IGNORE, Corrupted, Corruption, corrupt
 from maskwise.masking.noise import Stream
 from maskwise.masking.own_results import checked_scores
@@ -25,19 +32,17 @@ from maskwise.masking.rates import (
     RateSchedule,
     constant,
     is_constant,
-    mean_budget,
     rate_at,
-    token_budget,
 )
 from maskwise.masking.recipe_arguments import masker_arguments
 from maskwise.masking.rows import Rows, sync_stalls
 from maskwise.masking.score import Score, StatefulScore, all_scores, as_score
 from maskwise.masking.score_context import TrainState
-from maskwise.masking.unit_rule import UNITS, UnitFunction, UnitRule
+from maskwise.masking.unit_rule import UnitFunction, UnitRule
 from maskwise.masking.units import MAX_WORD_PIECES, Spans, Units
 from maskwise.masking.vocabulary import Vocabulary, as_tokenizer
 from maskwise.recipes import load_recipe
-from maskwise.recipes.masking_keys import change_masking
+from maskwise.recipes.masking_keys import UNITS, change_masking
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -110,7 +115,7 @@ class Masker:
         self.unit_rule = UnitRule(unit, self.tokenizer, max_word_pieces)
         self.unit, self.pick, self.budget, self.sharpness = unit, pick, budget, sharpness
         self.columns = declared_columns(columns, [*self.scores_inside, self.unit_rule])
-        self.model_inputs = None if model_inputs is None else frozenset(model_inputs)
+        self.model_inputs = checked_model_inputs(model_inputs, self.columns)
         self.rate: RateSchedule = rate if callable(rate) else constant(rate)
         self.rate_at(0.0)
         self.corruption = Corruption(*corruption).check()

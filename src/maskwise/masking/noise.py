@@ -31,6 +31,7 @@ class Stream(IntEnum):
     HELD_OUT = 6
     FOLD = 7
     ROUNDING = 8
+    SLICES = 9
 
 
 def uniform_noise(seed: int, epoch: int, example_ids_B: Tensor, positions_BT: Tensor, stream: Stream) -> Tensor:

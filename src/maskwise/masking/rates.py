@@ -1,26 +1,26 @@
-"""How large the masking budget is: a rate over the progress of a run, and the number of tokens it means.
+"""The masking rate over the progress of a run, as functions and as settings write it.
 
-Shapes: B sequences.
+Settings are checked with it too, before anything heavy is imported: no torch here.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from maskwise.errors import InputError
+from maskwise.recipes.masking_keys import RATE_KINDS
 
 RateSchedule = Callable[[float], float]
 
 # The smallest budget is one unit whatever the rate, so "one a sequence" is the rate whose share rounds to none.
 ONE_UNIT_RATE = 0.0
+_MEAN_PLACES = 20_000
 
 
 @dataclass(frozen=True)
@@ -179,23 +179,60 @@ def rate_at(schedule: RateSchedule, progress: float) -> float:
     return number
 
 
-def token_budget(num_eligible_B: Tensor, rate: float) -> Tensor:
-    """Returns k = max(1, floor(rate n + 0.5)) tokens for n eligible ones, at most n, and 0 if n is 0.
+def read_rate(rate: Any) -> RateSchedule:
+    """Returns the schedule that a rate setting means.
 
-    >>> token_budget(torch.tensor([0, 1, 3, 10, 100]), 0.15).tolist()
-    [0, 1, 1, 2, 15]
+    Args:
+        rate: A share, "one" (one unit of each sequence), a function, or a table: `schedule` (linear or cosine) with
+            `start` and `end`, or `steps`, or `points`, run through once or `periods` times.
+
+    Raises:
+        InputError: For any other table.
+
+    >>> read_rate({"schedule": "linear", "start": 0.3, "end": 0.1})(0.5)
+    0.2
+    >>> read_rate({"steps": [[0, 0.30], [0.8, 0.15]], "periods": 2})(0.5)
+    0.3
     """
-    rounded_B = torch.floor(rate * num_eligible_B.to(torch.float64) + 0.5).to(torch.int64)
-    return torch.minimum(rounded_B.clamp_min(1), num_eligible_B)
+    if isinstance(rate, str) and rate == "one":
+        return one_unit()
+    if not isinstance(rate, Mapping):
+        return rate if callable(rate) else constant(rate)
+    table = {key: value for key, value in rate.items() if value is not None}
+    periods = table.pop("periods", None)
+    kinds = [kind for kind in RATE_KINDS if kind in table]
+    if len(kinds) != 1:
+        raise InputError(f"A rate's table has one of {', '.join(RATE_KINDS)}; found {', '.join(rate) or 'nothing'}.")
+    schedule = _moving(table) if kinds == ["schedule"] else _piecewise(kinds[0], table)
+    return schedule if periods is None else periodic(schedule, periods)
 
 
-def mean_budget(num_eligible_B: Tensor, rate: float) -> Tensor:
-    """Returns max(1, rate n) tokens for n eligible ones, 0 if n is 0: a budget that whole units meet on average.
+@lru_cache(maxsize=64)
+def mean_over_run(schedule: RateSchedule) -> float:
+    """Returns the mean of a schedule over a run, to about 1e-5.
 
-    >>> mean_budget(torch.tensor([0, 3, 10]), 0.15).tolist()
-    [0.0, 1.0, 1.5]
+    >>> round(mean_over_run(steps([(0, 0.30), (0.8, 0.15)])), 4)
+    0.27
     """
-    return torch.minimum((rate * num_eligible_B.to(torch.float64)).clamp_min(1), num_eligible_B.to(torch.float64))
+    return sum(schedule((place + 0.5) / _MEAN_PLACES) for place in range(_MEAN_PLACES)) / _MEAN_PLACES
+
+
+def _moving(table: Mapping[str, Any]) -> RateSchedule:
+    """From a table with `schedule`."""
+    named = {"linear": linear, "cosine": cosine}
+    if table["schedule"] not in named:
+        raise InputError(f"A rate's schedule is one of {', '.join(named)}; found {table['schedule']!r}.")
+    if set(table) != {"schedule", "start", "end"}:
+        found = ", ".join(f"{key} = {value!r}" for key, value in table.items())
+        raise InputError(f"A rate with a schedule has a start and an end, and nothing else but periods; found {found}.")
+    return named[table["schedule"]](table["start"], table["end"])
+
+
+def _piecewise(kind: str, table: Mapping[str, Any]) -> RateSchedule:
+    """From a table with `steps` or `points`."""
+    if others := sorted(set(table) - {kind}):
+        raise InputError(f"A rate of {kind} has nothing else but periods; found {', '.join(others)} too.")
+    return (steps if kind == "steps" else points)(table[kind])
 
 
 def _checked(rate: Any) -> float:

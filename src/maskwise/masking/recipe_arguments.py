@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from maskwise.errors import InputError, nearest
-from maskwise.masking import rates
 from maskwise.masking.named_score import make_score
+from maskwise.masking.named_unit import make_unit
+from maskwise.masking.rates import read_rate
 from maskwise.masking.score import Score
+from maskwise.masking.units import MAX_WORD_PIECES
 from maskwise.recipes.masking_keys import (
     OF_MODEL_SCORES,
     SWITCHES,
@@ -21,7 +23,6 @@ from maskwise.recipes.masking_keys import (
 )
 
 REFRESHED = "maskwise.scores.refreshed:RefreshedScores"
-SCHEDULES = {"linear": rates.linear, "cosine": rates.cosine}
 OF_TASK_TYPHOON = ("task_data", "task_learning_rate", "task_batch_size", "refresh_steps", "refresh_batches")
 
 
@@ -29,7 +30,7 @@ def masker_arguments(masking: Mapping[str, Any], known: Iterable[str], **supplie
     """Returns the keyword arguments of a `Masker`, its `score` among them.
 
     Args:
-        masking: The table; keys whose value is None are left out.
+        masking: The table; keys whose value is None are left out, but for `max_word_pieces`, where it means no limit.
         known: The names of the arguments of `Masker`.
         supplied: `tokenizer`, `teacher` and `token_counts`, for scores that need them; None if there is none.
 
@@ -41,8 +42,12 @@ def masker_arguments(masking: Mapping[str, Any], known: Iterable[str], **supplie
     _check_keys(given, names)
     check_keys_of_score(given)
     arguments = {key: value for key, value in given.items() if key in names} | {"score": read_score(given, **supplied)}
+    if masking.get("max_word_pieces", MAX_WORD_PIECES) is None:
+        arguments["max_word_pieces"] = None
     if "rate" in given:
         arguments["rate"] = read_rate(given["rate"])
+    if "unit" in given or "unit_arguments" in given:
+        arguments["unit"] = make_unit(given.get("unit", "token"), given.get("unit_arguments"), **supplied)
     return arguments
 
 
@@ -54,26 +59,6 @@ def read_score(masking: Mapping[str, Any], **supplied: Any) -> Score:
     if isinstance(score, str) and score == "typhoon":
         return make_score(score, _typhoon_arguments(masking.get("typhoon", {})), **supplied)
     return make_score(score, masking.get("score_arguments"), **supplied)
-
-
-def read_rate(rate: Any) -> Any:
-    """Returns the schedule that a rate setting means: a share, "one", a table with its `schedule`, or a function.
-
-    >>> read_rate({"schedule": "linear", "start": 0.3, "end": 0.1})(0.5)
-    0.2
-    """
-    if rate == "one":
-        return rates.one_token()
-    if not isinstance(rate, Mapping):
-        return rate if callable(rate) else rates.constant(rate)
-    table = dict(rate)
-    schedule = table.pop("schedule", None)
-    if schedule not in SCHEDULES:
-        raise InputError(f"A rate's schedule is one of {', '.join(SCHEDULES)}; found {schedule!r}.")
-    try:
-        return SCHEDULES[schedule](**table)
-    except TypeError as error:
-        raise InputError(f"The rate {dict(rate)!r} does not work: {error}.") from None
 
 
 def _model_score(score: str, masking: Mapping[str, Any], teacher: Any) -> Score:
@@ -103,7 +88,7 @@ def _typhoon_arguments(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_keys(masking: Mapping[str, Any], known: set[str]) -> None:
-    names = sorted({*known, *OF_MODEL_SCORES, "score_arguments", "typhoon"} - {"self", "tokenizer"})
+    names = sorted({*known, *OF_MODEL_SCORES, "score_arguments", "unit_arguments", "typhoon"} - {"self", "tokenizer"})
     for key in masking:
         if key not in names:
             raise InputError(f"Unknown masking setting {key!r}.{nearest(key, names)} Known: {', '.join(names)}.")

@@ -5,7 +5,6 @@ Shapes: B sequences, T positions, D width of the embedding, R labelled rows, V v
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -13,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from maskwise.errors import InputError
+from maskwise.masking.batch_functions import fingerprint_of, plain_function, settings_text
 from maskwise.masking.score_context import RunPlan, ScoreContext, TrainState
 
 Score = Callable[[Mapping[str, Any]], Tensor]
 
 _HOOKS = frozenset({"bind", "check_run", "on_epoch_start", "on_step_end", "learn", "observe"})
-_CONSTANTS = (bool, int, float, str, type(None), tuple, frozenset)
 
 
 class Labelled(NamedTuple):
@@ -130,9 +129,7 @@ class StatefulScore:
 
     def fingerprint(self) -> str:
         """Returns what the score is, for records: its class and its settings."""
-        settings = {key: value for key, value in sorted(vars(self).items()) if _is_setting(key, value)}
-        inside = [part.fingerprint() for part in self.parts()]
-        arguments = ", ".join([*(f"{key}={value!r}" for key, value in settings.items()), *inside])
+        arguments = ", ".join([*settings_text(vars(self)), *(part.fingerprint() for part in self.parts())])
         return f"{type(self).__module__}:{type(self).__qualname__}({arguments})"
 
     def add_state(self, name: str, tensor: Tensor, sum_over_ranks: bool = False) -> None:
@@ -188,16 +185,20 @@ class StatefulScore:
         return self.__dict__.setdefault("_state_names", {})
 
     def __repr__(self) -> str:
-        return self.fingerprint().rpartition(":")[2]
+        return self.fingerprint().partition(":")[2]
 
 
 class FunctionScore(StatefulScore):
-    """A plain function as a `StatefulScore`: no hook, and the state of an object that has one (`state_dict`)."""
+    """A plain function as a `StatefulScore`: no hook, and the state of an object that has one (`state_dict`).
+
+    Its columns are those given, or the function's own attribute `columns`.
+    """
 
     is_local = True
 
     def __init__(self, function: Score, columns: Sequence[str] = ()) -> None:
-        self.function, self.columns = function, tuple(columns)
+        self.function = function
+        self.columns = tuple(columns or getattr(plain_function(function), "columns", ()))
 
     def __call__(self, batch: Mapping[str, Any]) -> Tensor:
         return self.function(batch)
@@ -205,12 +206,8 @@ class FunctionScore(StatefulScore):
     @property
     def name(self) -> str:
         """The function's name."""
-        return getattr(self._plain, "__name__", type(self._plain).__name__)
-
-    @property
-    def _plain(self) -> Any:
-        """The function without the arguments of `functools.partial`."""
-        return self.function.func if isinstance(self.function, functools.partial) else self.function
+        plain = plain_function(self.function)
+        return getattr(plain, "__name__", type(plain).__name__)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the function's own state, if it is an object that has `state_dict` and `load_state_dict`."""
@@ -226,14 +223,8 @@ class FunctionScore(StatefulScore):
         return all(callable(getattr(self.function, name, None)) for name in ("state_dict", "load_state_dict"))
 
     def fingerprint(self) -> str:
-        """Returns the function's module and name, and its arguments if it has any."""
-        text = f"{getattr(self._plain, '__module__', '?')}:{getattr(self._plain, '__qualname__', self.name)}"
-        if not isinstance(self.function, functools.partial):
-            return text
-        settings = {
-            key: value for key, value in sorted(self.function.keywords.items()) if isinstance(value, _CONSTANTS)
-        }
-        return f"{text}({', '.join(f'{key}={value!r}' for key, value in settings.items())})"
+        """Returns the function's module and name, and its arguments or an object's settings if it has any."""
+        return fingerprint_of(self.function)
 
     def __repr__(self) -> str:
         return self.name
@@ -304,7 +295,3 @@ class ScoreTree:
         """Takes up what `state_dict` returned. Raises InputError if it is of another score."""
         for place, score in enumerate(self.scores):
             score.load_state_dict(state.get(str(place), {}))
-
-
-def _is_setting(key: str, value: Any) -> bool:
-    return not key.startswith("_") and isinstance(value, _CONSTANTS)

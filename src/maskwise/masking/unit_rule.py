@@ -12,15 +12,16 @@ import torch
 from torch import Tensor
 
 from maskwise.errors import InputError, nearest
+from maskwise.masking.batch_functions import fingerprint_of, plain_function
 from maskwise.masking.columns import ADDED_KEYS, KEEP_COLUMNS
 from maskwise.masking.own_results import checked_units
 from maskwise.masking.units import MAX_WORD_PIECES, Spans, Units, own_units, span_units, token_units, word_units
 from maskwise.masking.word_marks import WordMarks, checked_word_marks
+from maskwise.recipes.masking_keys import UNITS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-UNITS = ("token", "word", "span")
 UnitFunction = Callable[[Mapping[str, Any]], Units | Tensor]
 
 
@@ -59,7 +60,7 @@ class UnitRule:
         self.unit, self.max_word_pieces = unit, max_word_pieces
         self.spans = Spans() if unit == "span" else unit if isinstance(unit, Spans) else None
         self.function = unit if not isinstance(unit, str | Spans) else None
-        self.columns: tuple[str, ...] = tuple(getattr(self.function, "columns", ()))
+        self.columns: tuple[str, ...] = tuple(getattr(plain_function(self.function), "columns", ()))
         self._needs_words = unit == "word" or (self.spans is not None and self.spans.atom == "word")
         self._marks: WordMarks | None = checked_word_marks(tokenizer) if self._needs_words else None
 
@@ -73,7 +74,12 @@ class UnitRule:
         """What messages and records call it."""
         if isinstance(self.unit, str | Spans):
             return self.unit if isinstance(self.unit, str) else repr(self.unit)
-        return getattr(self.unit, "__name__", type(self.unit).__name__)
+        plain = plain_function(self.unit)
+        return getattr(plain, "__name__", type(plain).__name__)
+
+    def fingerprint(self) -> str:
+        """Returns what it is, for records: a unit of your own by its module, name and arguments."""
+        return self.name if self.function is None else fingerprint_of(self.function)
 
     def __call__(self, batch: Mapping[str, Any], length_noise: Callable[[], Tensor]) -> Units:
         """Returns the units of a prepared batch; `length_noise` draws what `span_units` takes."""

@@ -17,6 +17,10 @@ SCORES = {  # the scores that have a short name, as text: importing them is up t
     "entropy": "maskwise.scores.model:Entropy",
     "surprisal": "maskwise.scores.model:Surprisal",
     "typhoon": "maskwise.scores.typhoon:Typhoon",
+    "by-column": "maskwise.scores.by_column:ByColumn",
+    "rare-first": "maskwise.scores.by_frequency:RareFirst",
+    "rarity-rank": "maskwise.scores.by_frequency:RarityRank",
+    "complementary": "maskwise.scores.complementary:Complementary",
 }
 
 

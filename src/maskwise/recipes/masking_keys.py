@@ -8,6 +8,9 @@ refresh_epochs      entropy and surprisal of the model as it was up to so many e
 stored              the laboratory reads the teacher's scores from a data folder
 typhoon             Typhoon's arguments, as a table
 score_arguments     the arguments of any other score, as a table
+unit                token, word, span, a table of the fields of `Spans`, or package.module:function
+unit_arguments      the arguments of a unit of your own, as a table
+rate                a share, "one" (one unit of each sequence), or a table of a schedule: see `maskwise.masking.rates`
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from typing import Any
 from maskwise.errors import InputError
 from maskwise.recipes import SCORES, Tree
 
+UNITS = ("token", "word", "span")
+RATE_KINDS = ("schedule", "steps", "points")  # of a table of a rate
 MODEL_SCORES = ("entropy", "surprisal")
 SWITCHES = ("teacher_epochs", "teacher_steps", "teacher_share")
 OF_MODEL_SCORES = ("source", *SWITCHES, "folds", "refresh_epochs", "stored")
@@ -48,8 +53,9 @@ def score_text(score: Any) -> str:
 def change_masking(masking: Mapping[str, Any], changes: Mapping[str, Any]) -> Tree:
     """Returns a `[masking]` table with changes laid over it, without the keys that a change replaces.
 
-    Another score than entropy and surprisal takes away their keys, another score at all its arguments; another source,
-    or another way to tell how long the teacher scores, the one that was told before.
+    Another score than entropy and surprisal takes away their keys, another score at all its arguments, another unit
+    those of the unit; another source, or another way to tell how long the teacher scores, the one that was told before.
+    Tables are merged, but a rate of another kind (schedule, steps, points) replaces the one before.
 
     >>> change_masking({"score": "entropy", "source": "teacher", "rate": 0.3}, {"score": "mine:rare"})
     {'score': 'mine:rare', 'rate': 0.3}
@@ -60,13 +66,22 @@ def change_masking(masking: Mapping[str, Any], changes: Mapping[str, Any]) -> Tr
     if "score" in changes and short_score(changes["score"]) != short_score(masking.get("score")):
         replaced |= {"score_arguments"}
         replaced |= set() if is_model_score(changes["score"]) else set(OF_MODEL_SCORES)
+    if "unit" in changes and changes["unit"] != masking.get("unit"):
+        replaced |= {"unit_arguments"}
     if changes.get("source", "teacher-then-self") != "teacher-then-self" or changes.keys() & set(SWITCHES):
         replaced |= set(SWITCHES)
     changed = {key: value for key, value in masking.items() if key not in replaced}
     for key, value in changes.items():
-        both = isinstance(value, Mapping) and isinstance(changed.get(key), Mapping)
-        changed[key] = {**changed[key], **value} if both else value
+        old = changed.get(key)
+        is_merged = isinstance(value, Mapping) and isinstance(old, Mapping) and not _is_other_rate(key, old, value)
+        changed[key] = {**old, **value} if is_merged else value
     return changed
+
+
+def _is_other_rate(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether a table of a rate says another kind of schedule than the one before."""
+    kinds = [set(table) & set(RATE_KINDS) for table in (old, new)]
+    return key == "rate" and bool(kinds[1]) and kinds[0] != kinds[1]
 
 
 def is_model_score(score: Any) -> bool:

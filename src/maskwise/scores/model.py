@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from maskwise.errors import InputError
+from maskwise.masking.columns import NOT_FOR_THE_MODEL
 from maskwise.masking.entropy import RowStatistics, logit_statistics, row_statistics
 from maskwise.masking.noise import Stream, text_positions, uniform_noise
 from maskwise.masking.rows import Rows, sync_stalls
@@ -265,7 +266,8 @@ def _score_rows(
     statistic: str,
     compiled: bool,
 ) -> Tensor:
-    inputs = {key: batch[key] for key in ("attention_mask", "token_type_ids") if key in batch} | {"input_ids": seen_BT}
+    named = (head.named_inputs | {"attention_mask"}) - NOT_FOR_THE_MODEL - {"labels"}
+    inputs = {key: batch[key] for key in batch if key in named} | {"input_ids": seen_BT}
     if not head.is_linear(inputs):
         rows = Rows.of(rows_BT)
         statistics = _dense_statistics(head, inputs, rows_BT, rows.take(batch["input_ids"], 0))

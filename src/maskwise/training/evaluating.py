@@ -126,7 +126,7 @@ def _one(rows: Any, masker: Masker, name: str) -> HeldOutEval:
     check_rows(rows, name)
     if not hasattr(rows, "__len__"):
         raise InputError(f"{name} is a stream, and an evaluation asks the same rows every time: give rows to count.")
-    return make_held_out_eval(rows, masker.tokenizer)
+    return make_held_out_eval(rows, masker.tokenizer, model_inputs=masker.model_inputs)
 
 
 def _own_figures(returned: Any, known: Mapping[str, Any], prefix: str) -> dict[str, Any]:

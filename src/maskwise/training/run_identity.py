@@ -35,16 +35,17 @@ def options_identity(args: TrainingArguments) -> dict[str, str]:
 
 def masker_identity(masker: Masker) -> dict[str, str]:
     """Returns what a masker does; a rate by its values over the run, a score by its fingerprint."""
-    told_below = ("score", "tokenizer", "vocabulary", "rate", "corruption")
+    told_below = ("score", "tokenizer", "vocabulary", "rate", "corruption", "unit", "unit_rule")
     settings = {
         name: _name_of(value)
         for name, value in sorted(vars(masker).items())
         if not name.startswith("_") and name not in told_below
     }
     rates = [round(masker.rate_at(progress), 9) for progress in PROGRESS]
+    unit = [masker.unit_rule.fingerprint(), masker.unit_rule.max_word_pieces]
     vocabulary = sorted(masker.tokenizer.get_vocab().items(), key=lambda item: item[1])
     return {
-        "masker": _text(settings | {"corruption": tuple(masker.corruption), "rate": rates}),
+        "masker": _text(settings | {"corruption": tuple(masker.corruption), "rate": rates, "unit": unit}),
         "score": masker.score.fingerprint(),
         "tokenizer": f"{len(vocabulary):,} tokens, {_digest(vocabulary)}",
     }

@@ -21,7 +21,7 @@ from maskwise.lab.previews.terminal import terminal_view
 from maskwise.masking.entropy import logit_statistics
 from maskwise.masking.masker import Masker
 from maskwise.masking.pick import pick
-from maskwise.masking.rates import token_budget
+from maskwise.masking.budgets import token_budget
 from maskwise.masking.score import uniform
 from maskwise.masking.units import token_units
 from maskwise.scores.model import Entropy

@@ -182,7 +182,7 @@ def build_masker(
         score: Your own score, instead of the one that the settings name.
 
     Raises:
-        InputError: For a score that cannot be imported or made.
+        InputError: For a score or a unit that cannot be imported or made, and a column that the data do not have.
     """
     masking = settings.model_dump(exclude={"stored"}, exclude_none=True)
     if score is not None:
@@ -192,7 +192,19 @@ def build_masker(
         masking.pop("typhoon", None)
     supplied = {"tokenizer": data.tokenizer, "teacher": teacher, "token_counts": data.token_counts}
     arguments = masker_arguments(masking, signature(Masker).parameters, **supplied)
-    return Masker(tokenizer=data.tokenizer, seed=seed, **arguments)
+    masker = Masker(tokenizer=data.tokenizer, seed=seed, **arguments)
+    if masker.columns:
+        _check_has_columns(masker, data)
+    return masker
+
+
+def _check_has_columns(masker: Masker, data: DataFolder) -> None:
+    found = data.train.column_names
+    if missing := [name for name in masker.columns if name not in found]:
+        raise InputError(
+            f"The masking reads the column {missing[0]!r}, and the data folder {data.path} has {', '.join(found)}.\n"
+            f"Add it from a script: maskwise.lab.add_column({str(data.path)!r}, {missing[0]!r}, function, out=...)."
+        )
 
 
 def load_teacher(settings: PretrainSettings, data: DataFolder) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from maskwise.lab.config import MODEL_SCORES, MaskingSettings, PretrainSettings, RateSettings, TyphoonSettings
+from maskwise.masking.rates import mean_over_run
 from maskwise.models.flops import TRAINING, ForwardFlops
 
 
@@ -65,7 +66,7 @@ def mean_rate(masking: MaskingSettings, block: float) -> float:
     0.375
     """
     if isinstance(masking.rate, RateSettings):
-        return (masking.rate.start + masking.rate.end) / 2  # of both schedules
+        return round(mean_over_run(masking.rate.rates()), 6)
     return 1 / block if masking.rate == "one" else float(masking.rate)
 
 

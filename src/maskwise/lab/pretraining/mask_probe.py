@@ -41,8 +41,8 @@ class MaskProbe:
     def look(self, state: TrainState, device: torch.device) -> dict[str, Any]:
         """Returns figures on the picks at `state`, ready to be logged.
 
-        `masked_rate`, and the `budget` it is to meet; `masked_score` and `eligible_score`, the mean score of the picked
-        and of all eligible tokens (of entropy and surprisal in nats); `masked_q1` ... `masked_q5`, the share of picks
+        `masked_rate`, and the `budget` it is to meet; `masked_score` and `eligible_score`, the mean of the finite scores
+        of the picked and of all eligible tokens (of entropy and surprisal in nats; absent if there is none); `masked_q1` ... `masked_q5`, the share of picks
         by frequency quintile; `overlap`, the share of these picks that the last look picked too (absent on the first
         look); `most_masked`, the types picked most often; `score_source` where a model scores.
         """
@@ -57,8 +57,8 @@ class MaskProbe:
         figures: dict[str, Any] = {
             "masked_rate": picked.sum().item() / max(eligible.sum().item(), 1),
             "budget": self.masker.rate_at(state.progress),
-            "masked_score": scores[picked].mean().item(),
-            "eligible_score": scores[eligible].mean().item(),
+            **_finite_mean("masked_score", scores[picked]),
+            **_finite_mean("eligible_score", scores[eligible]),
             **self._by_quintile(ids[picked]),
             "most_masked": self._most_masked(ids[picked]),
         }
@@ -87,6 +87,12 @@ class MaskProbe:
         counts = torch.bincount(picked_ids)
         top = counts.argsort(descending=True, stable=True)[:NUM_TYPES]
         return " ".join(self.masker.tokenizer.convert_ids_to_tokens([int(i) for i in top if counts[i] > 0]))
+
+
+def _finite_mean(name: str, scores: Tensor) -> dict[str, float]:
+    """Never and always are infinite, and a strategy may pick nothing of the probe."""
+    finite = scores[torch.isfinite(scores)]
+    return {name: finite.mean().item()} if len(finite) else {}
 
 
 class LogMasks(TrainerCallback):

@@ -23,6 +23,7 @@ from maskwise.lab.tokens.blocks import DataFolder, open_data
 from maskwise.lab.tokens.content import data_hash
 from maskwise.lab.tokens.tokenizer import tokenizer_hash
 from maskwise.masking.named_score import import_score
+from maskwise.masking.named_unit import import_unit
 from maskwise.masking.score import Score
 
 SCORE_SOURCE = "score-source.py"  # the file of one's own score function, as it was when the run began
@@ -80,7 +81,7 @@ def first_record(
 
 
 def content_of(settings: PretrainSettings, data: DataFolder, own: Score | None) -> dict[str, str]:
-    """Returns the hashes of all that a run depends on: data, tokenizer, score, and teacher and checkpoint if any."""
+    """Returns the hashes of all that a run depends on: data, tokenizer, score, and teacher, checkpoint, own unit."""
     content = {"data": data_hash(data), "tokenizer": tokenizer_hash(data.tokenizer)}
     if settings.data.general is not None:
         content["general data"] = data_hash(open_data(settings.data.general))
@@ -91,6 +92,8 @@ def content_of(settings: PretrainSettings, data: DataFolder, own: Score | None) 
     for what, name in (("teacher", teacher), ("checkpoint", settings.model.checkpoint)):
         if name is not None:
             content[what] = weights_hash(name)
+    if isinstance(unit := settings.masking.unit, str) and ":" in unit:
+        content["unit"] = score_hash(import_unit(unit))
     content["score"] = f"maskwise {metadata.version('maskwise')}" if own is None else score_hash(own)
     return content
 

@@ -22,7 +22,9 @@ class OwnMasks:
     """Masks as the trainer's masker does at the trainer's moment, in place of an evaluation's fixed masker."""
 
     def __init__(self, trainer: MaskingTrainer) -> None:
-        self.trainer, self.vocabulary, self.columns = trainer, trainer.masker.vocabulary, trainer.masker.columns
+        masker = trainer.masker
+        self.trainer, self.vocabulary = trainer, masker.vocabulary
+        self.columns, self.model_inputs = masker.columns, masker.model_inputs
 
     def __call__(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Returns the model's inputs with `input_ids` corrupted and `labels` made, on the trainer's device."""

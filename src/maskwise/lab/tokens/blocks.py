@@ -13,6 +13,8 @@ and a row is one block of at most `block` tokens, without padding:
     word_ids    int16: -1 at [CLS] and [SEP], otherwise 0, 1, 2, ... by word; every block begins anew at 0
     label       only in `document` mode: the class of the text, where it was asked for (`python-docs`: the package)
 
+and may have columns of your own, one number per token or one per row, which a score or a unit reads (`masking.columns`).
+
 Legend: N documents, P pieces, K blocks, X tokens of all blocks one after another.
 """
 
@@ -217,13 +219,17 @@ class DataFolder:
 
     @cached_property
     def train(self) -> Dataset:
-        """The training blocks, memory-mapped: `input_ids` and `word_ids`."""
-        return self.rows("train").select_columns(ROW_COLUMNS)
+        """The training blocks, memory-mapped: `input_ids`, `word_ids` and your own columns."""
+        return self._blocks("train")
 
     @cached_property
     def valid(self) -> Dataset:
         """The held-out blocks, memory-mapped; no document has blocks in both."""
-        return self.rows("valid").select_columns(ROW_COLUMNS)
+        return self._blocks("valid")
+
+    def _blocks(self, split: Literal["train", "valid"]) -> Dataset:
+        rows = self.rows(split)
+        return rows.select_columns([name for name in rows.column_names if name != "label"])
 
     def rows(self, split: Literal["train", "valid"]) -> Dataset:
         """Returns the rows of a split with all their columns, `label` included if there is one.
