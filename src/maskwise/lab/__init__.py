@@ -27,16 +27,20 @@ if TYPE_CHECKING:
     from maskwise.lab.reports.job import report
     from maskwise.lab.stats.comparison import compare
     from maskwise.lab.stats.paired import holm
+    from maskwise.lab.study.declaration import Arm, Backbone
     from maskwise.lab.study.results import collect
     from maskwise.lab.study.runner import run_study
-    from maskwise.lab.study.study_file import load_study
+    from maskwise.lab.study.study_file import Study, load_study
     from maskwise.lab.tokens.prepare import prepare
     from maskwise.lab.tuning.finetune import finetune
     from maskwise.lab.weight_changes.report import drift
 
 __all__ = [
+    "Arm",
+    "Backbone",
     "InProcessExecutor",
     "LocalExecutor",
+    "Study",
     "annotate",
     "collect",
     "compare",
@@ -62,8 +66,11 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Arm": "maskwise.lab.study.declaration",
+    "Backbone": "maskwise.lab.study.declaration",
     "InProcessExecutor": "maskwise.lab.jobs.in_process",
     "LocalExecutor": "maskwise.lab.jobs.local",
+    "Study": "maskwise.lab.study.study_file",
     "annotate": "maskwise.lab.pretraining.annotate",
     "collect": "maskwise.lab.study.results",
     "compare": "maskwise.lab.stats.comparison",

@@ -29,8 +29,8 @@ from maskwise.lab.stats.items import (
     pseudo_values,
     total,
 )
-from maskwise.lab.study.declaration import Study
 from maskwise.lab.study.layout import Layout
+from maskwise.lab.study.study_file import Study
 from maskwise.lab.tasks.table import POOLED, Task
 from maskwise.lab.tuning.iob import entities
 from maskwise.lab.tuning.results import PREDICTIONS

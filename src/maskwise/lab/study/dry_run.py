@@ -7,11 +7,12 @@ from pathlib import Path
 
 from maskwise.errors import InputError
 from maskwise.lab.pretraining.run_size import corpus_of
-from maskwise.lab.study.declaration import PLANNED_TEACHER, Study
+from maskwise.lab.study.declaration import PLANNED_TEACHER
 from maskwise.lab.study.layout import pretraining_keys
 from maskwise.lab.study.outline import outline
 from maskwise.lab.study.plan import load_study_task, make_plan
 from maskwise.lab.study.power_statement import power_statement
+from maskwise.lab.study.study_file import Study
 from maskwise.models.flops import forward_flops
 
 BLOCK, VOCABULARY = 128, 30_000  # any will do to see whether a model is there

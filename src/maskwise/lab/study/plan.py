@@ -12,12 +12,13 @@ from maskwise.errors import InputError
 from maskwise.lab.jobs.job import Job
 from maskwise.lab.records.record import HELD_OUT, RunKey
 from maskwise.lab.study.budget import ArmBudget, arm_budget
-from maskwise.lab.study.declaration import TEACHER, Study
+from maskwise.lab.study.declaration import TEACHER
 from maskwise.lab.study.estimate import expected_corpus, seconds_for, tuning_flops
 from maskwise.lab.study.jobs_of_a_study import StudyJobs
 from maskwise.lab.study.layout import Layout, keys_at
 from maskwise.lab.study.outline import outline
 from maskwise.lab.study.power_statement import power_statement
+from maskwise.lab.study.study_file import Study
 from maskwise.lab.study.task_text import check_adaptable
 from maskwise.lab.tasks.table import find_task
 from maskwise.lab.tuning.kinds import kind_of
