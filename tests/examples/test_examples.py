@@ -92,7 +92,7 @@ def test_a_checkpoint_is_adapted_and_tuned_from_python(load, checkpoint, glue, t
     trainer = {"per_device_train_batch_size": 4, "bf16": False, "report_to": [], "eval_strategy": "no"}
     tune = {name: value for name, value in QUICK.items() if name != "bf16"} | {"max_epochs": 1, "bf16": False}
     result = load("domain_adaptation").main(
-        str(checkpoint), str(text), str(glue), str(tmp_path / "out"), steps=2, tune=tune, trainer=trainer
+        str(checkpoint), str(text), str(glue), str(tmp_path / "out"), steps=2, block=32, tune=tune, trainer=trainer
     )
     printed = capsys.readouterr().out
     assert "unigram floor" in printed

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from maskwise.lab.stats.comparison import compare
     from maskwise.lab.stats.paired import holm
     from maskwise.lab.study.declaration import Arm, Backbone
+    from maskwise.lab.study.integrity import verify
     from maskwise.lab.study.results import collect
     from maskwise.lab.study.runner import run_study
     from maskwise.lab.study.study_file import Study, load_study
@@ -63,6 +64,7 @@ __all__ = [
     "preview",
     "report",
     "run_study",
+    "verify",
 ]
 
 _MODULES = {
@@ -93,6 +95,7 @@ _MODULES = {
     "preview": "maskwise.lab.previews.example",
     "report": "maskwise.lab.reports.job",
     "run_study": "maskwise.lab.study.runner",
+    "verify": "maskwise.lab.study.integrity",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)
