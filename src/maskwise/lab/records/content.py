@@ -11,7 +11,7 @@ from types import FunctionType
 from typing import Any
 
 from maskwise.errors import InputError
-from maskwise.files.checksums import Record, damage
+from maskwise.files.checksums import Record, checksum, damage, record_digest, record_files
 from maskwise.masking.score import StatefulScore
 
 NOT_KNOWN = "not known"
@@ -43,6 +43,13 @@ def weights_hash(name: str) -> str:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
+
+
+def path_hash(path: Path) -> str:
+    """Returns a hash of a file's content, or of all the files' in a folder; "not known" if it is neither."""
+    if path.is_file():
+        return checksum(path)
+    return record_digest(record_files(path)) if path.is_dir() else NOT_KNOWN
 
 
 def damage_of_all(folder: Path, record: Record) -> list[str]:

@@ -27,8 +27,12 @@ RECORD = "record.json"
 CHECKSUM = "checksum"  # of all else in the file
 RecordKind = Literal["prepare", "annotate", "pretrain", "tune", "evaluate"]
 HELD_OUT = "held_out"  # the held-out evaluation of pretraining, as a task
-LESS_IS_BETTER = frozenset({"loss", "perplexity"})
-METRIC_UNITS = {"loss": "nats", "perplexity": "types", "entropy": "nats", "surprisal": "nats"}  # else a share of 1
+LESS_IS_BETTER = frozenset({"loss", "perplexity", "nats_per_character"})
+METRIC_UNITS = {  # else a share of 1
+    "loss": "nats", "perplexity": "types", "entropy": "nats", "surprisal": "nats", "gain": "nats",
+    "gain_self_paced": "nats", "partial_r2": "percent", "partial_r2_self_paced": "percent", "correlation": "rho",
+    "nats_per_character": "nats",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -179,12 +183,12 @@ def list_files(folder: Path, names: Mapping[str, str], *, growing: Iterable[str]
 
 
 def metrics_of(values: Mapping[str, float]) -> dict[str, Measured]:
-    """Returns measured values with their units and directions.
+    """Returns measured values with their units and directions; a name may begin with what it is of, and a dot.
 
     >>> metrics_of({"loss": 3.5, "accuracy": 0.5})["loss"]
     Measured(value=3.5, unit='nats', direction='down')
     """
-    return {name: _metric(name.partition("_q")[0], value) for name, value in values.items()}
+    return {name: _metric(name.rpartition(".")[2].partition("_q")[0], value) for name, value in values.items()}
 
 
 def hash_of(value: Any) -> str:

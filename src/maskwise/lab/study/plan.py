@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from maskwise.errors import InputError
+from maskwise.lab.evaluation.zero_shot import find_task_data, parse_zero_shot
 from maskwise.lab.jobs.job import Job
 from maskwise.lab.records.record import HELD_OUT, RunKey
 from maskwise.lab.study.budget import ArmBudget, arm_budget
@@ -87,6 +88,8 @@ def make_plan(study: Study, out: Path) -> Plan:
     """
     layout = Layout(Path(out))
     tasks = {name: load_study_task(study, name) for name in study.tuned_tasks}
+    for name in study.zero_shot_tasks:
+        find_zero_shot_data(study, name)
     budgets: dict[tuple[str, str, str | None], ArmBudget] = {}
     for backbone in study.backbones:
         for key in _planned_keys(study, backbone.name):
@@ -136,6 +139,12 @@ def load_study_task(study: Study, name: str) -> Any:
     if study.adapt:
         check_adaptable(name, data, with_labels=study.asks_for_labels)
     return data
+
+
+def find_zero_shot_data(study: Study, name: str) -> Path:
+    """Returns where the data of a zero-shot task is; raises InputError if it is not there."""
+    assert study.task_data is not None
+    return find_task_data(parse_zero_shot(name), Path(study.task_data))
 
 
 def _short(number: float) -> str:

@@ -33,6 +33,7 @@ BASELINE_NAMES = {
     "word_list": "word list",
     "bm25": "BM25",
     "unigram_floor": "unigram floor",
+    "chance": "chance",
 }
 SCHEMA = pa.schema(
     [

@@ -41,7 +41,12 @@ from pydantic import ValidationError
 
 from maskwise.errors import InputError, nearest
 from maskwise.lab.config import Tree, merge
-from maskwise.lab.evaluation.zero_shot import check_zero_shot_tasks, is_zero_shot, parse_zero_shot
+from maskwise.lab.evaluation.zero_shot import (
+    check_zero_shot_metric,
+    check_zero_shot_tasks,
+    is_zero_shot,
+    parse_zero_shot,
+)
 from maskwise.lab.records.record import HELD_OUT, LESS_IS_BETTER
 from maskwise.lab.study.check_budgets import check_named, check_taken, check_timed
 from maskwise.lab.study.declaration import Arm, Backbone, Declaration, Teacher
@@ -217,6 +222,8 @@ def _check_tasks(study: Declaration) -> None:
     check_zero_shot_tasks(study.tasks)
     for task in study.graded_tasks:
         _check_task(task)
+    for task in study.zero_shot_tasks:
+        check_zero_shot_metric(task, study.metric(task))
 
 
 def _check_task(task: str) -> None:
