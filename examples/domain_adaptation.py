@@ -8,8 +8,8 @@ import sys
 from maskwise.lab import evaluate, finetune, prepare, pretrain
 
 
-def main(checkpoint, texts, task_data, out, steps=1000, tune=None, **options):
-    data = prepare(texts, out=f"{out}/data", tokenizer=checkpoint, block=128)
+def main(checkpoint, texts, task_data, out, steps=1000, block=128, tune=None, **options):
+    data = prepare(texts, out=f"{out}/data", tokenizer=checkpoint, block=block)
     recipe = {"recipe": "entropy-self-cold", "steps": steps}
     run = pretrain(data=data, checkpoint=checkpoint, out=f"{out}/run", **recipe, **options)
     print(evaluate([checkpoint, run], data).table())

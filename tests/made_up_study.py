@@ -102,7 +102,7 @@ def _write_reference(layout: Layout, study: Study, gain: float, luck: int) -> No
                 folder = layout.tuned(key, tuning_seed)
                 folder.mkdir(parents=True)
                 write_record(folder, first.model_copy(update={"key": key, "metrics": moved, "files": {}}))
-            layout.done(key).write_text("{}", encoding="utf-8")
+            layout.done(key).write_text('{"files": {}}', encoding="utf-8")
         held_out = RunKey(NOT_PRETRAINED, study.backbones[0].name, seed)
         layout.folder(held_out).mkdir(parents=True)
         grades = metrics_of({"loss": 6.0, "perplexity": float(np.exp(6.0)), "top1": 0.05, "top5": 0.2})
@@ -134,7 +134,7 @@ def _write_tuned(
             files=list_files(folder, {"predictions": PREDICTIONS}),
         )  # fmt: skip
         write_record(folder, record)
-    layout.done(key).write_text("{}", encoding="utf-8")
+    layout.done(key).write_text('{"files": {}}', encoding="utf-8")
 
 
 def _counts(labels: np.ndarray, answers: np.ndarray) -> np.ndarray:
@@ -172,4 +172,4 @@ def _write_run(layout: Layout, key: RunKey, loss: float, *, is_finished: bool) -
         "training_seconds": 60 * COSTS[arm], "tokens": 2.4e6, "flops": COSTS[arm] * 1e12, "peak_memory": 700_000_000,
     }  # fmt: skip
     write_record(folder, record.model_copy(update=measured))
-    layout.done(key).write_text("{}", encoding="utf-8")
+    layout.done(key).write_text('{"files": {}}', encoding="utf-8")

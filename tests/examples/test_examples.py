@@ -16,6 +16,7 @@ from fixtures.tuned import QUICK
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PROGRAMS = sorted(EXAMPLES.glob("*.py"))
 MAX_LINES = 24
+PACKAGES = ("json", "numpy", "tkinter")
 SENTENCE = "the girl saw the old river of the city and a dog was playing by the sea in the garden"
 
 
@@ -39,6 +40,19 @@ def text(tmp_path):
     words = SENTENCE.split()
     path.write_text("\n".join(" ".join(words[i % 9 : i % 9 + 9]) for i in range(64)), encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def small_docs(monkeypatch):
+    """Stands for the documentation of Python: sentences of three packages, whose first word tells which."""
+    words = SENTENCE.split()
+
+    def documents():
+        for number in range(360):
+            text = " ".join(words[(number + i * 7) % len(words)] for i in range(12))
+            yield f"{PACKAGES[number % 3].capitalize()} is where {text} {number}.", PACKAGES[number % 3]
+
+    monkeypatch.setattr("maskwise.lab.text.sources.python_documents", documents)
 
 
 def code_lines(path):
@@ -73,11 +87,12 @@ def test_a_plain_loop_masks_in_the_loaders_workers(load, checkpoint, text):
 
 
 def test_a_checkpoint_is_adapted_and_tuned_from_python(load, checkpoint, glue, text, tmp_path, capsys):
-    text.write_text("\n\n".join(text.read_text(encoding="utf-8").splitlines()[:9]), encoding="utf-8")
+    lines = text.read_text(encoding="utf-8").splitlines()
+    text.write_text("\n\n".join(f"{line} {number}" for number, line in enumerate(lines)), encoding="utf-8")
     trainer = {"per_device_train_batch_size": 4, "bf16": False, "report_to": [], "eval_strategy": "no"}
     tune = {name: value for name, value in QUICK.items() if name != "bf16"} | {"max_epochs": 1, "bf16": False}
     result = load("domain_adaptation").main(
-        str(checkpoint), str(text), str(glue), str(tmp_path / "out"), steps=2, tune=tune, trainer=trainer
+        str(checkpoint), str(text), str(glue), str(tmp_path / "out"), steps=2, block=32, tune=tune, trainer=trainer
     )
     printed = capsys.readouterr().out
     assert "unigram floor" in printed
@@ -85,3 +100,21 @@ def test_a_checkpoint_is_adapted_and_tuned_from_python(load, checkpoint, glue, t
     assert len(result.tasks[0].values("accuracy")) == 2
     done = json.loads((tmp_path / "out" / "run" / "done.json").read_text(encoding="utf-8"))
     assert done["steps"] == 2
+
+
+def test_two_arms_end_in_a_verdict_and_a_page(load, small_docs, tmp_path, capsys):
+    trainer = {
+        "max_steps": 3, "per_device_train_batch_size": 8, "bf16": False, "report_to": [], "save_steps": 3,
+        "eval_steps": 3,
+    }  # fmt: skip
+    tune = {"max_epochs": 1, "batch_size": 16, "bf16": False, "max_length": 32}
+    found = load("two_arms").main(tmp_path, vocabulary=300, examples=20, seeds=[0, 1], trainer=trainer, tune=tune)
+    (finding, *_) = found.findings
+    assert (finding.hypothesis.ours, finding.hypothesis.theirs, finding.hypothesis.task) == (
+        "late",
+        "random",
+        "package",
+    )
+    assert f"{finding.verdict}: {finding.sentence}" in capsys.readouterr().out
+    assert finding.sentence in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert found.is_finished

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from maskwise.lab import demonstration as story
-from maskwise.lab.study import runner as job
-from maskwise.lab.study.results import read_results
-from study_in_process import run_cell
+from maskwise.lab.jobs.in_process import InProcessExecutor
+from maskwise.lab.study import runner
+from maskwise.lab.study.results import plain_rows, read_results
 
 SIZE = story.Size(
     vocabulary=300, batch=8, teacher_steps=4, steps=4, seeds=(0, 1), classes=3, train=30, held_out=12,
@@ -41,7 +41,7 @@ def told(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo") / "out"
     with (
         mock.patch("maskwise.lab.text.sources.python_documents", made_up_documents),
-        mock.patch.object(job, "_start", run_cell),
+        mock.patch.object(runner, "LocalExecutor", side_effect=lambda *arguments, **options: InProcessExecutor()),
     ):
         return story.demo(out, size=SIZE), out
 
@@ -50,7 +50,7 @@ def test_the_demo_goes_from_text_to_a_report(told):
     text, out = told
     assert f"The page: {out / 'report.html'}" in text
     assert "Does it matter which tokens a tiny model masks?" in (out / "report.html").read_text(encoding="utf-8")
-    rows = read_results(out / "study")
+    rows = plain_rows(read_results(out / "study"))
     assert {(row["arm"], row["seed"], row["task"]) for row in rows} == {
         (arm, seed, task)
         for arm in ("random", "entropy-self", "random-equal-flops", "typhoon")
@@ -86,6 +86,6 @@ def test_run_again_it_trains_nothing_and_says_the_same(told):
     text, out = told
     models = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
     assert models
-    with mock.patch.object(job, "_start", side_effect=AssertionError("a cell was run again")):
+    with mock.patch.object(InProcessExecutor, "submit", side_effect=AssertionError("a job was run again")):
         assert story.demo(out, size=SIZE) == text
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")} == models

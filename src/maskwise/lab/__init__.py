@@ -27,17 +27,22 @@ if TYPE_CHECKING:
     from maskwise.lab.reports.job import report
     from maskwise.lab.stats.comparison import compare
     from maskwise.lab.stats.paired import holm
+    from maskwise.lab.study.declaration import Arm, Backbone
+    from maskwise.lab.study.integrity import verify
     from maskwise.lab.study.results import collect
     from maskwise.lab.study.runner import run_study
-    from maskwise.lab.study.study_file import load_study
+    from maskwise.lab.study.study_file import Study, load_study
     from maskwise.lab.tokens.own_columns import add_column
     from maskwise.lab.tokens.prepare import prepare
     from maskwise.lab.tuning.finetune import finetune
     from maskwise.lab.weight_changes.report import drift
 
 __all__ = [
+    "Arm",
+    "Backbone",
     "InProcessExecutor",
     "LocalExecutor",
+    "Study",
     "add_column",
     "annotate",
     "collect",
@@ -61,11 +66,15 @@ __all__ = [
     "preview",
     "report",
     "run_study",
+    "verify",
 ]
 
 _MODULES = {
+    "Arm": "maskwise.lab.study.declaration",
+    "Backbone": "maskwise.lab.study.declaration",
     "InProcessExecutor": "maskwise.lab.jobs.in_process",
     "LocalExecutor": "maskwise.lab.jobs.local",
+    "Study": "maskwise.lab.study.study_file",
     "add_column": "maskwise.lab.tokens.own_columns",
     "annotate": "maskwise.lab.pretraining.annotate",
     "collect": "maskwise.lab.study.results",
@@ -89,6 +98,7 @@ _MODULES = {
     "preview": "maskwise.lab.previews.example",
     "report": "maskwise.lab.reports.job",
     "run_study": "maskwise.lab.study.runner",
+    "verify": "maskwise.lab.study.integrity",
 }
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULES)

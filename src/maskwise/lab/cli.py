@@ -24,6 +24,7 @@ from maskwise.lab.commands.training import (
     recipes_command,
 )
 from maskwise.lab.commands.tuning import drift_command, finetune_command
+from maskwise.lab.commands.verify import verify_command
 from maskwise.lab.jobs.process import set_up_process
 
 COMMANDS = {
@@ -38,6 +39,7 @@ COMMANDS = {
     "drift": drift_command,
     "study": study_command,
     "report": report_command,
+    "verify": verify_command,
     "recipes": recipes_command,
     "demo": demo_command,
 }

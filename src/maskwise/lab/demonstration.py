@@ -14,7 +14,7 @@ from maskwise.lab.package_task import write_package_task
 from maskwise.lab.pretraining.pretrain import pretrain
 from maskwise.lab.records.run_folder import DONE
 from maskwise.lab.reports.assemble import Report, assemble
-from maskwise.lab.reports.files import summary, write_report
+from maskwise.lab.reports.files import write_report
 from maskwise.lab.reports.scores import BASELINES
 from maskwise.lab.reports.tables import Column, Table
 from maskwise.lab.study.runner import run_study
@@ -94,7 +94,7 @@ def demo(out: str | Path = "demo-out", *, jobs: int = 2, size: Size = Size(), sh
     found = assemble(out / "study")
     page, *_ = write_report(found, out / "report.html")
     table = Table("demo", "", COLUMNS, tuple(_rows(found, out))).markdown()
-    return f"{table}\n\n{summary(found)}\n\n{CAUTION}\n\nThe page: {page}"
+    return f"{table}\n\n{found}\n\n{CAUTION}\n\nThe page: {page}"
 
 
 def _pretraining(out: Path, size: Size, steps: int) -> dict[str, Any]:

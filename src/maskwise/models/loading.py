@@ -12,6 +12,7 @@ import transformers
 from safetensors import SafetensorError
 
 from maskwise.errors import InputError, first_line
+from maskwise.files.marked_folders import check_folder
 from maskwise.masking.vocabulary import load_tokenizer, num_token_ids
 from maskwise.models.hf_logging import only_errors
 from maskwise.models.model_limits import position_tables, vocabulary_size
@@ -30,8 +31,9 @@ def load_checkpoint(name: str, tokenizer: Any) -> Any:
 def load_masked_lm(name: str) -> Any:
     """Returns a checkpoint's masked language model in fp32, whatever its tokenizer.
 
-    Raises InputError where it does not load or has no masked-LM head.
+    Raises InputError where it does not load, is not as its run wrote it, or has no masked-LM head.
     """
+    check_folder(Path(name), "checkpoint")
     with loading(name, as_what=" as a masked language model"):
         model, report = transformers.AutoModelForMaskedLM.from_pretrained(
             name, dtype=torch.float32, output_loading_info=True

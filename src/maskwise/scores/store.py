@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from maskwise.errors import InputError
 from maskwise.files.atomic_folder import atomic_folder
+from maskwise.files.checksums import record_files
 from maskwise.files.disk_full import disk_full_as_input_error
 from maskwise.masking.masker import Masker
 from maskwise.masking.padding import pad_batch
@@ -85,7 +86,8 @@ def store_scores(
                 progress.advance(len(values_X))
         file.sync()
         np.save(unfinished / OFFSETS, offsets)
-        (unfinished / MANIFEST).write_text(json.dumps(scorer.manifest(), indent=2) + "\n", encoding="utf-8")
+        manifest = scorer.manifest() | {"files": record_files(unfinished, [VALUES, OFFSETS])}
+        (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return folder
 
 

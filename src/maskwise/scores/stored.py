@@ -14,7 +14,9 @@ import numpy as np
 from torch import Tensor
 
 from maskwise.errors import InputError
+from maskwise.files.checksums import damage
 from maskwise.masking.score import StatefulScore
+from maskwise.masking.score_context import RunPlan
 from maskwise.scores.score_file import ScoreFile
 
 VALUES, OFFSETS, MANIFEST = "values.f32", "offsets.npy", "manifest.json"
@@ -56,10 +58,21 @@ class Stored(StatefulScore):
             raise InputError(
                 f"{self.file.path} is missing or cut short. Delete {self.folder} and store the scores again."
             )
+        self._check(read_all=False)
 
     def __repr__(self) -> str:
         rows, tokens = len(self.file.offsets) - 1, int(self.file.offsets[-1])
         return f"Stored({str(self.folder)!r}: {self.statistic} of {rows:,} rows, {tokens:,} tokens)"
+
+    def check_run(self, plan: RunPlan) -> None:
+        """Raises InputError if the values are not as they were written: all of them are read before a run."""
+        self._check(read_all=True)
+
+    def _check(self, *, read_all: bool) -> None:
+        if found := damage(self.folder, self.manifest.get("files"), read_all=read_all):
+            raise InputError(
+                f"The scores in {self.folder} are damaged: {found[0]}. Delete the folder and store the scores again."
+            )
 
     def fingerprint(self) -> str:
         """Returns the statistic and the hash of the teacher's weights."""

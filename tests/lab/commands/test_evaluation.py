@@ -8,6 +8,10 @@ import pytest
 
 from fixtures.runs import save_teacher
 from maskwise.lab.evaluation.pairs import evaluate_pairs
+from maskwise.lab.records.content import weights_hash
+from maskwise.lab.records.record import check_files, read_record
+from maskwise.lab.tokens.blocks import open_data
+from maskwise.lab.tokens.content import data_hash
 
 PAIRS = [("The statement is a list.", "The statement are a list."), ("an object has a value", "an value has a object")]
 
@@ -34,6 +38,33 @@ def test_pairs_of_two_checkpoints_are_shown_and_kept(maskwise, folder, teacher, 
     assert kept["sets"]["mine"]["accuracy"] == expected.accuracy
     assert len(pd.read_parquet(tmp_path / "out" / "other" / "pairs.parquet")) == 2
     assert (tmp_path / "out" / teacher.name / "pairs.json").is_file()
+
+
+def test_what_is_kept_has_a_record_of_what_it_was(maskwise, folder, teacher, tiny_data, tmp_path):
+    maskwise(["evaluate", teacher, "--pairs", folder, "--counts", tiny_data, "--out", tmp_path / "pairs"])
+    record = read_record(tmp_path / "pairs" / teacher.name)
+    assert (record.kind, record.finished, record.seconds is not None) == ("evaluate", True, True)
+    kept = json.loads((tmp_path / "pairs" / teacher.name / "pairs.json").read_text(encoding="utf-8"))
+    assert record.metrics["mine.accuracy"].value == kept["sets"]["mine"]["accuracy"]
+    assert set(record.baselines) == {"unigram floor", "chance"}
+    assert record.content["checkpoint"] == weights_hash(str(teacher))
+    assert record.content[f"pairs {folder}"] != "not known"
+    check_files(tmp_path / "pairs" / teacher.name, record)
+    assert {file.path for file in record.files.values()} == {"pairs.json", "pairs.parquet"}
+    maskwise(["evaluate", teacher, "--data", tiny_data, "--blocks", "4", "--out", tmp_path / "data"])
+    record = read_record(tmp_path / "data" / teacher.name)
+    assert record.metrics["loss"].value > 0 and record.metrics["loss"].direction == "down"
+    assert record.baselines["unigram floor"]["loss"] > 0
+    assert record.content["data"] == data_hash(open_data(tiny_data))
+    assert record.settings["blocks"] == 4
+
+
+def test_whole_words_are_recorded_too(maskwise, teacher, tmp_path):
+    (tmp_path / "text.txt").write_text("the statement is a list of names and values " * 30, encoding="utf-8")
+    maskwise(["evaluate", teacher, "--words", tmp_path / "text.txt", "--out", tmp_path / "out"])
+    record = read_record(tmp_path / "out" / teacher.name)
+    assert record.metrics["nats_per_character"].direction == "down"
+    assert record.metrics["whole_words_right"].unit == "share"
 
 
 def test_options_reach_the_evaluation(maskwise, folder, teacher, tmp_path):
@@ -71,6 +102,9 @@ def test_perplexity_and_word_formation_stand_in_one_answer(maskwise, teacher, tm
         (["--pairs", "mine", "--metric", "orignal"], "Did you mean 'original'"),
         (["--pairs", "mine", "--ties", "good"], "no rule 'good' for ties"),
         (["--pairs", "mine", "--good-column", "x"], "go together"),
+        (["--words", "mine", "--paradigms"], "--paradigms is an option of what is evaluated without"),
+        (["--words", "mine", "--by-entropy-of", "x"], "--by-entropy-of is an option of --data"),
+        (["--pairs", "mine", "--blocks", "5"], "--blocks is an option of --data and --words"),
         (["--reading", "nowhere.csv"], "nowhere.csv is not a readable CSV file"),
         (["--word-formation", "nowhere.jsonl"], "nowhere.jsonl"),
     ],

@@ -51,6 +51,17 @@ def test_a_task_has_a_primary_metric_floors_and_predictions(
     assert json.loads((out / "zero_shot.json").read_text())
 
 
+def test_entity_tracking_is_a_set_of_several_options(tmp_path, tiny_model, tiny_tokenizer):
+    folder = tmp_path / "entity_tracking"
+    folder.mkdir()
+    options = [" the box", " the old tree", " a dog"]
+    rows = [{"input_prefix": "the cat is in", "options": options, "numops": i % 2} for i in range(4)]
+    (folder / "regular.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    result = evaluate_zero_shot(tiny_model, "pairs:entity_tracking", tmp_path, tokenizer=tiny_tokenizer, show=False)
+    assert result.baselines["chance"] == pytest.approx(1 / 3)
+    assert set(result.predictions["uid"]) == {"regular_0_ops", "regular_1_ops"}
+
+
 def test_it_is_the_evaluation_of_that_name(task_data, tiny_model, tiny_tokenizer):
     result = evaluate_zero_shot(tiny_model, "pairs:blimp", task_data, tokenizer=tiny_tokenizer, show=False)
     folder = task_data / "zero_shot" / "blimp"

@@ -4,7 +4,8 @@ import importlib.util
 
 import torch
 
-from maskwise.lab.records.content import NOT_KNOWN, files_hash, score_hash, source_file
+from maskwise.files.checksums import record_files
+from maskwise.lab.records.content import NOT_KNOWN, damage_of_all, score_hash, source_file
 from maskwise.masking.score import StatefulScore
 
 SOURCE = "import torch\n\n\ndef rare(batch):\n    return torch.ones(batch['input_ids'].shape)\n"
@@ -49,7 +50,7 @@ def test_what_has_no_file_is_not_known():
 def test_a_file_that_changed_is_read_again(tmp_path):
     path = tmp_path / "train.arrow"
     path.write_bytes(b"a" * 100)
-    before = files_hash([path])
-    assert files_hash([path]) == before
+    record = record_files(tmp_path)
+    assert damage_of_all(tmp_path, record) == damage_of_all(tmp_path, record) == []
     path.write_bytes(b"a" * 99 + b"b")
-    assert files_hash([path]) != before
+    assert damage_of_all(tmp_path, record) == ["train.arrow is not what was written (another checksum)"]

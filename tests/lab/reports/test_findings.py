@@ -8,7 +8,7 @@ import pytest
 from made_up_study import make_study
 from maskwise.lab.config import merge
 from maskwise.lab.reports.assemble import assemble as report_of
-from maskwise.lab.reports.files import as_json, as_markdown, summary
+from maskwise.lab.reports.files import as_json, as_markdown
 from maskwise.lab.reports.findings import REPORT_ORDER, find, tally, verdict_table
 from maskwise.lab.reports.measures import score_table
 from maskwise.lab.reports.page import page
@@ -207,13 +207,13 @@ def test_a_report_shows_the_models_without_pretraining_everywhere(tmp_path):
     assert "The unit of replication is the pretraining seed" in html
     told = json.loads(as_json(report), parse_constant=lambda name: pytest.fail(name))
     assert told["study"]["statistics"]["margin"] == "5%"
-    assert summary(report).splitlines()[0].startswith("better: high did better than random on cola")
+    assert repr(report).splitlines()[0].startswith("better: high did better than random on cola")
 
 
 def test_a_report_of_a_study_without_a_reference_ends_every_verdict_line_with_it(tmp_path):
     make_study(tmp_path / "study", {"tasks": ["cola", "mrpc", "held_out"]})
     report = report_of(tmp_path / "study", against="random")
-    lines = summary(report).splitlines()
+    lines = repr(report).splitlines()
     on_tasks = [line for line in lines if "held-out loss" not in line]
     assert len(on_tasks) == 4 and len(lines) == 6
     assert all(line.endswith("(no model without pretraining was run)") for line in on_tasks)

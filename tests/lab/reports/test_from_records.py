@@ -6,13 +6,14 @@ import sys
 
 import pytest
 
+from fixtures.studies import NOUNS
 from made_up_study import make_study
 from maskwise.errors import InputError
 from maskwise.lab.config import merge
 from maskwise.lab.jobs.in_process import InProcessExecutor
-from maskwise.lab.records.record import RECORD
-from maskwise.lab.reports.assemble import report
+from maskwise.lab.records.record import RECORD, read_record
 from maskwise.lab.reports.files import as_json, as_markdown, write_report
+from maskwise.lab.reports.job import report
 from maskwise.lab.reports.page import page
 from maskwise.lab.study.layout import STUDY_FILE
 from maskwise.lab.study.results import collect, plain_rows, read_study
@@ -23,27 +24,37 @@ from maskwise.recipes import load_recipe
 SOURCE = "import torch\n\n\ndef own(batch):\n    return torch.ones(batch['input_ids'].shape)\n"
 
 
-def test_a_copied_folder_gives_the_same_report_to_the_byte(
-    study_tables, tiny_data, teacher, tasks, tmp_path, monkeypatch
-):
+def test_a_copied_folder_gives_the_same_report_to_the_byte(study_tables, tiny_data, tasks, tmp_path, monkeypatch):
     """Without data, teacher, tasks, checkpoints, recipes, the task table or the module of one's own score."""
     here = tmp_path / "here"
+    here.mkdir()
     data, task_data = shutil.copytree(tiny_data, here / "data"), shutil.copytree(tasks, here / "glue")
-    checkpoint = shutil.copytree(teacher, here / "teacher")
     (here / "mine.py").write_text(
         "import torch\n\n\ndef own(batch):\n    return torch.ones(batch['input_ids'].shape)\n"
     )
     monkeypatch.syspath_prepend(here)
     arms = [{"name": "random"}, {"name": "high", "recipe": "entropy-high"}, {"name": "own", "score": "mine:own"}]
+    (task_data / "pairs").mkdir()
+    for name, bad in {"agreement": "the {} are old", "order": "old the {} is"}.items():
+        rows = [{"sentence_good": f"the {noun} is old", "sentence_bad": bad.format(noun)} for noun in NOUNS]
+        path = task_data / "pairs" / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     tree = merge(study_tables, {
         "arms": arms, "tuning_seeds": [0], "task_data": str(task_data), "not_pretrained": True,
-        "pretrain": {"data": {"path": str(data)}, "teacher": str(checkpoint)},
+        "tasks": ["cola", "pairs:pairs"], "pretrain": {"data": {"path": str(data)}}, "teacher": {},
         "statistics": {"family": [["high", "random"], ["own", "random"]]},
     })  # fmt: skip
     result = run_study(check_study(tree), here / "out", executor=InProcessExecutor(), show=False)
     assert not result.failed, result.summary()
-    written = [path for path in write_report(report(here / "out"), here / "report.html") if path.is_file()]
+    found = report(here / "out")
+    on_pairs = [one.hypothesis for one in found.findings if one.hypothesis.task == "pairs:pairs"]
+    assert [one.items is not None and one.bootstrap is not None for one in on_pairs] == [True, True]
+    assert {row["arm"] for row in found.tables["cost"].rows} >= {"teacher"}
+    written = [path for path in write_report(found, here / "report.html") if path.is_file()]
     before = {path.name: path.read_bytes() for path in [*written, *(here / "report-tables").iterdir()]}
+    record = read_record(here / "out/runs/own/tiny/1/pairs-pairs")
+    assert record.kind == "evaluate" and record.baselines["chance"] == {"accuracy": 0.5}
+    assert set(record.content) == {"checkpoint", "task data"} and "predictions" in record.files
     there = shutil.copytree(here / "out", tmp_path / "there", ignore=shutil.ignore_patterns("*.safetensors"))
     shutil.rmtree(here)
     monkeypatch.delitem(sys.modules, "mine")

@@ -79,6 +79,11 @@ BAD = {
     "empty family": (merge(GOOD, {"statistics": {"family": []}}), "statistics.family is empty"),
     "unknown task": (GOOD | {"tasks": ["colla"]}, "No task 'colla'. Did you mean 'cola'?"),
     "no task": (GOOD | {"tasks": []}, "tasks is empty"),
+    "a zero-shot task without data": (GOOD | {"tasks": ["pairs:blimp"]}, "task_data is missing"),
+    "an unknown metric of pairs": (
+        merge(GOOD, {"tasks": ["pairs:blimp"], "task_data": "d", "statistics": {"metrics": {"pairs:blimp": "f1"}}}),
+        "The task 'pairs:blimp' has no metric 'f1'.",
+    ),
     "unknown setting": (GOOD | {"bakcbones": []}, "Unknown setting 'bakcbones'. Did you mean 'backbones'?"),
     "unknown setting of an arm": (
         GOOD | {"arms": [RANDOM, {"name": "bert", "recipee": "bert"}]}, "Did you mean 'recipe'?",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,6 +40,8 @@ OutFolder = Annotated[
     Path | None, Option(metavar="DIR", help="Keep results and predictions here, in a folder per checkpoint.")
 ]
 
+BLOCKS = 1024
+
 
 def evaluate_command(
     checkpoints: Checkpoints,
@@ -50,7 +53,7 @@ def evaluate_command(
     perplexity: Sources = None,
     blocks: Annotated[
         int, Option(min=1, help="How many held-out blocks (--data) or windows of text (--words) are taken.")
-    ] = 1024,
+    ] = BLOCKS,
     by_entropy_of: TeacherForQuintiles = None,
     metric: Annotated[str, Option(help="Of pseudo-log-likelihoods: within-word or original.")] = "within-word",
     ties: Annotated[
@@ -71,9 +74,16 @@ def evaluate_command(
             "Say what to evaluate on: --data DIR (one tokenizer), or --words SOURCE (any tokenizers); or any of "
             "--pairs, --reading, --word-formation and --perplexity."
         )
+    given = {
+        "--metric": metric != "within-word", "--ties": ties != "half", "--good-column": good_column is not None,
+        "--bad-column": bad_column is not None, "--counts": counts is not None, "--paradigms": paradigms,
+    }  # fmt: skip
+    _refuse_unused("of what is evaluated without --data or --words", given if not asked else {})
+    _refuse_unused("of --data and --words", {"--blocks": blocks != BLOCKS} if asked else {})
+    _refuse_unused("of --data", {"--by-entropy-of": by_entropy_of is not None} if data is None else {})
     hide_library_bars()
     if not asked:
-        print(_held_out(checkpoints, data, words or [], blocks, by_entropy_of, json_))
+        print(_held_out(checkpoints, data, words or [], blocks, by_entropy_of, out, json_))
         return
     if (good_column is None) != (bad_column is None):
         raise InputError("--good-column and --bad-column go together.")
@@ -94,16 +104,29 @@ def evaluate_command(
     print(found.as_json() if json_ else found.table(paradigms=paradigms))
 
 
+def _refuse_unused(whose: str, given: Mapping[str, bool]) -> None:
+    """Raises InputError for an option that would have no effect."""
+    for name, is_given in given.items():
+        if is_given:
+            raise InputError(f"{name} is an option {whose}, and would have no effect here. Leave it out.")
+
+
 def _held_out(
-    checkpoints: list[str], data: Path | None, words: list[str], blocks: int, by_entropy_of: str | None, json_: bool
+    checkpoints: list[str],
+    data: Path | None,
+    words: list[str],
+    blocks: int,
+    by_entropy_of: str | None,
+    out: Path | None,
+    json_: bool,
 ) -> str:
     from maskwise.lab.evaluation.side_by_side import evaluate, evaluate_words
 
     report: Any
     if data is not None:
-        report = evaluate(checkpoints, data, blocks=blocks, by_entropy_of=by_entropy_of)
+        report = evaluate(checkpoints, data, blocks=blocks, by_entropy_of=by_entropy_of, out=out)
     else:
-        report = evaluate_words(checkpoints, words, windows=blocks)
+        report = evaluate_words(checkpoints, words, windows=blocks, out=out)
     return report.as_json() if json_ else report.table()
 
 

@@ -58,11 +58,10 @@ def report_command(
     published: Annotated[bool, Option("--published", help="Set the entropy masking paper's cells beside.")] = False,
 ) -> None:
     """Say what a study found, on one page that needs nothing else, and as Markdown, CSV and JSON."""
-    from maskwise.lab.reports.files import summary
     from maskwise.lab.reports.job import make_files
 
     made, written = make_files(
         folder, against=against, out=out or folder / "report.html", other=compare, published=published
     )
-    print(summary(made))
+    print(made)
     print(f"Written: {', '.join(map(str, written))}")

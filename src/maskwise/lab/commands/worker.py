@@ -24,7 +24,6 @@ from maskwise.lab.records.attempts import Attempt
 from maskwise.lab.records.record import HELD_OUT, RunRecord, hash_of, list_files, metrics_of, write_record
 from maskwise.lab.records.recorder import Recorder, exit_code_of, message_of
 
-FLOORS = {"unigram": "unigram floor"}  # what records call the floor of a zero-shot set
 INITIAL = "initial-model"  # the weights that are tuned without pretraining, while they are
 
 
@@ -132,8 +131,8 @@ def _evaluate(job: JobFile, recorder: Recorder, objects: Mapping[str, Any]) -> N
     hide_library_bars()
     settings, folder = EvaluationSettings.model_validate(job.settings), Path(job.folder)
     with _checkpoint(settings.start, folder) as checkpoint:
-        content = {"checkpoint": weights_hash(checkpoint)}
         measured = _held_out if settings.task == HELD_OUT else _zero_shot
+        content = {"checkpoint": weights_hash(checkpoint), **_evaluated_on(settings)}
         found = measured(settings, checkpoint, folder)
     record = RunRecord(
         kind="evaluate",
@@ -148,8 +147,21 @@ def _evaluate(job: JobFile, recorder: Recorder, objects: Mapping[str, Any]) -> N
     write_record(folder, record.costing(recorder.cost()))
 
 
+def _evaluated_on(settings: Any) -> dict[str, str]:
+    """Returns the hash of the data that a checkpoint is evaluated on."""
+    from maskwise.lab.evaluation.zero_shot import find_task_data, parse_zero_shot
+    from maskwise.lab.records.content import path_hash
+    from maskwise.lab.tokens.blocks import open_data
+    from maskwise.lab.tokens.content import data_hash
+
+    if settings.task == HELD_OUT:
+        return {"data": data_hash(open_data(settings.data))}
+    return {"task data": path_hash(find_task_data(parse_zero_shot(settings.task), Path(settings.task_data)))}
+
+
 def _zero_shot(settings: Any, checkpoint: str, folder: Path) -> dict[str, Any]:
     """Returns what the record says of a zero-shot task; its predictions are in the job's folder."""
+    from maskwise.lab.evaluation.figures import Figures
     from maskwise.lab.evaluation.zero_shot import PREDICTIONS, RESULT, evaluate_zero_shot
 
     result = evaluate_zero_shot(checkpoint, settings.task, settings.task_data, token_counts=Path(settings.data))
@@ -157,23 +169,20 @@ def _zero_shot(settings: Any, checkpoint: str, folder: Path) -> dict[str, Any]:
         written = result.write(Path(made) / "written")
         for name in (PREDICTIONS, RESULT):
             (written / name).replace(folder / name)
-    floors = {name: {result.primary: value} for name, value in result.baselines.items()}
     return {
         "metrics": metrics_of(result.metrics),
-        "baselines": {FLOORS.get(name, name): values for name, values in floors.items()},
+        "baselines": Figures(result.primary, result.metrics, result.baselines).baselines(),
         "files": list_files(folder, {"predictions": PREDICTIONS, "result": RESULT}),
     }
 
 
 def _held_out(settings: Any, checkpoint: str, folder: Path) -> dict[str, Any]:
     """Returns what the record says of the held-out evaluation, on the data that a run from these weights trains on."""
-    from maskwise.lab.evaluation.side_by_side import evaluate
+    from maskwise.lab.evaluation.side_by_side import evaluate, grade_figures
 
     blocks = settings.start.initial.data.held_out_blocks
     results = evaluate([checkpoint], Path(settings.data), blocks=blocks).results
-    figures = {name: result.as_dict() for name, result in results.items()}
-    for scores in figures.values():
-        del scores["tokens"]
+    figures = {name: grade_figures(result) for name, result in results.items()}
     return {"metrics": metrics_of(figures.pop(checkpoint)), "baselines": figures}
 
 

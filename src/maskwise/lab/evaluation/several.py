@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maskwise.errors import InputError
 from maskwise.evaluation.choices import Ties, check_ties
 from maskwise.evaluation.pseudo_likelihood import Metric, check_metric
-from maskwise.files.atomic_folder import atomic_folder
+from maskwise.lab.evaluation.evaluation_record import Evaluated, kept_in, timed, write_evaluated
+from maskwise.lab.evaluation.figures import figures_of
 from maskwise.lab.evaluation.item_files import Columns
 from maskwise.lab.evaluation.pairs import evaluate_pairs
 from maskwise.lab.evaluation.perplexity import evaluate_perplexity
 from maskwise.lab.evaluation.reading_times import evaluate_reading
 from maskwise.lab.evaluation.scored_model import Counts, open_model
 from maskwise.lab.evaluation.word_formation import evaluate_word_formation
+from maskwise.lab.records.attempts import Cost
+from maskwise.lab.records.content import path_hash
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def evaluate_several(
         ties: `half` or `first`, as `evaluate_pairs` takes it.
         columns: The columns of the good and of the bad sentence, for pairs of no known layout.
         token_counts: The data folder that all the models were trained on, for the unigram floor; runs know their own.
-        out: A new folder, for `<checkpoint>/<evaluation>.json` and `.parquet` with a row per item.
+        out: A new folder, for `<checkpoint>/<evaluation>.json`, `.parquet` with a row per item, and `record.json`.
         seed: Of bootstrap, folds and permutations.
         show: Show the progress on stderr.
 
@@ -84,9 +85,9 @@ def evaluate_several(
     """
     check_metric(metric)
     check_ties(ties)
-    names = [Path(checkpoint).resolve().name for checkpoint in checkpoints]
-    if repeated := sorted(_repeated(names if out else checkpoints)):
-        raise InputError(f"Two checkpoints are called {repeated[0]!r}. Name each once, by names that differ.")
+    asked = {"pairs": pairs, "reading": reading, "word_formation": word_formation, "perplexity": perplexity}
+    asked = {name: value for name, value in asked.items() if value}
+    settings = {"metric": metric, "ties": ties, "columns": columns, "seed": seed, **asked}
 
     def evaluated(checkpoint: str) -> dict[str, Any]:
         opened, found = open_model(checkpoint, token_counts=token_counts), {}
@@ -101,20 +102,34 @@ def evaluate_several(
             found["perplexity"] = evaluate_perplexity(opened, perplexity, metric=metric, **common)
         return found
 
-    with atomic_folder(Path(out)) if out else nullcontext() as folder:
-        results = {checkpoint: evaluated(checkpoint) for checkpoint in checkpoints}
-        if folder is not None:
-            for name, by_evaluation in zip(names, results.values(), strict=True):
-                _write(folder / name, by_evaluation)
+    with kept_in(out, checkpoints) as folder:
+        results: dict[str, dict[str, Any]] = {}
+        for checkpoint in checkpoints:
+            with timed() as recorder:
+                results[checkpoint] = evaluated(checkpoint)
+                if folder is not None:
+                    kept = _kept(results[checkpoint], recorder.cost())
+                    write_evaluated(folder, checkpoint, kept, settings, _content(asked))
     return SeveralResults(results)
 
 
-def _repeated(names: Sequence[str]) -> set[str]:
-    return {name for name in names if names.count(name) > 1}
+def _kept(results: Mapping[str, Any], cost: Cost) -> Evaluated:
+    """Returns what is kept of a checkpoint's results; metrics begin with the set that they are of."""
+    metrics: dict[str, float] = {}
+    baselines: dict[str, dict[str, float]] = {}
+    for name, result in results.items():
+        for of, figures in figures_of(name, result).items():
+            metrics |= {f"{of}.{metric}": value for metric, value in figures.metrics.items()}
+            for floor, values in figures.baselines(f"{of}.").items():
+                baselines.setdefault(floor, {}).update(values)
+    json_texts = {name: result.as_json() for name, result in results.items()}
+    return Evaluated(cost, json_texts, metrics, baselines, {name: one.items for name, one in results.items()})
 
 
-def _write(folder: Path, by_evaluation: Mapping[str, Any]) -> None:
-    folder.mkdir()
-    for name, result in by_evaluation.items():
-        (folder / f"{name}.json").write_text(result.as_json() + "\n", encoding="utf-8")
-        result.items.to_parquet(folder / f"{name}.parquet", index=False)
+def _content(asked: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the hashes of what is read, by evaluation and path."""
+    found = {}
+    for name, value in asked.items():
+        for source in [value] if isinstance(value, str | Path) else value:
+            found[f"{name} {source}"] = path_hash(Path(source))
+    return found

@@ -6,7 +6,6 @@ tokens differ; there whole words of the text are masked and graded in nats per c
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -28,8 +27,13 @@ from maskwise.evaluation.held_out import (
     held_out_table,
     make_held_out_eval,
 )
+from maskwise.lab.evaluation.evaluation_record import Evaluated, kept_in, timed, write_evaluated
+from maskwise.lab.records.attempts import Cost
+from maskwise.lab.records.content import path_hash
+from maskwise.lab.records.strict_json import to_json
 from maskwise.lab.text.sources import documents
 from maskwise.lab.tokens.blocks import open_data
+from maskwise.lab.tokens.content import data_hash
 from maskwise.masking.noise import Stream, mix_int
 from maskwise.models.device import nth_device
 from maskwise.models.loading import check_positions, check_same_tokenizer, load_checkpoint, load_tokenizer
@@ -37,6 +41,7 @@ from maskwise.models.model_limits import longest_window
 from maskwise.models.sparse import SparseHead
 from maskwise.progress import Progress, silent_if_not_shown
 
+FLOOR = "unigram floor"
 WINDOW_WORDS = 48
 WORD_RATE = 0.15
 
@@ -57,7 +62,7 @@ class SideBySide:
 
     def as_json(self) -> str:
         """Returns the grades as JSON."""
-        return json.dumps({name: result.as_dict() for name, result in self.results.items()}, indent=2)
+        return to_json({name: result.as_dict() for name, result in self.results.items()}).rstrip()
 
 
 class WordGrade(NamedTuple):
@@ -77,6 +82,11 @@ class WordGrade(NamedTuple):
             self.words + other.words,
         )
 
+    def shares(self) -> dict[str, float]:
+        """Returns the loss in nats per character, and the share of words that are right."""
+        loss, hits = self.loss / max(self.characters, 1), self.hits / max(self.words, 1)
+        return {"nats_per_character": loss, "whole_words_right": hits}
+
 
 @dataclass(frozen=True)
 class WordReport:
@@ -90,7 +100,7 @@ class WordReport:
         width = max(map(len, self.results))
         lines = [f"{'model'.ljust(width)}  nats/character  whole words right"]
         for name, grade in self.results.items():
-            loss, hits = grade.loss / max(grade.characters, 1), grade.hits / max(grade.words, 1)
+            loss, hits = grade.shares().values()
             lines.append(f"{name.ljust(width)}  {loss:14.4f}  {hits:17.2%}")
         words = next(iter(self.results.values())).words
         return "\n".join([*lines, f"{words:,} words graded; {self.skipped:,} that a model cannot spell were left out."])
@@ -100,7 +110,7 @@ class WordReport:
 
     def as_json(self) -> str:
         """Returns the sums as JSON."""
-        return json.dumps({"skipped": self.skipped} | {n: g._asdict() for n, g in self.results.items()}, indent=2)
+        return to_json({"skipped": self.skipped} | {n: g._asdict() for n, g in self.results.items()}).rstrip()
 
 
 @silent_if_not_shown
@@ -110,6 +120,7 @@ def evaluate(
     *,
     blocks: int = 1024,
     by_entropy_of: str | PathLike[str] | None = None,
+    out: str | PathLike[str] | None = None,
     show: bool = True,
 ) -> SideBySide:
     """Grades checkpoints that share a tokenizer on held-out text, token by token, next to the unigram model.
@@ -119,6 +130,7 @@ def evaluate(
         data: The data folder whose held-out part is the evaluation.
         blocks: How many held-out blocks are taken, evenly spaced.
         by_entropy_of: A checkpoint whose entropy cuts the graded tokens into fifths, in place of token frequency.
+        out: A new folder, for `<checkpoint>/held_out.json` and `record.json`. None keeps nothing.
         show: Whether to show progress.
 
     Returns:
@@ -128,7 +140,9 @@ def evaluate(
         InputError: For a checkpoint made with another tokenizer, or with weights that are not finite.
     """
     teacher = None if by_entropy_of is None else fspath(by_entropy_of)
-    return _evaluate(names_of(checkpoints), Path(data), blocks, teacher, show)
+    names = names_of(checkpoints)
+    with kept_in(out, names) as folder:
+        return _evaluate(names, Path(data), blocks, teacher, folder, show)
 
 
 def names_of(checkpoints: str | PathLike[str] | Sequence[str | PathLike[str]]) -> list[str]:
@@ -148,7 +162,12 @@ def names_of(checkpoints: str | PathLike[str] | Sequence[str | PathLike[str]]) -
 
 
 def _evaluate(
-    checkpoints: Sequence[str], data_folder: Path, blocks: int, by_entropy_of: str | None, show: bool
+    checkpoints: Sequence[str],
+    data_folder: Path,
+    blocks: int,
+    by_entropy_of: str | None,
+    folder: Path | None,
+    show: bool,
 ) -> SideBySide:
     data = open_data(data_folder)
     for name in [*checkpoints, *([by_entropy_of] if by_entropy_of else [])]:
@@ -161,15 +180,30 @@ def _evaluate(
         return model
 
     quintiles = entropy_quintiles(load(by_entropy_of), held_out) if by_entropy_of else None
-    results = {"unigram floor": evaluate_unigram(held_out, quintiles=quintiles)}
+    floor = evaluate_unigram(held_out, quintiles=quintiles)
+    results = {FLOOR: floor}
+    settings = {"data": str(data_folder), "blocks": blocks, "by_entropy_of": by_entropy_of}
     for name in checkpoints:
-        with Progress(f"evaluate {name}", None, "models", show=show) as progress:
+        with Progress(f"evaluate {name}", None, "models", show=show) as progress, timed() as recorder:
             results[name] = evaluate_mlm(load(name), held_out, quintiles=quintiles)
             _check_finite(name, [results[name].sums])
             progress.advance()
+            if folder is not None:
+                kept = _kept_grades(results[name], floor, recorder.cost())
+                write_evaluated(folder, name, kept, settings, {"data": data_hash(data)})
     return (
         SideBySide(results, f"the entropy of {by_entropy_of}, q1 the lowest") if by_entropy_of else SideBySide(results)
     )
+
+
+def _kept_grades(grade: HeldOutResult, floor: HeldOutResult, cost: Cost) -> Evaluated:
+    figures, under = grade.as_dict(), grade_figures(floor)
+    return Evaluated(cost, {"held_out": to_json(figures).rstrip()}, grade_figures(grade), {FLOOR: under})
+
+
+def grade_figures(grade: HeldOutResult) -> dict[str, float]:
+    """Returns the figures of a grade as records keep them: without the counts of tokens."""
+    return {name: value for name, value in grade.as_dict().items() if name != "tokens"}
 
 
 @silent_if_not_shown
@@ -178,6 +212,7 @@ def evaluate_words(
     sources: str | PathLike[str] | Sequence[str | PathLike[str]],
     *,
     windows: int = 1024,
+    out: str | PathLike[str] | None = None,
     show: bool = True,
 ) -> WordReport:
     """Grades checkpoints with any tokenizers on whole words of a text, in nats per character.
@@ -189,6 +224,7 @@ def evaluate_words(
         checkpoints: A run folder, a checkpoint or a hub name, or several.
         sources: Files, folders, globs, `hub:NAME[:CONFIG]` or `python-docs`, one or several.
         windows: How many windows of 48 words are taken, from the first on.
+        out: A new folder, for `<checkpoint>/words.json` and `record.json`. None keeps nothing.
         show: Whether to show progress.
 
     Returns:
@@ -197,7 +233,15 @@ def evaluate_words(
     Raises:
         InputError: If no word is left, and for a checkpoint with weights that are not finite.
     """
-    return _evaluate_words(names_of(checkpoints), names_of(sources), windows, show)
+    names, texts = names_of(checkpoints), names_of(sources)
+    with kept_in(out, names) as folder, timed() as recorder:
+        report = _evaluate_words(names, texts, windows, show)
+        if folder is not None:
+            content = {f"text {source}": path_hash(Path(source)) for source in texts}
+            for name, grade in report.results.items():
+                kept = Evaluated(recorder.cost(), {"words": to_json(grade._asdict()).rstrip()}, grade.shares())
+                write_evaluated(folder, name, kept, {"sources": texts, "windows": windows}, content)
+        return report
 
 
 def _evaluate_words(checkpoints: Sequence[str], sources: Sequence[str], windows: int, show: bool) -> WordReport:

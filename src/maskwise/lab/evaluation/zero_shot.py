@@ -2,7 +2,7 @@
 
 | task | what `task_data` holds | primary metric |
 |---|---|---|
-| `pairs:NAME` | a folder or file NAME of pairs or completions | `accuracy`, the mean over paradigms |
+| `pairs:NAME` | a folder or file NAME of pairs or completions, entity tracking included | `accuracy`, over paradigms |
 | `reading` | `reading_data.csv` | `gain`: eye tracking, nats per word, held out |
 | `word-formation:NAME` | a JSON lines file NAME, or a folder NAME with it | `correlation`, Spearman's |
 | `pseudo-perplexity:NAME` | a text file NAME | `perplexity` per word; less is better |
@@ -20,11 +20,19 @@ import pandas as pd
 from maskwise.errors import InputError, nearest
 from maskwise.evaluation.pseudo_likelihood import Metric
 from maskwise.files.atomic_folder import atomic_folder
+from maskwise.lab.evaluation.figures import (
+    Figures,
+    figures_of_perplexity,
+    figures_of_reading,
+    figures_of_set,
+    figures_of_word_formation,
+)
 from maskwise.lab.evaluation.pairs import evaluate_pairs
 from maskwise.lab.evaluation.perplexity import evaluate_perplexity
 from maskwise.lab.evaluation.reading_times import evaluate_reading
 from maskwise.lab.evaluation.scored_model import Counts, open_model
 from maskwise.lab.evaluation.word_formation import evaluate_word_formation
+from maskwise.lab.records.record import LESS_IS_BETTER
 
 RESULT, PREDICTIONS = "zero_shot.json", "predictions.parquet"
 TOO_SMALL_ALONE = ("supplement_fast",)
@@ -100,6 +108,15 @@ def primary_metric(task: str) -> str:
     return _KINDS[parse_zero_shot(task).kind].primary
 
 
+def check_zero_shot_metric(task: str, metric: str) -> None:
+    """Raises InputError if a zero-shot task has no such metric."""
+    known = _KINDS[parse_zero_shot(task).kind].metrics
+    if metric not in known:
+        raise InputError(
+            f"The task {task!r} has no metric {metric!r}.{nearest(metric, known)} Known: {', '.join(known)}."
+        )
+
+
 def check_zero_shot_tasks(tasks: Sequence[str]) -> None:
     """Raises InputError if the only pairs among a study's tasks are too few to be read alone."""
     pairs = [task.name for task in map(parse_zero_shot, filter(is_zero_shot, tasks)) if task.kind == "pairs"]
@@ -162,24 +179,24 @@ def _is_called(path: Path, name: str) -> bool:
     return path.name == name or (path.is_file() and path.name.split(".")[0] == name and path.parent.name != name)
 
 
+def _result(task: str, result: Any, figures: Figures) -> ZeroShotResult:
+    higher_is_better = figures.primary not in LESS_IS_BETTER
+    return ZeroShotResult(
+        task, result.model, figures.primary, higher_is_better, figures.metrics, figures.floors, result.items,
+        result.as_json(),
+    )  # fmt: skip
+
+
 def _pairs(task: str, opened: Any, path: Path, metric: Metric, seed: int, show: bool) -> ZeroShotResult:
     result = evaluate_pairs(opened, [path], metric=metric, seed=seed, show=show)
     if len(result.sets) != 1:
         raise InputError(f"{path} holds {len(result.sets)} sets of pairs; name one of them in the task.")
-    (one,) = result.sets
-    metrics = {"accuracy": one.accuracy, "accuracy_per_token": one.accuracy_per_token}
-    metrics |= {"reordered_accuracy": one.reordered_accuracy, "ties": one.tied / one.items}
-    floor = {"unigram": one.floor, "chance": one.chance}
-    return ZeroShotResult(task, result.model, "accuracy", True, metrics, floor, result.items, result.as_json())
+    return _result(task, result, figures_of_set(result.sets[0]))
 
 
 def _reading(task: str, opened: Any, path: Path, metric: Metric, seed: int, show: bool) -> ZeroShotResult:
     result = evaluate_reading(opened, path, seed=seed, show=show)
-    eye, paced = result.measured
-    metrics = {"gain": eye.gain.value, "partial_r2": eye.partial_r2}
-    metrics |= {"gain_self_paced": paced.gain.value, "partial_r2_self_paced": paced.partial_r2}
-    floor = {"unigram": eye.gain_unigram, "permuted": eye.gain_permuted[0]}
-    return ZeroShotResult(task, result.model, "gain", True, metrics, floor, result.items, result.as_json())
+    return _result(task, result, figures_of_reading(result))
 
 
 def _word_formation(task: str, opened: Any, path: Path, metric: Metric, seed: int, show: bool) -> ZeroShotResult:
@@ -187,25 +204,27 @@ def _word_formation(task: str, opened: Any, path: Path, metric: Metric, seed: in
     if len(files) != 1:
         raise InputError(f"{path} has {len(files)} .jsonl files, and one is expected.")
     result = evaluate_word_formation(opened, files[0], metric=metric, seed=seed, show=show)
-    metrics, floor = {"correlation": result.correlation.value}, {"unigram": result.floor, "chance": 0.0}
-    return ZeroShotResult(task, result.model, "correlation", True, metrics, floor, result.items, result.as_json())
+    return _result(task, result, figures_of_word_formation(result))
 
 
 def _perplexity(task: str, opened: Any, path: Path, metric: Metric, seed: int, show: bool) -> ZeroShotResult:
     result = evaluate_perplexity(opened, [str(path)], metric=metric, seed=seed, show=show)
-    metrics, floor = {"perplexity": result.perplexity.value}, {"unigram": result.floor}
-    return ZeroShotResult(task, result.model, "perplexity", False, metrics, floor, result.items, result.as_json())
+    return _result(task, result, figures_of_perplexity(result))
 
 
 class _Kind(NamedTuple):
     evaluate: Callable[[str, Any, Path, Metric, int, bool], ZeroShotResult]
-    primary: str
+    metrics: tuple[str, ...]  # the primary one first
     example: str = ""
+
+    @property
+    def primary(self) -> str:
+        return self.metrics[0]
 
 
 _KINDS = {
-    "pairs": _Kind(_pairs, "accuracy", "blimp"),
-    "reading": _Kind(_reading, "gain"),
-    "word-formation": _Kind(_word_formation, "correlation", "wug_adj_nominalization"),
-    "pseudo-perplexity": _Kind(_perplexity, "perplexity", "held_out.txt"),
+    "pairs": _Kind(_pairs, ("accuracy", "accuracy_per_token", "reordered_accuracy"), "blimp"),
+    "reading": _Kind(_reading, ("gain", "gain_self_paced", "partial_r2", "partial_r2_self_paced")),
+    "word-formation": _Kind(_word_formation, ("correlation",), "wug_adj_nominalization"),
+    "pseudo-perplexity": _Kind(_perplexity, ("perplexity",), "held_out.txt"),
 }

@@ -10,7 +10,7 @@ The folder `DATA/scores/<statistic>-<teacher>` holds
     lock            held by the process that writes
     attempts        a file for each attempt
     record.json     what it was and what it cost
-    manifest.json   written last: without it the folder is unfinished and nobody reads it
+    manifest.json   written last, with checksums: without it the folder is unfinished and nobody reads it
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ import torch
 
 from maskwise.errors import InputError, nearest
 from maskwise.files.atomic import atomic_write
+from maskwise.files.checksums import record_files
 from maskwise.files.disk_full import disk_full_as_input_error
 from maskwise.lab.jobs.claims import locked
 from maskwise.lab.pretraining.scores_record import write_scores_record
@@ -117,7 +118,10 @@ def _annotate(
         scoring = Scoring(data.path, teacher_name, statistic, batch_size)
         _score_all(chunks, scoring, teacher, jobs, show)
         write_scores_record(folder, manifest, data, recorder)
-        (folder / PLAN).replace(folder / MANIFEST)
+        written = manifest | {"files": record_files(folder, [VALUES, OFFSETS])}
+        with disk_full_as_input_error(folder / MANIFEST):
+            atomic_write(folder / MANIFEST, json.dumps(written, indent=2) + "\n")
+        (folder / PLAN).unlink()
     return folder
 
 

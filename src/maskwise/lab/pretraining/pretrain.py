@@ -303,9 +303,10 @@ def finish(
             draw_held_out(out / run_folder.METRICS, verdict, out / CURVES)
         if (out / RATES).exists():
             draw_rates(out / RATES, data, out / RATES_PICTURE)
-        atomic_write(out / "README.md", model_card(settings, data.manifest, result.held_out, result.stopping))
+        atomic_write(out / run_folder.CARD, model_card(settings, data.manifest, result.held_out, result.stopping))
         finish_record(out, size, grades, trainer.state.global_step, verdict, recorder)
-        atomic_write(out / run_folder.DONE, to_json(_done(trainer, result, verdict)))
+        done = _done(trainer, result, verdict) | {"files": run_folder.record_run(out)}
+        atomic_write(out / run_folder.DONE, to_json(done))
         delete_score_files(out)
     trainer.accelerator.wait_for_everyone()
     return result

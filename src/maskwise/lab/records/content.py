@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
 from maskwise.errors import InputError
+from maskwise.files.checksums import Record, checksum, damage, record_digest, record_files
 from maskwise.masking.score import StatefulScore
 
 NOT_KNOWN = "not known"
-CHUNK_BYTES = 1 << 22
 _WEIGHT_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -46,24 +45,27 @@ def weights_hash(name: str) -> str:
     return digest.hexdigest()
 
 
-def files_hash(paths: Iterable[Path]) -> str:
-    """Returns a hash (xxh3, 128 bits) over the content of large files; it reads some 10 GB a second from memory."""
-    stats = ((path, path.stat()) for path in paths)
-    return _files_hash(tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats))
+def path_hash(path: Path) -> str:
+    """Returns a hash of a file's content, or of all the files' in a folder; "not known" if it is neither."""
+    if path.is_file():
+        return checksum(path)
+    return record_digest(record_files(path)) if path.is_dir() else NOT_KNOWN
+
+
+def damage_of_all(folder: Path, record: Record) -> list[str]:
+    """Returns what is wrong with recorded files, large ones included; one that has not changed is not read again.
+
+    It reads some 10 GB a second from memory, else what the disk gives.
+    """
+    stats = ((name, (folder / name).stat()) for name in record if (folder / name).is_file())
+    seen = tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+    return list(_damage_of_all(folder.resolve(), json.dumps(record), seen))
 
 
 @lru_cache(maxsize=64)
-def _files_hash(files: tuple[tuple[Path, int, int], ...]) -> str:
+def _damage_of_all(folder: Path, record: str, seen: tuple[tuple[str, int, int], ...]) -> tuple[str, ...]:
     """Sizes and times are part of the question: a file that was changed is read again."""
-    import xxhash
-
-    digest = xxhash.xxh3_128()
-    for path, size, _ in files:
-        digest.update(size.to_bytes(8, "little"))
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                digest.update(chunk)
-    return digest.hexdigest()
+    return tuple(damage(folder, json.loads(record), read_all=True))
 
 
 def score_hash(score: Any) -> str:

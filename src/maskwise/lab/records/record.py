@@ -18,15 +18,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from maskwise.errors import InputError
 from maskwise.files.atomic import atomic_write
-from maskwise.files.json_text import read_json
+from maskwise.files.checksums import checksum, damage
+from maskwise.files.json_text import read_json_object
 from maskwise.lab.records.attempts import Cost
 from maskwise.lab.records.strict_json import to_json
 
 RECORD = "record.json"
+CHECKSUM = "checksum"  # of all else in the file
 RecordKind = Literal["prepare", "annotate", "pretrain", "tune", "evaluate"]
 HELD_OUT = "held_out"  # the held-out evaluation of pretraining, as a task
-LESS_IS_BETTER = frozenset({"loss", "perplexity"})
-METRIC_UNITS = {"loss": "nats", "perplexity": "types", "entropy": "nats", "surprisal": "nats"}  # else a share of 1
+LESS_IS_BETTER = frozenset({"loss", "perplexity", "nats_per_character"})
+METRIC_UNITS = {  # else a share of 1
+    "loss": "nats", "perplexity": "types", "entropy": "nats", "surprisal": "nats", "gain": "nats",
+    "gain_self_paced": "nats", "partial_r2": "percent", "partial_r2_self_paced": "percent", "correlation": "rho",
+    "nats_per_character": "nats",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,11 +59,11 @@ class Measured(_Part):
 
 
 class RunFile(_Part):
-    """A file that belongs to the run, by its path from the record's folder; size and hash unless it grows on."""
+    """A file that belongs to the run, by its path from the record's folder; size and checksum unless it grows on."""
 
     path: str
     bytes: int | None = None
-    sha256: str | None = None
+    checksum: str | None = None
 
 
 class Environment(_Part):
@@ -129,7 +135,9 @@ def read_record_file(path: Path) -> RunRecord:
         InputError: There is none, or it is damaged; the message names it and says what was found.
     """
     advice = "Restore it, or delete the folder that it is in and run the same command again."
-    found = read_json(path, advice=advice)
+    found = read_json_object(path, advice=advice)
+    if found.pop(CHECKSUM, None) != hash_of(found):
+        raise InputError(f"{path} is damaged: it is not as it was written (another checksum). {advice}")
     try:
         return RunRecord.model_validate(found)
     except ValidationError as error:
@@ -147,7 +155,8 @@ def write_record(folder: Path, record: RunRecord) -> None:
 
 def write_record_file(path: Path, record: RunRecord) -> None:
     """Writes a record, whole or not at all."""
-    atomic_write(path, to_json(record.model_dump(mode="json")))
+    plain = json.loads(to_json(record.model_dump(mode="json")))
+    atomic_write(path, to_json(plain | {CHECKSUM: hash_of(plain)}))
 
 
 def check_files(folder: Path, record: RunRecord) -> None:
@@ -156,10 +165,8 @@ def check_files(folder: Path, record: RunRecord) -> None:
         path = folder / file.path
         if file.bytes is None:
             continue
-        if not path.is_file():
-            raise InputError(f"{path} is missing.")
-        if path.stat().st_size != file.bytes or hashlib.sha256(path.read_bytes()).hexdigest() != file.sha256:
-            raise InputError(f"{path} is damaged: it is not as the run left it.")
+        if found := damage(folder, {file.path: file.model_dump()}, read_all=True):
+            raise InputError(f"{path} is damaged: {found[0]}.")
 
 
 def list_files(folder: Path, names: Mapping[str, str], *, growing: Iterable[str] = ()) -> dict[str, RunFile]:
@@ -171,18 +178,17 @@ def list_files(folder: Path, names: Mapping[str, str], *, growing: Iterable[str]
         if name in growing:
             found[name] = RunFile(path=path)
             continue
-        content = (folder / path).read_bytes()
-        found[name] = RunFile(path=path, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+        found[name] = RunFile(path=path, bytes=(folder / path).stat().st_size, checksum=checksum(folder / path))
     return found
 
 
 def metrics_of(values: Mapping[str, float]) -> dict[str, Measured]:
-    """Returns measured values with their units and directions.
+    """Returns measured values with their units and directions; a name may begin with what it is of, and a dot.
 
     >>> metrics_of({"loss": 3.5, "accuracy": 0.5})["loss"]
     Measured(value=3.5, unit='nats', direction='down')
     """
-    return {name: _metric(name.partition("_q")[0], value) for name, value in values.items()}
+    return {name: _metric(name.rpartition(".")[2].partition("_q")[0], value) for name, value in values.items()}
 
 
 def hash_of(value: Any) -> str:

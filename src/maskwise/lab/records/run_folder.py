@@ -7,6 +7,7 @@ its card, the finished record, and `done.json` last: a folder without it is an u
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any
 from maskwise.errors import InputError
 from maskwise.files.atomic import atomic_write
 from maskwise.files.checkpoint_folders import complete_checkpoints, delete_incomplete, newest_undamaged, step_of
+from maskwise.files.checksums import record_files
 from maskwise.files.disk_full import is_disk_full
 from maskwise.lab.config import PretrainSettings, check_settings, merge, to_toml
 from maskwise.lab.records.attempts import ATTEMPTS
@@ -23,7 +25,8 @@ from maskwise.lab.records.record import RECORD, RunRecord, read_record, write_re
 from maskwise.recipes import read_toml
 from maskwise.training.finite import bad_weights
 
-CONFIG, METRICS, DONE = "config.toml", "metrics.jsonl", "done.json"
+CONFIG, METRICS, DONE, CARD = "config.toml", "metrics.jsonl", "done.json", "README.md"
+_NOT_KEPT = re.compile(r"checkpoint-\d+$|scores-\d+\.f32$|runs$|\..*|.*\.tmp$")  # may be deleted, or grows
 
 
 def open_run(
@@ -59,6 +62,13 @@ def open_run(
         write_record(out, record)
         cut_metrics(out / METRICS, step_of(checkpoint) if checkpoint else -1)
     return checkpoint
+
+
+def record_run(out: Path) -> dict[str, dict[str, Any]]:
+    """Returns the sizes and checksums of what a finished run leaves, but for its card, which people may edit."""
+    passed_over = (DONE, CARD, ATTEMPTS)
+    names = (path.name for path in out.iterdir() if path.name not in passed_over and not _NOT_KEPT.match(path.name))
+    return record_files(out, names)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -23,12 +24,11 @@ from maskwise.lab.reports.measures import collapsed_table, cost_table, score_tab
 from maskwise.lab.reports.paper_comparison import published_table
 from maskwise.lab.reports.scores import Scores, scores_of
 from maskwise.lab.reports.tables import Column, Table
-from maskwise.lab.study.declaration import Study
 from maskwise.lab.study.layout import Layout, pretraining_keys, result_keys, run_name
 from maskwise.lab.study.power_statement import power_statement
 from maskwise.lab.study.results import StudyRuns, read_runs, results_frame, to_frame
 from maskwise.lab.study.statistics import AS_GIVEN, NOT_PRETRAINED
-from maskwise.lab.study.study_file import HELD_OUT_METRICS
+from maskwise.lab.study.study_file import HELD_OUT_METRICS, Study
 from maskwise.progress import format_seconds
 
 MISSING_COLUMNS = (Column("job", "not finished"), Column("log", "what it said last"))
@@ -50,6 +50,14 @@ class Report:
     curves: tuple[Curve, ...]
     num_done: int
     num_jobs: int
+
+    def __repr__(self) -> str:
+        """What was found, in a few lines."""
+        lines = [] if self.is_finished else [f"Not finished: {self.num_done} of {self.num_jobs} jobs are done."]
+        return "\n".join([*lines, *(f"{found.verdict}: {found.sentence}" for found in self.findings)])
+
+    def _repr_html_(self) -> str:
+        return "".join(f"<p>{html.escape(line)}</p>" for line in repr(self).splitlines())
 
     @property
     def title(self) -> str:

@@ -72,13 +72,6 @@ def as_json(report: Report) -> str:
     return json.dumps(said, indent=1) + "\n"
 
 
-def summary(report: Report) -> str:
-    """Returns what was found, in a few lines for a terminal."""
-    lines = [] if report.is_finished else [f"Not finished: {report.num_done} of {report.num_jobs} jobs are done."]
-    lines += [f"{finding.verdict}: {finding.sentence}" for finding in report.findings]
-    return "\n".join(lines)
-
-
 def _lines(report: Report) -> Iterator[str]:
     yield from (f"# {report.title}", "")
     if not report.is_finished:

@@ -10,7 +10,7 @@ import pandas as pd
 from maskwise.lab.reports.assemble import Report, assemble
 from maskwise.lab.reports.files import write_report
 from maskwise.lab.reports.two_studies import with_other
-from maskwise.lab.study.declaration import Study
+from maskwise.lab.study.study_file import Study
 
 
 def report(

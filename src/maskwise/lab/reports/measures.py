@@ -12,9 +12,8 @@ import pandas as pd
 from maskwise.lab.records.record import HELD_OUT
 from maskwise.lab.reports.scores import BASELINES, Scores, collapsed_runs, task_label
 from maskwise.lab.reports.tables import Column, Table
-from maskwise.lab.study.declaration import Study
 from maskwise.lab.study.results import plain_rows
-from maskwise.lab.study.study_file import HELD_OUT_METRICS
+from maskwise.lab.study.study_file import HELD_OUT_METRICS, Study
 
 RUN = ["arm", "backbone", "adapted_to"]
 SCORE_COLUMNS = (

@@ -29,13 +29,14 @@ from maskwise.lab.stats.items import (
     pseudo_values,
     total,
 )
-from maskwise.lab.study.declaration import Study
 from maskwise.lab.study.layout import Layout
+from maskwise.lab.study.study_file import Study
 from maskwise.lab.tasks.table import POOLED, Task
 from maskwise.lab.tuning.iob import entities
 from maskwise.lab.tuning.results import PREDICTIONS
 
-CREDIT, PARADIGM = "credit", "uid"  # of minimal pairs: what a pair counts, and what it tests
+CREDITS = {"accuracy": "credit", "accuracy_per_token": "credit_mean"}  # of minimal pairs: what a pair counts
+PARADIGM = "uid"  # what it tests
 Columns = Mapping[str, list[Any]]
 Runs = Sequence[Sequence[Columns]]  # by pretraining and tuning seed, the columns of a run's predictions
 
@@ -100,7 +101,8 @@ def stored_items(
     if not all(path.exists() for of_arm in paths for of_seed in of_arm for path in of_seed):
         return None
     if is_zero_shot(task):
-        return valued_items(paths[0], paths[1], value=CREDIT, stratum=PARADIGM)
+        credit = CREDITS.get(study.metric(task))
+        return None if credit is None else valued_items(paths[0], paths[1], value=credit, stratum=PARADIGM)
     return paired_items(_recorded_task(paths[0][0][0].parent), study.metric(task), paths[0], paths[1])
 
 

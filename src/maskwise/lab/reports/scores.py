@@ -21,6 +21,7 @@ Rows = Sequence[Mapping[str, Any]] | pd.DataFrame
 # What needs no pretrained model, by the column of the results that has its score.
 BASELINES = {
     "constant": "constant classifier", "word_list": "word list", "bm25": "BM25", "unigram_floor": "unigram floor",
+    "chance": "chance",
 }  # fmt: skip
 
 
@@ -45,8 +46,8 @@ class Scores:
 
     @property
     def constant(self) -> float | None:
-        """What one answer to everything scores; None if the metric has no such answer."""
-        return self.baselines.get("constant")
+        """What one answer to everything scores, or a coin among options; None if the metric has no such answer."""
+        return self.baselines.get("constant", self.baselines.get("chance"))
 
     @property
     def mean(self) -> float:

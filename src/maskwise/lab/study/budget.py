@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from maskwise.lab.config import PretrainSettings, check_settings
 from maskwise.lab.pretraining.run_size import Corpus, RunSize, corpus_of, run_size
 from maskwise.lab.records.record import RunKey
-from maskwise.lab.study.declaration import TEACHER, Study
+from maskwise.lab.study.declaration import TEACHER
 from maskwise.lab.study.layout import Layout, teacher_of
 from maskwise.lab.study.speed import seconds_a_step, short_run
+from maskwise.lab.study.study_file import Study
 
 
 @dataclass(frozen=True)

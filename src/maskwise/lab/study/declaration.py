@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from os import PathLike, fspath
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from maskwise.errors import InputError
 from maskwise.files.path_names import checked_path_name
@@ -34,9 +36,23 @@ TaskName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(:[A-Za-z0-
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _paths_as_text(cls, tables: Any) -> Any:
+        return _with_text(tables)
 
-class Arm(_Section):
-    """A way of masking: a recipe, and settings laid over it and over what is shared."""
+
+class _Named(_Section):
+    def __init__(self, name: str | None = None, /, **settings: Any) -> None:
+        super().__init__(**({} if name is None else {"name": name}), **settings)
+
+
+class Arm(_Named):
+    """A way of masking: a recipe, and settings laid over it and over what is shared.
+
+    >>> Arm("rare", score="mine:rare").recipe_name, Arm("whole-word").recipe_name
+    ('random', 'whole-word')
+    """
 
     name: ArmName
     recipe: str = Field(default="", description="default: the arm's name, or random for an arm with a score")
@@ -52,8 +68,12 @@ class Arm(_Section):
         return self.recipe or ("random" if self.score is not None else self.name)
 
 
-class Backbone(_Section):
-    """A model: a preset from scratch, or a checkpoint continued; its own settings are laid over what is shared."""
+class Backbone(_Named):
+    """A model: a preset from scratch, or a checkpoint continued; its own settings are laid over what is shared.
+
+    >>> Backbone("small", preset="tiny").model
+    'tiny'
+    """
 
     name: BackboneName
     preset: str | None = None
@@ -75,8 +95,8 @@ class Teacher(_Section):
     recipe_settings: Tree = Field(default_factory=dict, description="what the recipe held when the study was declared")
 
 
-class Study(_Section):
-    """Everything that a study's results depend on."""
+class Declaration(_Section):
+    """Everything that a study's results depend on. Nothing is checked that takes more than one field: see `Study`."""
 
     question: str = ""
     seeds: Seeds = Field(description="pretraining seeds, as 0-4 or a list")
@@ -200,7 +220,7 @@ class Study(_Section):
         chosen = {"stopping": {"patience": NO_END, "trained_only": True}} if self.adapt else {}
         return merge(merge(chosen, self.pretrain), backbone.settings)
 
-    def resolved(self) -> Study:
+    def resolved(self) -> Self:
         """Returns the study with all that it takes from recipes and tables written out: what its folder keeps."""
         arms = tuple(
             arm.model_copy(update={"recipe_settings": arm.recipe_settings or load_recipe(arm.recipe_name)})
@@ -213,6 +233,15 @@ class Study(_Section):
         metrics = {task: self.metric(task) for task in self.tasks} | self.statistics.metrics
         statistics = self.statistics.model_copy(update={"metrics": metrics})
         return self.model_copy(update={"arms": arms, "teacher": teacher, "statistics": statistics})
+
+
+def _with_text(value: Any) -> Any:
+    """Returns nested tables with the names of paths, and of what stands for a path, instead of these."""
+    if isinstance(value, Mapping):
+        return {key: _with_text(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_text(inner) for inner in value]
+    return fspath(value) if isinstance(value, PathLike) else value
 
 
 def _last(recipe: str, backbone: Backbone, seed: int, data: str | Path | None) -> Tree:

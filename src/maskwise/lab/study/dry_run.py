@@ -7,11 +7,12 @@ from pathlib import Path
 
 from maskwise.errors import InputError
 from maskwise.lab.pretraining.run_size import corpus_of
-from maskwise.lab.study.declaration import PLANNED_TEACHER, Study
+from maskwise.lab.study.declaration import PLANNED_TEACHER
 from maskwise.lab.study.layout import pretraining_keys
 from maskwise.lab.study.outline import outline
-from maskwise.lab.study.plan import load_study_task, make_plan
+from maskwise.lab.study.plan import find_zero_shot_data, load_study_task, make_plan
 from maskwise.lab.study.power_statement import power_statement
+from maskwise.lab.study.study_file import Study
 from maskwise.models.flops import forward_flops
 
 BLOCK, VOCABULARY = 128, 30_000  # any will do to see whether a model is there
@@ -47,6 +48,7 @@ def missing_parts(study: Study, out: Path) -> list[str]:
     needed = [partial(load_study_task, study, name) for name in study.tuned_tasks]
     if study.task_data is None:
         needed = needed[:1]  # if the hub cannot be reached for one task, each of the others would wait as long for it
+    needed += [partial(find_zero_shot_data, study, name) for name in study.zero_shot_tasks]
     needed += [partial(corpus_of, path) for path in data]
     needed += [partial(forward_flops, model, BLOCK, VOCABULARY) for model in models]
     said: dict[str, None] = {}

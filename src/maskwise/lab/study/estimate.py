@@ -10,8 +10,9 @@ import torch
 from maskwise.lab.pretraining.build import bf16_is_fast
 from maskwise.lab.pretraining.run_size import Corpus, corpus_of
 from maskwise.lab.records.record import RunKey
-from maskwise.lab.study.declaration import Backbone, Study
+from maskwise.lab.study.declaration import Backbone
 from maskwise.lab.study.layout import Layout
+from maskwise.lab.study.study_file import Study
 from maskwise.lab.tasks.classification import TaskData
 from maskwise.lab.tokens.blocks import MANIFEST
 from maskwise.lab.tuning.settings import resolve_tuning

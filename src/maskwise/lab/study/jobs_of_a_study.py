@@ -13,7 +13,7 @@ from maskwise.lab.jobs.job import Job, JobKind, Requirements
 from maskwise.lab.records.record import HELD_OUT, RECORD, RunKey
 from maskwise.lab.records.run_folder import DONE
 from maskwise.lab.study.budget import arm_budget, declared_settings, short_settings
-from maskwise.lab.study.declaration import Backbone, Study
+from maskwise.lab.study.declaration import Backbone
 from maskwise.lab.study.job_settings import Annotation, EvaluationSettings, Start, TaskText, Tuning
 from maskwise.lab.study.layout import (
     MADE_DATA,
@@ -29,6 +29,7 @@ from maskwise.lab.study.layout import (
     teacher_of,
 )
 from maskwise.lab.study.statistics import NOT_PRETRAINED
+from maskwise.lab.study.study_file import Study
 from maskwise.lab.tuning.settings import resolve_tuning
 
 ON_A_PROCESSOR, ON_A_GPU = Requirements(), Requirements(gpus=1)

@@ -24,8 +24,9 @@ from maskwise.lab.evaluation.zero_shot import is_zero_shot
 from maskwise.lab.jobs.job import log_of
 from maskwise.lab.records.record import HELD_OUT, RECORD, RunKey
 from maskwise.lab.records.run_folder import DONE
-from maskwise.lab.study.declaration import TEACHER, Backbone, Study
+from maskwise.lab.study.declaration import TEACHER, Backbone
 from maskwise.lab.study.statistics import AS_GIVEN, NOT_PRETRAINED, REFERENCES
+from maskwise.lab.study.study_file import Study
 
 STUDY_FILE, RESULTS, LOCK = "study.toml", "results.parquet", "study.lock"
 TUNED = "results.json"  # the last file of a tuning job

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from maskwise.lab.study.declaration import Study
 from maskwise.lab.study.layout import pretraining_keys
+from maskwise.lab.study.study_file import Study
 
 
 def outline(study: Study) -> list[str]:

@@ -9,8 +9,8 @@ from maskwise.errors import InputError
 from maskwise.lab.pretraining.run_record import SCORE_SOURCE
 from maskwise.lab.records.content import NOT_KNOWN, score_hash
 from maskwise.lab.records.record import read_record
-from maskwise.lab.study.declaration import Study
 from maskwise.lab.study.layout import Layout, keys_at
+from maskwise.lab.study.study_file import Study
 from maskwise.masking.named_score import import_score
 from maskwise.recipes.masking_keys import score_text
 

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from maskwise.errors import InputError
+from maskwise.lab.evaluation.zero_shot import find_task_data, parse_zero_shot
 from maskwise.lab.jobs.job import Job
 from maskwise.lab.records.record import HELD_OUT, RunKey
 from maskwise.lab.study.budget import ArmBudget, arm_budget
-from maskwise.lab.study.declaration import TEACHER, Study
+from maskwise.lab.study.declaration import TEACHER
 from maskwise.lab.study.estimate import expected_corpus, seconds_for, tuning_flops
 from maskwise.lab.study.jobs_of_a_study import StudyJobs
 from maskwise.lab.study.layout import Layout, keys_at
 from maskwise.lab.study.outline import outline
 from maskwise.lab.study.power_statement import power_statement
+from maskwise.lab.study.study_file import Study
 from maskwise.lab.study.task_text import check_adaptable
 from maskwise.lab.tasks.table import find_task
 from maskwise.lab.tuning.kinds import kind_of
@@ -86,6 +88,8 @@ def make_plan(study: Study, out: Path) -> Plan:
     """
     layout = Layout(Path(out))
     tasks = {name: load_study_task(study, name) for name in study.tuned_tasks}
+    for name in study.zero_shot_tasks:
+        find_zero_shot_data(study, name)
     budgets: dict[tuple[str, str, str | None], ArmBudget] = {}
     for backbone in study.backbones:
         for key in _planned_keys(study, backbone.name):
@@ -135,6 +139,12 @@ def load_study_task(study: Study, name: str) -> Any:
     if study.adapt:
         check_adaptable(name, data, with_labels=study.asks_for_labels)
     return data
+
+
+def find_zero_shot_data(study: Study, name: str) -> Path:
+    """Returns where the data of a zero-shot task is; raises InputError if it is not there."""
+    assert study.task_data is not None
+    return find_task_data(parse_zero_shot(name), Path(study.task_data))
 
 
 def _short(number: float) -> str:

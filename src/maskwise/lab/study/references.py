@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from maskwise.errors import InputError
 from maskwise.lab.config import PretrainSettings
 from maskwise.lab.seeds import SEED_LIMIT
-from maskwise.lab.study.declaration import TEACHER, Study
+from maskwise.lab.study.declaration import TEACHER, Declaration
 from maskwise.lab.study.statistics import REFERENCES
 
 
-def check_teacher(study: Study) -> None:
+def check_teacher(study: Declaration) -> None:
     """Raises InputError if a study's teachers are not one for each seed, and no arm's own run."""
     if study.teacher is None:
         return
@@ -39,7 +39,7 @@ def _check_seeds(seeds: Sequence[int], offset: int) -> None:
         raise InputError(f"teacher.seed_offset is {offset}: seeds are below {SEED_LIMIT:,}. Take a smaller one.")
 
 
-def check_names(names: Sequence[str], study: Study) -> None:
+def check_names(names: Sequence[str], study: Declaration) -> None:
     """Raises InputError if an arm has the name of a reference."""
     for name in names:
         if name in REFERENCES or (name == TEACHER and study.teacher is not None):
@@ -49,7 +49,7 @@ def check_names(names: Sequence[str], study: Study) -> None:
             )
 
 
-def check_reference(study: Study) -> None:
+def check_reference(study: Declaration) -> None:
     """Raises InputError if the arms of a seed do not start from the same weights, which are to be tuned as they are."""
     if not study.has_reference:
         return

@@ -20,9 +20,9 @@ from pydantic import ValidationError
 
 from maskwise.errors import InputError
 from maskwise.lab.records.record import HELD_OUT, RECORD, RunKey, RunRecord, check_files, read_record
-from maskwise.lab.study.declaration import TEACHER, Study
+from maskwise.lab.study.declaration import TEACHER
 from maskwise.lab.study.layout import Layout, is_pretrained, is_tuned, result_keys, run_name
-from maskwise.lab.study.study_file import HELD_OUT_METRICS
+from maskwise.lab.study.study_file import HELD_OUT_METRICS, Study
 from maskwise.recipes import read_toml
 
 KEY_COLUMNS = ("arm", "recipe", "backbone", "seed", "task", "adapted_to", "tuning_seed")
@@ -33,6 +33,7 @@ BASELINE_NAMES = {
     "word_list": "word list",
     "bm25": "BM25",
     "unigram_floor": "unigram floor",
+    "chance": "chance",
 }
 SCHEMA = pa.schema(
     [
@@ -81,7 +82,7 @@ def read_study(out: str | Path) -> Study:
     if not path.exists():
         raise InputError(f"{out} is not the folder of a study: there is no {path.name}.")
     try:
-        return Study.model_validate(read_toml(path))
+        return Study.recorded(read_toml(path))
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))

@@ -20,13 +20,13 @@ from maskwise.lab.jobs.local import LocalExecutor
 from maskwise.lab.pretraining.own_score import check_importable
 from maskwise.lab.records.attempts import read_attempts
 from maskwise.lab.records.record import hash_of
-from maskwise.lab.study.declaration import Study
 from maskwise.lab.study.estimate import flops_per_second, seconds_for
 from maskwise.lab.study.layout import LOCK, Layout
 from maskwise.lab.study.own_scores import check_scores
 from maskwise.lab.study.plan import Plan, make_plan, own_functions
 from maskwise.lab.study.progress_table import ProgressTable
 from maskwise.lab.study.results import collect, read_study, write_results
+from maskwise.lab.study.study_file import Study
 from maskwise.progress import printer
 
 POLL_SECONDS = 0.05

@@ -41,10 +41,15 @@ from pydantic import ValidationError
 
 from maskwise.errors import InputError, nearest
 from maskwise.lab.config import Tree, merge
-from maskwise.lab.evaluation.zero_shot import check_zero_shot_tasks, is_zero_shot, parse_zero_shot
+from maskwise.lab.evaluation.zero_shot import (
+    check_zero_shot_metric,
+    check_zero_shot_tasks,
+    is_zero_shot,
+    parse_zero_shot,
+)
 from maskwise.lab.records.record import HELD_OUT, LESS_IS_BETTER
 from maskwise.lab.study.check_budgets import check_named, check_taken, check_timed
-from maskwise.lab.study.declaration import Arm, Backbone, Study, Teacher
+from maskwise.lab.study.declaration import Arm, Backbone, Declaration, Teacher
 from maskwise.lab.study.references import check_names, check_reference, check_teacher
 from maskwise.lab.study.statistics import Statistics, check_statistics
 from maskwise.lab.tasks.table import find_task
@@ -56,6 +61,48 @@ __all__ = ["HELD_OUT", "LESS_IS_BETTER", "Arm", "Backbone", "Statistics", "Study
 
 HELD_OUT_METRICS = ("loss", "perplexity", "top1", "top5")  # HELD_OUT is among the tasks if it is a hypothesis too
 FULL_SCALE = "paper"
+
+
+class Study(Declaration):
+    """A study, checked when it is made: everything that its results depend on, and what counts as an answer.
+
+    Fields are the tables of a study file; tables may be given as mappings.
+
+    Args:
+        **tables: `seeds`, `tasks`, `task_data`, `pretrain` (settings that all arms share), `tune`, `backbones`, `arms`,
+            `statistics`, and the others of this class.
+
+    Raises:
+        InputError: Something is missing, unknown or contradicts itself: one seed, an arm that the family names and
+            nobody declared, no task.
+
+    Example:
+        >>> study = Study(
+        ...     seeds="0-5", tasks=["held_out"], pretrain={"data": {"path": "data"}},
+        ...     backbones=[Backbone("tiny", preset="tiny")], arms=[Arm("random"), Arm("whole-word")],
+        ...     statistics={"family": [["whole-word", "random"]], "margin": 0.01},
+        ... )
+        >>> [arm.name for arm in study.arms]
+        ['random', 'whole-word']
+    """
+
+    def __init__(self, **tables: Any) -> None:
+        try:
+            super().__init__(**tables)
+        except ValidationError as error:
+            raise InputError("\n".join(dict.fromkeys(_explain(fault) for fault in error.errors()[:3]))) from None
+        _check(self)
+
+    @classmethod
+    def recorded(cls, tables: Mapping[str, Any]) -> Study:
+        """Returns the study of a folder, which was checked and resolved when it began; nothing else is looked at.
+
+        Raises:
+            ValidationError: A field is missing or of another type.
+        """
+        study = cls.__new__(cls)
+        Declaration.__init__(study, **tables)
+        return study
 
 
 def load_study(name: str, *, scale: str | None = None, changes: Mapping[str, Any] | None = None) -> Study:
@@ -96,10 +143,10 @@ def study_names() -> list[str]:
 
 def check_study(tree: Mapping[str, Any]) -> Study:
     """Returns the study of these tables; raises InputError for what contradicts itself."""
-    try:
-        study = Study.model_validate(tree)
-    except ValidationError as error:
-        raise InputError("\n".join(dict.fromkeys(_explain(fault) for fault in error.errors()[:3]))) from None
+    return Study(**tree)
+
+
+def _check(study: Declaration) -> None:
     _check_seeds(study)
     _check_arms(study)
     _check_budgets(study)
@@ -109,10 +156,9 @@ def check_study(tree: Mapping[str, Any]) -> Study:
     check_teacher(study)
     check_reference(study)
     resolve_tuning(study.tune)
-    return study
 
 
-def _check_seeds(study: Study) -> None:
+def _check_seeds(study: Declaration) -> None:
     if len(study.seeds) < 2:
         raise InputError(
             f"seeds has {len(study.seeds)} seed. A difference between arms has to be held against the difference "
@@ -120,7 +166,7 @@ def _check_seeds(study: Study) -> None:
         )
 
 
-def _check_arms(study: Study) -> None:
+def _check_arms(study: Declaration) -> None:
     if len(study.arms) < 2:
         raise InputError(f"The study has {len(study.arms)} arms; a comparison takes at least 2.")
     _refuse_repeats("arm", [arm.name for arm in study.arms])
@@ -135,14 +181,14 @@ def _check_arms(study: Study) -> None:
         seen[does] = arm.name
 
 
-def _check_budgets(study: Study) -> None:
+def _check_budgets(study: Declaration) -> None:
     equal_to = {arm.name: arm.equal_to for arm in study.arms}
     check_named(equal_to, study.equal_to)
     others = {arm.name: study.equal_of(arm)[1] for arm in study.arms}
     check_taken(equal_to, {name: other.name if other else None for name, other in others.items()})
 
 
-def _check_backbones(study: Study) -> None:
+def _check_backbones(study: Declaration) -> None:
     if not study.backbones:
         raise InputError('There is no backbone. Add [[backbones]] with a name, and preset = "tiny" or a checkpoint.')
     _refuse_repeats("backbone", [backbone.name for backbone in study.backbones])
@@ -160,7 +206,7 @@ def _check_backbones(study: Study) -> None:
                 check_timed(arm.name, settings)
 
 
-def _check_tasks(study: Study) -> None:
+def _check_tasks(study: Declaration) -> None:
     _refuse_repeats("task", study.tasks)
     if not study.tasks:
         raise InputError(f'tasks is empty. Name tasks, or "{HELD_OUT}" to compare pretraining by its evaluation alone.')
@@ -176,6 +222,8 @@ def _check_tasks(study: Study) -> None:
     check_zero_shot_tasks(study.tasks)
     for task in study.graded_tasks:
         _check_task(task)
+    for task in study.zero_shot_tasks:
+        check_zero_shot_metric(task, study.metric(task))
 
 
 def _check_task(task: str) -> None:
@@ -185,7 +233,7 @@ def _check_task(task: str) -> None:
         find_task(task)
 
 
-def _check_family(study: Study) -> None:
+def _check_family(study: Declaration) -> None:
     check_statistics(study.statistics, [arm.name for arm in study.arms], study.tasks)
     _refuse_repeats("comparison", ["/".join(sorted(pair)) for pair in study.statistics.family])
 
@@ -215,5 +263,5 @@ def _explain(fault: Any) -> str:
 
 def _fields_at(location: tuple[Any, ...]) -> list[str]:
     sections = {"arms": Arm, "backbones": Backbone, "statistics": Statistics, "teacher": Teacher}
-    section = sections.get(str(location[0]), Study) if location else Study
+    section = sections.get(str(location[0]), Declaration) if location else Declaration
     return list(section.model_fields)

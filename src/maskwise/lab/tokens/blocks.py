@@ -5,7 +5,7 @@ A data folder holds
     train.arrow, valid.arrow    rows; `valid.arrow` may be empty
     tokenizer/                  what `AutoTokenizer.from_pretrained` loads
     token_counts.npy            int64 [V]: how often each id occurs in the training blocks, special tokens included
-    manifest.json               written last: a folder without it is no data folder
+    manifest.json               written last, with sizes and checksums: a folder without it is not a data folder
 
 and a row is one block of at most `block` tokens, without padding:
 
@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from maskwise.errors import InputError, first_line
+from maskwise.files.checksums import damage
 from maskwise.files.json_text import read_json_object
 from maskwise.lab.tokens.subwords import Pieces
 from maskwise.masking.columns import NO_ID
@@ -40,9 +41,10 @@ if TYPE_CHECKING:
 Mode = Literal["concat", "document"]
 MANIFEST = "manifest.json"
 MANIFEST_TYPES = {  # what is read of it without another look
-    "block": int, "mode": str, "vocabulary": int, "tokenizer_sha256": str, "counts.words": int,
+    "block": int, "mode": str, "vocabulary": int, "tokenizer_sha256": str, "files": dict, "counts.words": int,
     **{f"counts.{what}.{split}": int for what in ("documents", "tokens", "blocks") for split in ("train", "valid")},
 }  # fmt: skip
+KIND_NAMES = {int: "a number", str: "a text", dict: "a table"}
 TOKENIZER = "tokenizer"
 TOKEN_COUNTS = "token_counts.npy"
 ROW_COLUMNS = ["input_ids", "word_ids"]
@@ -266,10 +268,11 @@ class DataFolder:
 
 
 def open_data(path: str | Path) -> DataFolder:
-    """Returns the data folder at `path`.
+    """Returns the data folder at `path`. Sizes are compared, and the content of files of at most 1 MiB.
 
     Raises:
-        InputError: If there is none, if files of it are missing, or if its manifest is damaged.
+        InputError: If there is none, if files of it are missing or not as they were written, or if its manifest is
+            damaged.
     """
     folder = Path(path)
     if not (folder / MANIFEST).is_file():
@@ -281,6 +284,8 @@ def open_data(path: str | Path) -> DataFolder:
     manifest = read_json_object(folder / MANIFEST, advice="Prepare the folder again.")
     if fault := _fault_of(manifest):
         raise _broken(folder, f"manifest.json {fault}")
+    if found := damage(folder, manifest["files"], read_all=False):
+        raise _broken(folder, found[0])
     return DataFolder(folder, manifest)
 
 
@@ -295,5 +300,5 @@ def _fault_of(manifest: dict[str, Any]) -> str:
         for key in name.split("."):
             value = value.get(key) if isinstance(value, dict) else None
         if not isinstance(value, kind) or isinstance(value, bool):
-            return f"has {value!r:.40} as {name}, and not {'a number' if kind is int else 'a text'}"
+            return f"has {value!r:.40} as {name}, and not {KIND_NAMES[kind]}"
     return ""

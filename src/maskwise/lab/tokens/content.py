@@ -5,17 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from maskwise.lab.records.content import files_hash
+from maskwise.errors import InputError
+from maskwise.files.checksums import record_digest
+from maskwise.lab.records.content import damage_of_all
 from maskwise.lab.records.environment import environment
 from maskwise.lab.records.record import RunRecord, hash_of, record_beside, write_record_file
 from maskwise.lab.records.recorder import Recorder
 from maskwise.lab.tokens.blocks import TOKEN_COUNTS, DataFolder
 
+BLOCKS = ("train.arrow", "valid.arrow")
+
 
 def data_hash(data: DataFolder) -> str:
-    """Returns a hash of a data folder's blocks and token counts, and of how they were cut."""
-    files = [data.path / name for name in ("train.arrow", "valid.arrow", TOKEN_COUNTS)]
-    return hash_of([files_hash(files), data.manifest["block"], data.manifest["mode"]])
+    """Returns a hash of a data folder's blocks and token counts, and of how they were cut.
+
+    All files are read: a run calls this at its start.
+
+    Raises:
+        InputError: If a file is not as it was written.
+    """
+    files = data.manifest["files"]
+    if found := damage_of_all(data.path, files):
+        raise InputError(f"The data folder {data.path} is damaged: {'; '.join(found[:3])}.\nPrepare it again.")
+    content = record_digest({name: files[name] for name in (*BLOCKS, TOKEN_COUNTS)})
+    return hash_of([content, data.manifest["block"], data.manifest["mode"]])
 
 
 def write_prepare_record(data: DataFolder, settings: Mapping[str, Any], recorder: Recorder) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from maskwise.errors import InputError, nearest
 from maskwise.files.atomic_folder import atomic_folder
+from maskwise.files.checksums import record_files
 from maskwise.lab.records.recorder import Recorder
 from maskwise.lab.seeds import SEED_LIMIT
 from maskwise.lab.text.clean import text_parts
@@ -204,6 +205,7 @@ def _prepare(settings: PrepareSettings, show: bool) -> DataFolder:
         _spool(folder).unlink(missing_ok=True)
         manifest = _manifest(settings, sources, valid_sources or Sources(), corpus, tokenizer, written)
         manifest["notes"] = notes
+        manifest["files"] = record_files(folder, [*(f"{split}.arrow" for split in SPLITS), TOKEN_COUNTS, TOKENIZER])
         _write_manifest(folder, manifest | ({"extended_tokenizer": extension.record} if extension else {}))
     return open_data(settings.out)
 

@@ -10,12 +10,16 @@ import numpy as np
 
 from maskwise.errors import InputError
 from maskwise.files.atomic import atomic_write
+from maskwise.files.checksums import record_files
 from maskwise.files.json_text import read_json_object
+from maskwise.files.marked_folders import damage_by_marker
+from maskwise.lab.records.record import RECORD
 from maskwise.lab.records.strict_json import to_json
 from maskwise.lab.tuning.fit import Fitted, delete_checkpoints
 from maskwise.models.hf_logging import only_errors
 
 RESULT, PREDICTIONS = "result.json", "predictions.parquet"
+WEIGHTS = ("model.safetensors",)  # what a study deletes of a tuned model
 
 
 def write_result(
@@ -37,6 +41,7 @@ def write_result(
         "steps": fitted.steps,
         **more,
         "history": fitted.history,
+        "files": record_files(out, [path.name for path in out.iterdir() if path.is_file() and path.name != RECORD]),
     }
     atomic_write(out / RESULT, to_json(result))
     return result
@@ -46,7 +51,8 @@ def read_result(out: Path) -> dict[str, Any] | None:
     """Returns the result of a finished seed, or None.
 
     Raises:
-        InputError: If its `result.json` is damaged: not JSON, or without metrics that are numbers.
+        InputError: If its `result.json` is damaged: not JSON, or without metrics that are numbers. If a file is not
+            as it was written; the weights may have been deleted.
     """
     if not (out / RESULT).exists():
         return None
@@ -56,6 +62,8 @@ def read_result(out: Path) -> dict[str, Any] | None:
     is_whole = isinstance(metrics, dict) and metrics and all(type(value) in (int, float) for value in metrics.values())
     if not is_whole:
         raise InputError(f"{out / RESULT} has no metrics that are numbers; found {metrics!r:.80}. {advice}")
+    if found := damage_by_marker(out / RESULT, read_all=False, may_lack=WEIGHTS):
+        raise InputError(f"The tuned model in {out} is damaged: {found[0]}. {advice}")
     return result
 
 
