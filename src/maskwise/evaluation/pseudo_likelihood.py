@@ -24,7 +24,7 @@ from maskwise.masking.vocabulary import Vocabulary
 from maskwise.progress import Progress
 
 Metric = Literal["within-word", "original"]
-METRICS: tuple[str, ...] = get_args(Metric)
+_METRICS: tuple[str, ...] = get_args(Metric)
 
 
 class SentenceScores(NamedTuple):
@@ -119,8 +119,8 @@ def masked_copies(sentence: Sentence, owner: int, mask_token_id: int, metric: Me
 
 def check_metric(metric: str) -> Metric:
     """Returns the metric; raises InputError if there is no such one."""
-    if metric not in METRICS:
-        raise InputError(f"There is no metric {metric!r}.{nearest(metric, METRICS)} Known: {', '.join(METRICS)}.")
+    if metric not in _METRICS:
+        raise InputError(f"There is no metric {metric!r}.{nearest(metric, _METRICS)} Known: {', '.join(_METRICS)}.")
     return cast(Metric, metric)
 
 

@@ -51,7 +51,7 @@ def word_surprisal(
     """
     if num_masks < 1:
         raise InputError(f"num_masks is {num_masks}; the word itself needs one mask.")
-    sentences = encode_words(tokenizer, contexts, words)
+    sentences = encode_last_words(tokenizer, contexts, words)
     mask_token_id = Vocabulary.of(tokenizer).mask_token_id
     questions = [
         question
@@ -64,7 +64,7 @@ def word_surprisal(
         return -sum_log_probabilities(model, questions, len(sentences), progress)
 
 
-def encode_words(tokenizer: Any, contexts: Sequence[str], words: Sequence[str]) -> list[Sentence]:
+def encode_last_words(tokenizer: Any, contexts: Sequence[str], words: Sequence[str]) -> list[Sentence]:
     """Returns each context with its word behind it, encoded as one text, of which the word is what is scored."""
     texts = [f"{context} {word}" if context else word for context, word in zip(contexts, words, strict=True)]
     return encode_sentences(tokenizer, texts, [len(text) - len(word) for text, word in zip(texts, words, strict=True)])

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from maskwise.errors import InputError, nearest
 from maskwise.recipes import MAX_DEPTH, Tree, load_recipe
 from maskwise.recipes.masking_keys import (
-    MODEL_SCORES,
+    MODEL_SCORE_NAMES,
     change_masking,
     check_keys_of_score,
     score_text,
@@ -138,7 +138,7 @@ class MaskingSettings(_Section):
 
     @model_validator(mode="after")
     def _kept_scores_have_a_source(self) -> MaskingSettings:
-        by_model = self.score in MODEL_SCORES
+        by_model = self.score in MODEL_SCORE_NAMES
         if self.stored and (not by_model or self.source == "self" or self.folds is not None):
             raise ValueError(
                 "stored = true reads a teacher's entropy or surprisal of one unmasked pass: "
@@ -233,7 +233,7 @@ class PretrainSettings(_Section):
     @property
     def needs_teacher(self) -> bool:
         """Whether the run takes scores or predictions from a teacher, stored or not."""
-        scored = self.masking.score in MODEL_SCORES and self.masking.source != "self"
+        scored = self.masking.score in MODEL_SCORE_NAMES and self.masking.source != "self"
         return scored or self.distillation.weight > 0
 
     @model_validator(mode="after")

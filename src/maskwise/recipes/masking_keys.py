@@ -18,7 +18,7 @@ from typing import Any
 from maskwise.errors import InputError
 from maskwise.recipes import SCORES, Tree
 
-MODEL_SCORES = ("entropy", "surprisal")
+MODEL_SCORE_NAMES = ("entropy", "surprisal")
 SWITCHES = ("teacher_epochs", "teacher_steps", "teacher_share")
 OF_MODEL_SCORES = ("source", *SWITCHES, "folds", "refresh_epochs", "stored")
 
@@ -71,7 +71,7 @@ def change_masking(masking: Mapping[str, Any], changes: Mapping[str, Any]) -> Tr
 
 def is_model_score(score: Any) -> bool:
     """Returns True for entropy and surprisal, by their short names or in full."""
-    return isinstance(score, str) and short_score(score) in MODEL_SCORES
+    return isinstance(score, str) and short_score(score) in MODEL_SCORE_NAMES
 
 
 def check_keys_of_score(masking: Mapping[str, Any]) -> None:

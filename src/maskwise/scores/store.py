@@ -26,7 +26,7 @@ from maskwise.models.sparse import SparseHead
 from maskwise.progress import Progress
 from maskwise.scores.model import ModelScore
 from maskwise.scores.score_file import ScoreFile, row_offsets
-from maskwise.scores.stored import MANIFEST, OFFSETS, VALUES
+from maskwise.scores.stored import OFFSETS, SCORES_MANIFEST, VALUES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -85,7 +85,7 @@ def store_scores(
                 progress.advance(len(values_X))
         file.sync()
         np.save(unfinished / OFFSETS, offsets)
-        (unfinished / MANIFEST).write_text(json.dumps(scorer.manifest(), indent=2) + "\n", encoding="utf-8")
+        (unfinished / SCORES_MANIFEST).write_text(json.dumps(scorer.manifest(), indent=2) + "\n", encoding="utf-8")
     return folder
 
 

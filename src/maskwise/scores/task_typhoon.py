@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class Task(Protocol):
+class LabelledTask(Protocol):
     """Labelled text, and how a classifier for it is made."""
 
     def classifier(self, model: nn.Module) -> nn.Module:
@@ -50,7 +50,7 @@ class TaskTyphoon(SaliencyTable):
         self,
         tokenizer: PreTrainedTokenizerBase,
         token_counts: Any,
-        task: Task,
+        task: LabelledTask,
         *,
         refresh_steps: int = 50,
         refresh_batches: int = 8,

@@ -25,7 +25,7 @@ def job_file(tmp_path):
 
 
 def test_the_table_has_every_kind_and_the_executors_name_this_module():
-    assert set(worker.KINDS) == {"prepare", "pretrain", "annotate", "tune", "time", "evaluate"}
+    assert set(worker.JOB_KINDS) == {"prepare", "pretrain", "annotate", "tune", "time", "evaluate"}
     assert worker.__name__ == WORKER
 
 

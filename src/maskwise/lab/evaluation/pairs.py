@@ -26,7 +26,7 @@ from maskwise.evaluation.choices import (
 )
 from maskwise.evaluation.pseudo_likelihood import Metric, check_metric, score_sentences
 from maskwise.evaluation.sentences import encode_sentences, require_divided_words
-from maskwise.lab.evaluation.item_files import Columns, ItemSet, read_item_sets
+from maskwise.lab.evaluation.item_files import ItemSet, TextColumns, read_item_sets
 from maskwise.lab.evaluation.pair_results import PairsResult, summarize
 from maskwise.lab.evaluation.scored_model import Counts, ScoredModel, open_model
 
@@ -37,7 +37,7 @@ def evaluate_pairs(
     *,
     metric: Metric = "within-word",
     ties: Ties = "half",
-    columns: Columns | None = None,
+    columns: TextColumns | None = None,
     tokenizer: Any = None,
     token_counts: Counts | None = None,
     seed: int = 0,

@@ -13,7 +13,7 @@ from maskwise.errors import InputError
 from maskwise.evaluation.choices import Ties, check_ties
 from maskwise.evaluation.pseudo_likelihood import Metric, check_metric
 from maskwise.files.atomic_folder import atomic_folder
-from maskwise.lab.evaluation.item_files import Columns
+from maskwise.lab.evaluation.item_files import TextColumns
 from maskwise.lab.evaluation.pairs import evaluate_pairs
 from maskwise.lab.evaluation.perplexity import evaluate_perplexity
 from maskwise.lab.evaluation.reading_times import evaluate_reading
@@ -57,7 +57,7 @@ def evaluate_several(
     perplexity: Sequence[str] = (),
     metric: Metric = "within-word",
     ties: Ties = "half",
-    columns: Columns | None = None,
+    columns: TextColumns | None = None,
     token_counts: Counts | None = None,
     out: str | Path | None = None,
     seed: int = 0,

@@ -24,9 +24,9 @@ from maskwise.errors import InputError
 from maskwise.evaluation.pseudo_likelihood import Metric, check_metric, score_sentences
 from maskwise.evaluation.sentences import encode_sentences, require_divided_words
 from maskwise.lab.evaluation.intervals import Interval, resampled
-from maskwise.lab.evaluation.lines import json_objects
 from maskwise.lab.evaluation.pair_results import without_nan
 from maskwise.lab.evaluation.scored_model import Counts, open_model
+from maskwise.lab.text.rows import json_objects
 
 
 class WordForms(NamedTuple):

@@ -26,7 +26,7 @@ from maskwise.lab.evaluation.reading_times import evaluate_reading
 from maskwise.lab.evaluation.scored_model import Counts, open_model
 from maskwise.lab.evaluation.word_formation import evaluate_word_formation
 
-RESULT, PREDICTIONS = "zero_shot.json", "predictions.parquet"
+ZERO_SHOT_RESULT, ZERO_SHOT_PREDICTIONS = "zero_shot.json", "predictions.parquet"
 TOO_SMALL_ALONE = ("supplement_fast",)
 
 
@@ -50,8 +50,8 @@ class ZeroShotResult:
     def write(self, folder: str | Path) -> Path:
         """Writes `zero_shot.json` and `predictions.parquet` into a new folder, both or none."""
         with atomic_folder(Path(folder)) as made:
-            (made / RESULT).write_text(self.json + "\n", encoding="utf-8")
-            self.predictions.to_parquet(made / PREDICTIONS, index=False)
+            (made / ZERO_SHOT_RESULT).write_text(self.json + "\n", encoding="utf-8")
+            self.predictions.to_parquet(made / ZERO_SHOT_PREDICTIONS, index=False)
         return Path(folder)
 
 

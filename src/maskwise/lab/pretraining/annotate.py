@@ -53,7 +53,7 @@ from maskwise.scores.score_file import ScoreFile, row_offsets
 from maskwise.scores.stored import OFFSETS, VALUES
 
 CHUNK_ROWS = 512
-PLAN, DONE, LOCK = "plan.json", "done", "lock"
+_PLAN, _DONE, _LOCK = "plan.json", "done", "lock"
 
 
 @silent_if_not_shown
@@ -110,14 +110,14 @@ def _annotate(
     if (folder / MANIFEST).exists():
         return folder
     busy = f"Another annotate is writing {folder} now. Wait for it, or stop it and resume it here."
-    with locked(folder / LOCK, busy), recorder.attempt_in(folder / ATTEMPTS):
+    with locked(folder / _LOCK, busy), recorder.attempt_in(folder / ATTEMPTS):
         manifest = _manifest(data, teacher_name, statistic)
         chunks = Chunks(folder, row_offsets(data.train))
         chunks.open(manifest)
         scoring = Scoring(data.path, teacher_name, statistic, batch_size)
         _score_all(chunks, scoring, teacher, jobs, show)
         write_scores_record(folder, manifest, data, recorder)
-        (folder / PLAN).replace(folder / MANIFEST)
+        (folder / _PLAN).replace(folder / MANIFEST)
     return folder
 
 
@@ -131,17 +131,17 @@ class Chunks:
     def open(self, plan: dict[str, Any]) -> None:
         """Makes the files, or takes up those of an earlier run with the same plan."""
         if _without_name(self._plan()) != _without_name(plan):
-            (self.folder / DONE).unlink(missing_ok=True)
-            with disk_full_as_input_error(self.folder / PLAN):
-                atomic_write(self.folder / PLAN, json.dumps(plan, indent=2) + "\n")
+            (self.folder / _DONE).unlink(missing_ok=True)
+            with disk_full_as_input_error(self.folder / _PLAN):
+                atomic_write(self.folder / _PLAN, json.dumps(plan, indent=2) + "\n")
         self.file.reserve()
         with disk_full_as_input_error(self.folder / OFFSETS):
             np.save(self.folder / OFFSETS, self.file.offsets)
-        with disk_full_as_input_error(self.folder / DONE), (self.folder / DONE).open("ab") as done:
+        with disk_full_as_input_error(self.folder / _DONE), (self.folder / _DONE).open("ab") as done:
             done.truncate(self.count)
 
     def _plan(self) -> dict[str, Any]:
-        return json.loads((self.folder / PLAN).read_text()) if (self.folder / PLAN).exists() else {}
+        return json.loads((self.folder / _PLAN).read_text()) if (self.folder / _PLAN).exists() else {}
 
     def rows(self, chunk: int) -> range:
         """Returns the row numbers of a chunk."""
@@ -154,13 +154,13 @@ class Chunks:
 
     def to_do(self) -> list[int]:
         """Returns the chunks that are not done."""
-        return [chunk for chunk, is_done in enumerate((self.folder / DONE).read_bytes()) if not is_done]
+        return [chunk for chunk, is_done in enumerate((self.folder / _DONE).read_bytes()) if not is_done]
 
     def finish(self, chunk: int, values_X: np.ndarray) -> None:
         """Writes a chunk's values, then its mark."""
         self.file.write(self.rows(chunk).start, values_X)
         self.file.sync()
-        with (self.folder / DONE).open("r+b") as done:
+        with (self.folder / _DONE).open("r+b") as done:
             done.seek(chunk)
             done.write(b"\x01")
 

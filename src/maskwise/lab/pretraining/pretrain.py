@@ -40,7 +40,7 @@ from maskwise.lab.pretraining.early_stopping import (
     GENERAL_LOSS,
     StopByHeldOut,
     StoppingRule,
-    Verdict,
+    StoppingVerdict,
     draw_held_out,
     had_ended,
 )
@@ -67,7 +67,7 @@ from maskwise.training.trainer import MaskingTrainer
 from maskwise.training.what_is_trained import check_runs_eager
 
 CURVES = "curves.svg"
-RATES, RATES_PICTURE = "type-rates", "type-rates.svg"
+_RATES, _RATES_PICTURE = "type-rates", "type-rates.svg"
 GENERAL_ROW = "on the general evaluation"
 
 
@@ -235,7 +235,7 @@ def _follow(trainer: MaskingTrainer, data: DataFolder, out: Path, *, show: bool)
     trainer.add_callback(RunLog(out, data, show=show))
     trainer.add_callback(LogMasks(MaskProbe(masker, data.train, held_out.quintile_V), trainer))
     if isinstance(masker.score, SaliencyTable):
-        trainer.add_callback(KeepRates(out / RATES, masker))
+        trainer.add_callback(KeepRates(out / _RATES, masker))
 
 
 def _held_out(data: DataFolder, settings: PretrainSettings) -> HeldOutEval:
@@ -263,7 +263,7 @@ def train(trainer: MaskingTrainer, rule: StoppingRule | None, checkpoint: Path |
 
 
 def keep_best(
-    trainer: MaskingTrainer, verdict: Verdict, settings: PretrainSettings, data: DataFolder, out: Path
+    trainer: MaskingTrainer, verdict: StoppingVerdict, settings: PretrainSettings, data: DataFolder, out: Path
 ) -> None:
     """Gives the trainer's model the weights of the best evaluation, if these are not the last ones."""
     step = verdict.best.step
@@ -301,8 +301,8 @@ def finish(
         trainer.save_model(str(out))
         if verdict is not None:
             draw_held_out(out / run_folder.METRICS, verdict, out / CURVES)
-        if (out / RATES).exists():
-            draw_rates(out / RATES, data, out / RATES_PICTURE)
+        if (out / _RATES).exists():
+            draw_rates(out / _RATES, data, out / _RATES_PICTURE)
         atomic_write(out / "README.md", model_card(settings, data.manifest, result.held_out, result.stopping))
         finish_record(out, size, grades, trainer.state.global_step, verdict, recorder)
         atomic_write(out / run_folder.DONE, to_json(_done(trainer, result, verdict)))
@@ -311,7 +311,7 @@ def finish(
     return result
 
 
-def _done(trainer: MaskingTrainer, result: PretrainResult, verdict: Verdict | None) -> dict[str, Any]:
+def _done(trainer: MaskingTrainer, result: PretrainResult, verdict: StoppingVerdict | None) -> dict[str, Any]:
     figures = {name: grade.as_dict() for name, grade in result.held_out.items()}
     done = {"steps": trainer.state.global_step, "held_out": figures}
     return done | ({"stopping": verdict.as_dict()} if verdict else {})

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from maskwise.errors import InputError
-from maskwise.lab.previews.page import page
-from maskwise.lab.previews.shown_text import STRATEGIES, Piece, ShownText, Window
+from maskwise.lab.previews.page import preview_page
+from maskwise.lab.previews.shown_text import SHOWN_STRATEGIES, Piece, ShownText, ShownWindow
 from maskwise.lab.text.clean import normalize
 from maskwise.lab.text.encodings import BYTE_ORDER_MARK, check_start, decode
 from maskwise.lab.text.lines import MAX_LINE_BYTES
@@ -44,7 +44,7 @@ class Preview(ShownText):
 
     def _repr_html_(self) -> str:
         frame = "width: 100%; height: 44rem; border: 0"
-        return f'<iframe srcdoc="{escape(page(self))}" style="{frame}" title="maskwise preview"></iframe>'
+        return f'<iframe srcdoc="{escape(preview_page(self))}" style="{frame}" title="maskwise preview"></iframe>'
 
 
 @silent_if_not_shown
@@ -98,7 +98,7 @@ def _preview(text: str, checkpoint: str, rate: float, folds: int | None, window:
     return Preview(checkpoint, rate, folds, tuple(_windows(pieces, evaluator, size, show)), after)
 
 
-def read_text(text: str) -> str:
+def text_or_stdin(text: str) -> str:
     """Returns the text of a command line itself, or what comes from stdin for "-".
 
     Raises:
@@ -145,7 +145,7 @@ def _checked_window(window: int | None, longest: int) -> int:
     return window
 
 
-def _windows(pieces: Sequence[Piece], evaluator: _Evaluator, size: int, show: bool) -> Iterator[Window]:
+def _windows(pieces: Sequence[Piece], evaluator: _Evaluator, size: int, show: bool) -> Iterator[ShownWindow]:
     lengths = split_lengths(np.array([len(pieces)]), size - 2).tolist()
     start = 0
     with Progress("preview", len(lengths), "windows", show=show and len(lengths) >= SHOWN_FROM_WINDOWS) as progress:
@@ -161,7 +161,7 @@ class _Evaluator:
     def __init__(self, tokenizer: Any, rate: float, folds: int | None) -> None:
         # A text is short, and compiling takes longer than its sums.
         self.entropy, self.surprisal = Entropy(folds=folds, compiled=False), Surprisal(folds=folds, compiled=False)
-        by_entropy = [strategy for strategy in STRATEGIES if strategy != "random"]
+        by_entropy = [strategy for strategy in SHOWN_STRATEGIES if strategy != "random"]
         self.maskers = {pick: Masker(self.entropy, tokenizer, pick=pick, rate=rate) for pick in by_entropy}
         self.random = Masker(uniform, tokenizer, rate=rate)
         self.borders = block_borders(tokenizer)
@@ -173,14 +173,14 @@ class _Evaluator:
     def may_mask(self, piece: Piece) -> bool:
         return bool(self.random.vocabulary.eligible_V[piece.token_id])
 
-    def window(self, pieces: tuple[Piece, ...]) -> Window:
+    def window(self, pieces: tuple[Piece, ...]) -> ShownWindow:
         first, last = self.borders
         batch = self.random.prepare({"input_ids": torch.tensor([[first, *(piece.token_id for piece in pieces), last]])})
         entropy_1T = self.maskers["high"].scores(batch)
         noise_1T = uniform_noise(self.random.seed, 0, batch["example_id"], text_positions(batch), Stream.PICK)
         picks = {strategy: masker.choose(batch, entropy_1T)[0] for strategy, masker in self.maskers.items()}
         picks["random"] = self.random.choose(batch, uniform(batch))[0]
-        return Window(
+        return ShownWindow(
             pieces,
             may_mask_N=_of_text(batch["eligible"]),
             entropy_N=_of_text(entropy_1T),

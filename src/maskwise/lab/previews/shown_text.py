@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-STRATEGIES = ("high", "low", "mid", "marginal", "random")
+SHOWN_STRATEGIES = ("high", "low", "mid", "marginal", "random")
 
 
 class Piece(NamedTuple):
@@ -28,7 +28,7 @@ class Piece(NamedTuple):
     name: str
 
 
-class Window(NamedTuple):
+class ShownWindow(NamedTuple):
     """One sequence as it would be masked: its tokens, what is known of each, and the tokens each strategy picks.
 
     `noise_N` is what random masking goes by, and what breaks ties. `may_mask_N` is False at special tokens.
@@ -42,7 +42,7 @@ class Window(NamedTuple):
     picks: dict[str, Tensor]
 
 
-class Scale(NamedTuple):
+class EntropyScale(NamedTuple):
     """The colour scale: the lowest and highest entropy of a text, rounded outwards to 0.1 nats."""
 
     low: float
@@ -64,15 +64,15 @@ class ShownText:
     checkpoint: str
     rate: float
     folds: int | None
-    windows: tuple[Window, ...]
+    windows: tuple[ShownWindow, ...]
     after: str
 
     @property
     def num_tokens(self) -> int:
         return sum(len(window.pieces) for window in self.windows)
 
-    def scale(self) -> Scale:
+    def scale(self) -> EntropyScale:
         """Returns the scale that all windows share."""
         entropies = torch.cat([window.entropy_N[window.may_mask_N] for window in self.windows])
         low, high = math.floor(float(entropies.min()) * 10) / 10, math.ceil(float(entropies.max()) * 10) / 10
-        return Scale(low, max(high, low + 0.1))
+        return EntropyScale(low, max(high, low + 0.1))

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 ALPHA = 0.05
-ROUNDING = 1e-12  # differences below this are what is left of adding the same numbers in another order
+_ROUNDING = 1e-12  # differences below this are what is left of adding the same numbers in another order
 
 Alternative = Literal["two-sided", "less", "greater"]
 
@@ -134,12 +134,12 @@ def welch_interval(some: ArrayLike, others: ArrayLike, alpha: float = ALPHA) -> 
 def drop_rounding(values: ArrayLike) -> np.ndarray:
     """Returns the values as floats, those that are left of adding the same numbers in another order made 0."""
     values = np.asarray(values, dtype=float)
-    return np.where(np.abs(values) > ROUNDING, values, 0.0)
+    return np.where(np.abs(values) > _ROUNDING, values, 0.0)
 
 
 def _mean_and_sd(values_NS: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean, sd = values_NS.mean(-1), values_NS.std(-1, ddof=1)
-    return mean, np.where(sd > ROUNDING * np.maximum(1.0, np.abs(mean)), sd, 0.0)
+    return mean, np.where(sd > _ROUNDING * np.maximum(1.0, np.abs(mean)), sd, 0.0)
 
 
 def _scipys_t(values_NS: np.ndarray, sd_N: np.ndarray, alternative: Alternative) -> Any:

@@ -37,7 +37,7 @@ class Pieces(NamedTuple):
         return np.diff(np.flatnonzero(np.append(self.starts_P, True)))
 
 
-def encode(tokenizer: Tokenizer, texts: Sequence[str], marks: WordMarks | None = None) -> Pieces:
+def encode_pieces(tokenizer: Tokenizer, texts: Sequence[str], marks: WordMarks | None = None) -> Pieces:
     """Returns the pieces of the texts, straight from the tokenizer; the reference for `ChunkEncoder`.
 
     `tokenizer` must not truncate or pad. Special tokens written in a text ("[MASK]") are read as ordinary text.
@@ -98,7 +98,7 @@ class ChunkEncoder:
         new = [chunk for chunk in dict.fromkeys(chunks) if chunk not in self._index]
         blank = [chunk for chunk in new if chunk.isspace()]
         solid = [chunk for chunk in new if not chunk.isspace()]
-        for group, encode_group in ((solid, _encode_lines), (blank, encode)):
+        for group, encode_group in ((solid, _encode_lines), (blank, encode_pieces)):
             if group:
                 self._index.update(zip(group, range(len(self._index), len(self._index) + len(group)), strict=True))
                 learnt = encode_group(self.tokenizer, group)

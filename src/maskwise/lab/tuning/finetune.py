@@ -28,7 +28,7 @@ from maskwise.lab.tuning.settings import TuneSettings, tune_settings
 from maskwise.lab.tuning.tuned_record import TunedTask, finished_tuned_record, first_tuned_record, task_data_hash
 from maskwise.progress import printer, silent_if_not_shown
 
-RESULTS = "results.json"
+_RESULTS = "results.json"
 
 
 @silent_if_not_shown
@@ -91,8 +91,8 @@ def finetune(
         _require_same_metrics(out / one.task.name, results)
         scores.append(TaskScores(one.task, results, one.baselines, one.data.repairs))
     result = FinetuneResult(out, str(checkpoint), settings, scores)
-    with disk_full_as_input_error(out / RESULTS):
-        atomic_write(out / RESULTS, result.as_json() + "\n")
+    with disk_full_as_input_error(out / _RESULTS):
+        atomic_write(out / _RESULTS, result.as_json() + "\n")
     return result
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from maskwise.files.atomic import atomic_write
-from maskwise.lab.weight_changes.measure import ALL, Change, Drift, compare
+from maskwise.lab.weight_changes.measure import ALL, Change, Drift, measure_drift
 from maskwise.lab.weight_changes.parameter_groups import HEAD, OTHER, PARTS
 from maskwise.lab.weight_changes.weights import open_weights
 
-Measure = Callable[[Change], float | None]
+DriftMeasure = Callable[[Change], float | None]
 NORM_RATIO, ELEMENTWISE = "||W' - W|| / ||W||", "mean |W' - W| / (|W| + 1e-8)"
-MEASURES: dict[str, Measure] = {
+MEASURES: dict[str, DriftMeasure] = {
     NORM_RATIO: lambda change: change.norm_percent,
     ELEMENTWISE: lambda change: change.elementwise_percent,
 }
@@ -100,7 +100,7 @@ def drift(checkpoint: str | PathLike[str], tuned: str | PathLike[str] | Sequence
 
 def _drift(checkpoint: str, tuned: Sequence[str]) -> DriftReport:
     before = open_weights(checkpoint)
-    return DriftReport(checkpoint, [compare(before, open_weights(name)) for name in tuned])
+    return DriftReport(checkpoint, [measure_drift(before, open_weights(name)) for name in tuned])
 
 
 def parts_in(drift: Drift) -> list[str]:
