@@ -40,7 +40,8 @@ class TaskTyphoon(SaliencyTable):
 
     Before the first step the classifier is tuned on a copy of the model; its weights then stay as they are. Every
     `refresh_steps` optimizer steps, and at the start, the table takes up `refresh_batches` batches more, which
-    processes share, one each at least. `task` is where labels come from: `labelled.LabelledRows`, or one like `Task`.
+    processes share, one each at least. `task` is where labels come from: `LabelledRows`, or an object that has what
+    `LabelledTask` has.
 
     The classifier is part of the state, so checkpoints grow by the model's size, and memory by a model. It costs
     refresh_batches / refresh_steps more steps. The random state is left alone. Works with MaskingTrainer only.

@@ -15,8 +15,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from maskwise.errors import InputError
-from maskwise.lab.previews.example import STRATEGIES, Piece, Preview, Window, pieces_of, preview, text_or_stdin
+from maskwise.lab.previews.example import Piece, Preview, pieces_of, preview, text_or_stdin
 from maskwise.lab.previews.page import preview_page, write_page
+from maskwise.lab.previews.shown_text import SHOWN_STRATEGIES, ShownWindow
 from maskwise.lab.previews.terminal import terminal_view
 from maskwise.masking.entropy import logit_statistics
 from maskwise.masking.masker import Masker
@@ -55,13 +56,13 @@ def picked(mask_N):
 def test_the_picks_are_those_that_the_masker_makes(checkpoint, tiny_model, tiny_tokenizer, rate):
     (window,) = preview(TEXT, checkpoint, rate=rate).windows
     batch = as_batch(window, tiny_tokenizer)
-    for strategy in STRATEGIES:
+    for strategy in SHOWN_STRATEGIES:
         score = uniform if strategy == "random" else Entropy(tiny_model, compiled=False)
         pick = "sample" if strategy == "random" else strategy
         masked_1T = Masker(score, tiny_tokenizer, pick=pick, rate=rate)(batch)["input_ids"] == 4
         assert masked_1T.any()
         assert torch.equal(window.picks[strategy], masked_1T[0, 1:-1]), strategy
-    assert len({tuple(picked(mask_N)) for mask_N in window.picks.values()}) == len(STRATEGIES)
+    assert len({tuple(picked(mask_N)) for mask_N in window.picks.values()}) == len(SHOWN_STRATEGIES)
 
 
 def test_entropy_and_surprisal_are_those_of_the_dense_logits(checkpoint, tiny_model, tiny_tokenizer):
@@ -227,7 +228,7 @@ def _tied_window(size, generator):
     may_mask_N = torch.rand(size, generator=generator) > (0.2 if size > 3 else 0)
     entropy_N = torch.randint(0, 5, (size,), generator=generator) / 3
     noise_N = torch.randint(0, 12, (size,), generator=generator) / 16
-    return Window(pieces, may_mask_N, entropy_N, torch.ones(size), noise_N, {})
+    return ShownWindow(pieces, may_mask_N, entropy_N, torch.ones(size), noise_N, {})
 
 
 def reference_picks(window, strategy, rate):
@@ -243,7 +244,7 @@ def reference_picks(window, strategy, rate):
 @pytest.mark.parametrize("make", ["real", "ties"])
 def test_the_pages_script_picks_what_the_library_picks(make, checkpoint, tmp_path):
     shown = preview(TEXT + " the sea" * 40, checkpoint) if make == "real" else tied_preview()
-    hashes = [f"#strategy={strategy}&rate={rate}" for strategy in STRATEGIES for rate in RATES]
+    hashes = [f"#strategy={strategy}&rate={rate}" for strategy in SHOWN_STRATEGIES for rate in RATES]
     html = preview_page(shown).replace("</body>", RECORDER % json.dumps(hashes) + "</body>")
     found = json.loads(re.search(r'<pre id="record">(.*?)</pre>', in_browser(html, tmp_path))[1].replace("&amp;", "&"))
     assert [hash_ for hash_, *_ in found] == hashes
@@ -273,7 +274,7 @@ def printed(text, width=80):
 def systems(plain):
     """The groups of lines that belong together, without the heading: tokens, nats, one line a strategy."""
     groups = [group.splitlines() for group in re.split(r"\n\n+", plain.strip("\n"))[1:]]
-    return [group for group in groups if len(group) == 2 + len(STRATEGIES)]
+    return [group for group in groups if len(group) == 2 + len(SHOWN_STRATEGIES)]
 
 
 def test_plain_output_has_no_escapes_and_says_all(checkpoint):
@@ -291,7 +292,7 @@ def test_the_marks_stand_under_the_tokens_that_are_masked(checkpoint):
     shown = preview("the girl was playing by the old sea in the garden", checkpoint, rate=0.3)
     groups = systems(printed(terminal_view(shown, 60, coloured=False), 60))
     (window,) = shown.windows
-    for i, strategy in enumerate(STRATEGIES):
+    for i, strategy in enumerate(SHOWN_STRATEGIES):
         marked = []
         for group in groups:
             starts = [match.start() for match in re.finditer(r"\S+", group[0])]

@@ -62,9 +62,9 @@ class Measure:
 def judge_measures(measures: Sequence[Measure]) -> AuditVerdict:
     """Returns the verdict of measures: a fault if one is wholly outside of what is accepted, fine if all are inside.
 
-    >>> str(judge([Measure("rate", 0.20, 0.19, 0.21, accepted=(0.145, 0.155))]))
+    >>> str(judge_measures([Measure("rate", 0.20, 0.19, 0.21, accepted=(0.145, 0.155))]))
     'fault'
-    >>> str(judge([Measure("rate", 0.15, 0.14, 0.16, accepted=(0.145, 0.155))]))
+    >>> str(judge_measures([Measure("rate", 0.15, 0.14, 0.16, accepted=(0.145, 0.155))]))
     'not decided'
     """
     if any(measure.is_outside for measure in measures):

@@ -198,7 +198,7 @@ def pairs_table(results: Sequence[PairsResult]) -> str:
 def percent_or_dash(value: float) -> str:
     """Returns a share in percent, or a dash if it is not known.
 
-    >>> percent(0.5627), percent(float("nan"))
+    >>> percent_or_dash(0.5627), percent_or_dash(float("nan"))
     ('56.27', '-')
     """
     return "-" if math.isnan(value) else f"{100 * value:.2f}"

@@ -31,7 +31,7 @@ def read_curve(records: Iterable[Mapping[str, Any]], name: str) -> LoggedCurve:
     """Returns the figure `name` of the records of a `metrics.jsonl` (`runs.read_metrics`).
 
     >>> read_curve([{"step": 0, "loss": 5.0}, {"step": 4, "epoch": 1}, {"step": 9, "loss": 3.0}], "loss")
-    Curve(steps=[0, 9], values=[5.0, 3.0])
+    LoggedCurve(steps=[0, 9], values=[5.0, 3.0])
     """
     points = [(record["step"], record[name]) for record in records if name in record]
     return LoggedCurve([step for step, _ in points], [value for _, value in points])

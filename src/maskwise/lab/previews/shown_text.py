@@ -51,7 +51,7 @@ class EntropyScale(NamedTuple):
     def at(self, entropy: float) -> float:
         """Returns where an entropy lies on the scale, from 0 to 1.
 
-        >>> Scale(1.0, 5.0).at(2.0)
+        >>> EntropyScale(1.0, 5.0).at(2.0)
         0.25
         """
         return min(max((entropy - self.low) / (self.high - self.low), 0.0), 1.0)

@@ -70,7 +70,7 @@ class AxisScale:
     def ticks(self, number: int = 5) -> list[tuple[float, str]]:
         """Returns about this many round values with their labels.
 
-        >>> [label for _, label in Scale(0.68, 0.742, 0, 1).ticks()]
+        >>> [label for _, label in AxisScale(0.68, 0.742, 0, 1).ticks()]
         ['0.68', '0.70', '0.72', '0.74']
         """
         rough = (self.high - self.low) / number

@@ -132,7 +132,7 @@ def class_numbers(classes: ClassNames, labels: Collection[str], what: str) -> di
 def shown_names(names: Sequence[str]) -> str:
     """Returns the first names for a message.
 
-    >>> shown(["a", "b"])
+    >>> shown_names(["a", "b"])
     'a, b'
     """
     return ", ".join(names[:MAX_SHOWN]) + (", ..." if len(names) > MAX_SHOWN else "")

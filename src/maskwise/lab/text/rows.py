@@ -46,7 +46,7 @@ def unit_of(path: Path) -> str:
 def file_kind(path: Path) -> str:
     """Returns the ending of a file's name that says what it holds, in small letters: the last but for a compression.
 
-    >>> kind_of(Path("news.2024.TXT.gz")), kind_of(Path("notes"))
+    >>> file_kind(Path("news.2024.TXT.gz")), file_kind(Path("notes"))
     ('.txt', '')
     """
     suffixes = path.suffixes

@@ -99,7 +99,7 @@ def cut_windows(sizes: Sequence[int], room: int) -> list[WordWindow]:
     """Returns windows of whole words with at most `room` pieces; every word is labelled in exactly one.
 
     >>> cut_windows([1] * 6, room=4)
-    [Window(start=0, stop=4, labelled=[0, 1, 2, 3]), Window(start=3, stop=6, labelled=[4, 5])]
+    [WordWindow(start=0, stop=4, labelled=[0, 1, 2, 3]), WordWindow(start=3, stop=6, labelled=[4, 5])]
     """
     spans, start = [], 0
     while not spans or spans[-1][1] < len(sizes):
