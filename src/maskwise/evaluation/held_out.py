@@ -99,8 +99,25 @@ def make_held_out_eval(
 ) -> HeldOutEval:
     """Returns the evaluation over at most `blocks` rows of `rows`, evenly spaced: 15% of each at random, 100% [MASK].
 
-    `rows[i]` has `input_ids`. `token_counts` [V] are the training text's; without them the rows' own are counted.
-    The mask of row i depends on i alone. Raises InputError where there is no row.
+    The mask of row i depends on i alone, so the evaluation is the same for every model.
+
+    Args:
+        rows: Rows with `input_ids`, as many as `len(rows)` says.
+        tokenizer: Whose ids they hold.
+        token_counts: How often each id occurs in the training text, [V], for losses by frequency; by default the
+            rows' own ids are counted.
+        blocks: The most rows that are taken.
+
+    Returns:
+        What `MaskingTrainer(eval_dataset=)` takes, and what grades a model by itself.
+
+    Raises:
+        InputError: If there is no row.
+
+    >>> from maskwise.testing import word_tokenizer
+    >>> held_out = make_held_out_eval([{"input_ids": [2, 5, 6, 7, 3]}] * 9, word_tokenizer("a b c"), blocks=4)
+    >>> type(held_out).__name__
+    'HeldOutEval'
     """
     if len(rows) == 0:
         raise InputError(

@@ -131,6 +131,9 @@ def pseudo_perplexity(scores: SentenceScores, num_words: int) -> float:
         scores: What the sentences of a text score.
         num_words: The number of words (white space) of that text, the same for every tokenizer.
 
+    Returns:
+        The perplexity per word.
+
     >>> round(pseudo_perplexity(SentenceScores(np.array([-3.0, -5.0]), np.array([2, 3])), num_words=4), 3)
     7.389
     """

@@ -48,6 +48,12 @@ def word_surprisal(
 
     Raises:
         InputError: If a word has no token, or a text is longer than the model's positions.
+
+    >>> from maskwise.testing import tiny_model, word_tokenizer
+    >>> tokenizer = word_tokenizer("the cat sat")
+    >>> surprisals_W = word_surprisal(tiny_model(tokenizer), tokenizer, ["the", "the cat"], ["cat", "sat"])
+    >>> surprisals_W.shape, bool((surprisals_W > 0).all())
+    ((2,), True)
     """
     if num_masks < 1:
         raise InputError(f"num_masks is {num_masks}; the word itself needs one mask.")

@@ -70,6 +70,13 @@ def demo(out: str | Path = "demo-out", *, jobs: int = 2, size: Size = Size(), sh
 
     Raises:
         InputError: If a part of the study failed to start.
+
+    Example:
+        ```python
+        from maskwise.lab import demo
+
+        print(demo("demo-out"))
+        ```
     """
     out, tell = Path(out).resolve(), printer(show)
     corpus = PrepareSettings(sources=(BUILT_IN,), out=out / "data", train_tokenizer=size.vocabulary)

@@ -31,9 +31,20 @@ class MaskingCollator:
     Rows without an `example_id` are told apart by their content. A plain `Trainer` drops `word_ids` and declared
     columns unless it has `remove_unused_columns=False`.
 
+    Args:
+        masker: What masks: its score needs neither the run nor the model.
+
     Raises:
         InputError: For a score that needs the run or the model, and for the pick `alternating`, whose coin all batches
             of a step must share: train those with `MaskingTrainer`.
+
+    >>> from maskwise import Masker, uniform
+    >>> from maskwise.testing import word_tokenizer
+    >>> collator = MaskingCollator(Masker(uniform, word_tokenizer("a b c"), rate=0.5))
+    >>> collator.set_epoch(0)
+    >>> batch = collator([{"input_ids": [2, 5, 6, 7, 3]}, {"input_ids": [2, 5, 3]}])
+    >>> batch["input_ids"].shape, int((batch["labels"] != -100).sum())
+    (torch.Size([2, 5]), 3)
     """
 
     def __init__(self, masker: Masker) -> None:

@@ -54,9 +54,22 @@ def corrupt(
 ) -> Corrupted:
     """Returns the corrupted input and the labels; the caller's tensors stay as they are.
 
-    `ordinary_ids_N`: the ids random replacements are drawn from (no special tokens). `action_noise_BT` decides
-    between the three shares; equal noise over a unit gives the whole unit one fate. Both noises and
-    `ordinary_ids_N` are needed only where `shares.mask` is below 1.
+    Args:
+        input_ids_BT: Token ids [B, T].
+        picked_BT: True at the tokens that get a label.
+        mask_token_id: The id of [MASK].
+        shares: Which shares of the picked tokens become [MASK], become random tokens, and stay as they are.
+        ordinary_ids_N: The ids that random replacements are drawn from (no special tokens). This and both noises are
+            needed only if `shares.mask` is below 1.
+        action_noise_BT: Uniform numbers that decide between the three shares; equal noise over a unit gives the whole
+            unit one fate.
+        replacement_noise_BT: Uniform numbers that decide which ordinary id replaces a token.
+
+    Returns:
+        `input_ids_BT` corrupted, and `labels_BT`: the ids at picked tokens, -100 elsewhere.
+
+    Raises:
+        InputError: If `shares.mask` is below 1 and the ids or a noise are missing.
 
     >>> corrupt(torch.tensor([[5, 6, 7]]), torch.tensor([[False, True, False]]), mask_token_id=4)
     Corrupted(input_ids_BT=tensor([[5, 4, 7]]), labels_BT=tensor([[-100,    6, -100]]))

@@ -78,6 +78,14 @@ class Masker:
         InputError: For a tokenizer without mask token, an unknown name, a rate outside (0, 1), one unit a sequence
             spent otherwise than exactly, shares that do not add to 1, a column whose name is taken, words that the
             tokenizer does not tell apart, and later for what a score returns if it is not one number per token.
+
+    >>> import torch
+    >>> from maskwise import uniform
+    >>> from maskwise.testing import word_tokenizer
+    >>> masker = Masker(uniform, word_tokenizer("a b c"), rate=0.3)
+    >>> batch = masker({"input_ids": torch.tensor([[2, 5, 6, 7, 3]])})
+    >>> int((batch["labels"] != -100).sum())
+    1
     """
 
     def __init__(

@@ -45,6 +45,9 @@ def uniform(batch: Mapping[str, Any]) -> Tensor:
     Args:
         batch: Anything with `input_ids` [B, T].
 
+    Returns:
+        Ones, float32 [B, T].
+
     >>> uniform({"input_ids": torch.tensor([[5, 6, 7]])})
     tensor([[1., 1., 1.]])
     """

@@ -171,8 +171,29 @@ class Typhoon(SaliencyTable):
     MaskingTrainer calls `observe` with every micro-batch and `on_step_end` after every optimizer step; the masks of the
     next step know it. Costs one gather and one product over [B, T, D]. Runs eager: a compiled model hides the gradient.
 
-        counts = np.bincount(np.concatenate(rows["input_ids"]))
-        masker = Masker(Typhoon(tokenizer, counts), tokenizer, budget="from-scores")
+    Args:
+        tokenizer: Whose types have rates.
+        token_counts: How often each id occurs in the training text, [V].
+        aggregate: `abs`, or `signed-2023`.
+        ema: The weight of the newest step in the moving average.
+        ema_start: `first-visit`, or `zero` as in 2023.
+        unseen: What types not seen yet get: the `mean` of the others, or their `max` as in 2023.
+        calibration: `water-filling`, or `affine-2023`.
+        cap: The highest rate of a type.
+        temperature: Of water-filling: the higher, the more even the rates.
+        spread: Of `affine-2023`.
+        count_special_tokens: Whether [CLS] and [SEP] take a share of the budget, as in 2023.
+
+    Raises:
+        InputError: For unknown names, numbers out of range, `signed-2023` under water-filling, and counts of nothing
+            that may be masked.
+
+    >>> from maskwise import Masker, count_tokens
+    >>> from maskwise.testing import word_tokenizer
+    >>> rows, tokenizer = [{"input_ids": [2, 5, 6, 6, 3]}], word_tokenizer("a b c")
+    >>> masker = Masker(Typhoon(tokenizer, count_tokens(rows, tokenizer)), tokenizer, budget="from-scores")
+    >>> masker.budget
+    'from-scores'
     """
 
     wants_gradients = True

@@ -75,6 +75,14 @@ class MaskingTrainer(EvaluatingTrainer):
         InputError: For arguments of another kind, those that cannot be honoured, a `data_collator` or
             `compute_loss_func`, since masking and loss are made here, and for `torch_compile`, FSDP or DeepSpeed with a
             score that wants gradients.
+
+    Example:
+        ```python
+        from maskwise import MaskingTrainer
+
+        trainer = MaskingTrainer("answerdotai/ModernBERT-base", masker="entropy-self-cold", train_dataset=rows)
+        trainer.train()
+        ```
     """
 
     # The Trainer declares them for every task: optional, and without evaluations.

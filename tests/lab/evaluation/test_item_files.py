@@ -139,7 +139,7 @@ def test_broken_json_bytes_and_missing_folders_are_refused(tmp_path):
     with pytest.raises(InputError, match="line 2 is not JSON"):
         read_item_sets([tmp_path])
     (tmp_path / "a.jsonl").write_bytes(b'{"sentence_good": "caf\xe9"}\n')
-    with pytest.raises(InputError, match="is not UTF-8: byte 23"):
+    with pytest.raises(InputError, match="is not UTF-8: byte 22"):
         read_item_sets([tmp_path])
     with pytest.raises(InputError, match="There is no file or folder"):
         read_item_sets([tmp_path / "nowhere"])

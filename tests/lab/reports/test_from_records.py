@@ -11,8 +11,8 @@ from maskwise.errors import InputError
 from maskwise.lab.config import merge
 from maskwise.lab.jobs.in_process import InProcessExecutor
 from maskwise.lab.records.record import RECORD
-from maskwise.lab.reports.assemble import report
 from maskwise.lab.reports.files import as_json, as_markdown, write_report
+from maskwise.lab.reports.job import report
 from maskwise.lab.reports.page import report_page
 from maskwise.lab.study.layout import STUDY_FILE
 from maskwise.lab.study.results import collect, plain_rows, read_study

@@ -113,7 +113,7 @@ def test_an_unfinished_run_goes_on_to_the_same_scores(checkpoint, tagging, tmp_p
     for name in ("broken", "whole"):
         (tmp_path / name).mkdir()
     with monkeypatch.context() as patch:
-        patch.setattr(tag, "grade_held_out", _stop)
+        patch.setattr(tag, "_grade_held_out", _stop)
         with pytest.raises(KeyboardInterrupt):
             Tagging().tune(str(checkpoint), POS, data, settings, 0, tmp_path / "broken", show=False)
     assert list((tmp_path / "broken").glob("checkpoint-*"))

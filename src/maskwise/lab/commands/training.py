@@ -72,7 +72,11 @@ def annotate_command(
 def preview_command(
     text: Annotated[str, Argument(metavar="TEXT", help="The text, or - to read it from stdin.")],
     model: Annotated[str, Option(metavar="CKPT", help="The masked language model that scores it.")],
-    rate: Annotated[float, Option(help="The share of tokens to mask.")] = 0.15,
+    recipe: Annotated[
+        str | None, Option(metavar="NAME", help="A recipe to show too: its name, or a .toml file.")
+    ] = None,
+    score: Annotated[str | None, Option(metavar="MODULE:NAME", help="Your own score to show too.")] = None,
+    rate: Annotated[float | None, Option(help="The share of tokens to mask. [default: the recipe's, or 0.15]")] = None,
     folds: _Folds = None,
     window: Annotated[int | None, Option(help="Tokens scored together, special ones included. [default: 128]")] = None,
     html: _PageFile = None,
@@ -83,7 +87,7 @@ def preview_command(
     from maskwise.lab.previews.page import write_page
     from maskwise.lab.previews.terminal import print_preview
 
-    shown = preview(text_or_stdin(text), model, rate=rate, folds=folds, window=window)
+    shown = preview(text_or_stdin(text), model, recipe=recipe, score=score, rate=rate, folds=folds, window=window)
     if html:
         write_page(shown, html)
         print(f"The page is in {html}.")
@@ -91,7 +95,9 @@ def preview_command(
         print_preview(shown)
 
 
-def recipes_command(name: Annotated[str | None, Argument(help="Show this recipe's settings.")] = None) -> None:
+def recipes_command(
+    name: Annotated[str | None, Argument(help="Show this recipe's settings: a name, or your own .toml file.")] = None,
+) -> None:
     """List the recipes, or show one."""
     import tomli_w
 

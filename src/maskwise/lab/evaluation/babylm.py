@@ -117,6 +117,13 @@ def evaluate_babylm(
     Raises:
         InputError: If there is none of BabyLM's data, a set has another size than BabyLM's, or the model does not
             load. Sets that a model cannot read are named in the notes.
+
+    Example:
+        ```python
+        from maskwise.lab import evaluate_babylm
+
+        evaluate_babylm("run", "evaluation_data", "results", tuned="tuned")
+        ```
     """
     results, name = Path(out), name or Path(model).resolve().stem
     found = find_sets(Path(data))

@@ -63,6 +63,16 @@ def evaluate_pairs(
 
     Raises:
         InputError: If the model does not load, a file cannot be read, or a sentence does not fit the model.
+
+    >>> import tempfile
+    >>> from maskwise.testing import tiny_model, word_tokenizer
+    >>> tokenizer = word_tokenizer("the cat sits sit")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pair = '{"sentence_good": "the cat sits", "sentence_bad": "the cat sit"}'
+    ...     _ = Path(folder, "agreement.jsonl").write_text(pair)
+    ...     result = evaluate_pairs(tiny_model(tokenizer), folder, tokenizer=tokenizer, show=False)
+    >>> len(result.items)
+    1
     """
     check_metric(metric)
     check_ties(ties)

@@ -135,8 +135,18 @@ def evaluate_reading(
         seed: Of the folds, the permutations and the bootstrap.
         show: Show the progress on stderr.
 
+    Returns:
+        What was gained per kind of reading, in nats per word of held-out data, and BabyLM's partial R2.
+
     Raises:
         InputError: If the model does not load, or the file cannot be read or has fewer than 20 sentences.
+
+    Example:
+        ```python
+        from maskwise.lab import evaluate_reading
+
+        evaluate_reading("run", "evaluation_data/reading/reading_data.csv")
+        ```
     """
     words = data.read_reading_times(path)
     opened = open_model(model, tokenizer, token_counts)

@@ -79,8 +79,18 @@ def evaluate_several(
         seed: Of bootstrap, folds and permutations.
         show: Show the progress on stderr.
 
+    Returns:
+        Every result, by checkpoint and evaluation.
+
     Raises:
         InputError: If a checkpoint is named twice, or one of the evaluations refuses something.
+
+    Example:
+        ```python
+        from maskwise.lab import evaluate_several
+
+        evaluate_several(["run", "another-run"], pairs=["blimp"], reading="reading_data.csv", out="zero-shot")
+        ```
     """
     check_metric(metric)
     check_ties(ties)

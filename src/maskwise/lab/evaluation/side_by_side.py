@@ -126,6 +126,13 @@ def evaluate(
 
     Raises:
         InputError: For a checkpoint made with another tokenizer, or with weights that are not finite.
+
+    Example:
+        ```python
+        from maskwise.lab import evaluate
+
+        evaluate(["run", "another-run"], "data").table()
+        ```
     """
     teacher = None if by_entropy_of is None else fspath(by_entropy_of)
     return _evaluate(names_of(checkpoints), Path(data), blocks, teacher, show)
@@ -196,6 +203,13 @@ def evaluate_words(
 
     Raises:
         InputError: If no word is left, and for a checkpoint with weights that are not finite.
+
+    Example:
+        ```python
+        from maskwise.lab import evaluate_words
+
+        evaluate_words(["run", "bert-base-uncased"], "held-out.txt").table()
+        ```
     """
     return _evaluate_words(names_of(checkpoints), names_of(sources), windows, show)
 

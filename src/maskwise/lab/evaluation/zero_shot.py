@@ -132,8 +132,18 @@ def evaluate_zero_shot(
         seed: Of bootstrap, folds and permutations.
         show: Show the progress on stderr.
 
+    Returns:
+        The task's metrics, and the result they are from.
+
     Raises:
         InputError: If there is no such task, its data are not there, or the model does not load.
+
+    Example:
+        ```python
+        from maskwise.lab import evaluate_zero_shot
+
+        evaluate_zero_shot("run", "pairs:blimp", "evaluation_data")
+        ```
     """
     parsed = parse_zero_shot(task)
     path = find_task_data(parsed, Path(task_data))

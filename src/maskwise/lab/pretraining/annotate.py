@@ -88,6 +88,14 @@ def annotate(
     Raises:
         InputError: The teacher has no masked-LM head or another vocabulary, logits are not finite (the message names
             the block), the disk is full, or another annotate is writing the same scores.
+
+    Example:
+        ```python
+        from maskwise import Stored
+        from maskwise.lab import annotate
+
+        score = Stored(annotate("data", "teacher"))
+        ```
     """
     data_folder, teacher_name = fspath(data), fspath(teacher)
     return _annotate(data_folder, teacher_name, statistic, batch_size, jobs, show, recorder or Recorder())

@@ -158,7 +158,11 @@ def pretrain(
         InputError: For settings, data or a folder that cannot work, and if what a resumed run depends on has changed.
 
     Example:
-        `pretrain(data="data", model="mini", recipe="whole-word", out="run", steps=1000)`
+        ```python
+        from maskwise.lab import pretrain
+
+        pretrain(data="data", model="mini", recipe="whole-word", out="run", steps=1000)
+        ```
     """
     if out is None:
         raise InputError("A run needs a folder: pretrain(..., out='run').")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from maskwise.errors import InputError
 from maskwise.files.atomic import atomic_write
-from maskwise.lab.previews.shown_text import SHOWN_STRATEGIES, EntropyScale, ShownText, ShownWindow
+from maskwise.lab.previews.shown_text import EntropyScale, ShownText, ShownWindow
 
 NOISE_STEPS = 2**24
 
@@ -47,14 +47,20 @@ def preview_page(preview: ShownText) -> str:
         high=f"{scale.high:.1f}",
         windows="\n".join(_windows(preview, scale)),
         data=_json(
-            {"rate": preview.rate, "strategies": SHOWN_STRATEGIES, "windows": [_data(w) for w in preview.windows]}
+            {
+                "rate": preview.rate,
+                "strategies": preview.strategies,
+                "own": preview.own,
+                "windows": [_data(window, preview.own) for window in preview.windows],
+            }
         ),
     )
 
 
 def _amount(preview: ShownText) -> str:
     tokens, windows = f"{preview.num_tokens:,} tokens", len(preview.windows)
-    return tokens if windows == 1 else f"{tokens} in {windows:,} windows, the budget spent in each"
+    amount = tokens if windows == 1 else f"{tokens} in {windows:,} windows, the budget spent in each"
+    return f"{amount}; {escape(preview.own)} is shown at {preview.rate:.4g} alone" if preview.own else amount
 
 
 def _windows(preview: ShownText, scale: EntropyScale) -> Iterator[str]:
@@ -76,7 +82,7 @@ def _tokens(window: ShownWindow, scale: EntropyScale) -> Iterator[str]:
         yield f'{before}<span class="{kind}"{place}>{escape(piece.text or piece.name)}</span>'
 
 
-def _data(window: ShownWindow) -> dict[str, Any]:
+def _data(window: ShownWindow, own: str) -> dict[str, Any]:
     """The scores in the shortest decimals that give the same float32 back, so no order and no tie is lost."""
     entropies = zip(_shortest(window.entropy_N), window.may_mask_N.tolist(), strict=True)
     return {
@@ -84,6 +90,7 @@ def _data(window: ShownWindow) -> dict[str, Any]:
         "surprisal": [round(value, 3) for value in window.surprisal_N.tolist()],
         "noise": (window.noise_N * NOISE_STEPS).long().tolist(),
         "name": [piece.name for piece in window.pieces],
+        "own": window.picks[own].nonzero().flatten().tolist() if own else [],
     }
 
 

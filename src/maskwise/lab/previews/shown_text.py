@@ -59,13 +59,22 @@ class EntropyScale(NamedTuple):
 
 @dataclass(frozen=True)
 class ShownText:
-    """A text cut into windows; the budget of `rate` is spent in each. `after`: what lies behind the last token."""
+    """A text cut into windows; the budget of `rate` is spent in each. `after`: what lies behind the last token.
+
+    `own` names the recipe or score that is shown next to the strategies, at `rate` alone; empty if there is none.
+    """
 
     checkpoint: str
     rate: float
     folds: int | None
     windows: tuple[ShownWindow, ...]
     after: str
+    own: str = ""
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """What is shown, in order: the keys of each window's `picks`."""
+        return (*SHOWN_STRATEGIES, self.own) if self.own else SHOWN_STRATEGIES
 
     @property
     def num_tokens(self) -> int:

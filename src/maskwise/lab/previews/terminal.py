@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from maskwise.lab.previews.shown_text import SHOWN_STRATEGIES, EntropyScale, Piece, ShownText, ShownWindow
+from maskwise.lab.previews.shown_text import EntropyScale, Piece, ShownText, ShownWindow
 
 _MARGIN = 10
 NARROWEST = 8
@@ -21,7 +21,7 @@ QUIET = Style(dim=True)
 
 
 class TokenColumn(NamedTuple):
-    """One token with what stands under it: `masked` has one truth for each of STRATEGIES."""
+    """One token with what stands under it: `masked` has one truth for each strategy."""
 
     text: str
     nats: str
@@ -42,13 +42,14 @@ def print_preview(preview: ShownText) -> None:
 
 def terminal_view(preview: ShownText, width: int, *, coloured: bool) -> Text:
     """Returns a preview wrapped at `width` cells; what the colours say, the numbers under the tokens say too."""
-    scale, available = preview.scale(), max(width - _MARGIN, NARROWEST)
+    margin = max(_MARGIN, *(cell_len(name) + 1 for name in preview.strategies))
+    scale, available = preview.scale(), max(width - margin, NARROWEST)
     view = _heading(preview, scale, coloured)
     for number, window in enumerate(preview.windows, 1):
         if len(preview.windows) > 1:
             view.append(f"\nwindow {number} of {len(preview.windows)}: {_budget(window)}\n", QUIET)
-        for line in _lines(_columns(window, scale, available), available):
-            view.append("\n").append_text(_system(line))
+        for line in _lines(_columns(window, preview.strategies, scale, available), available):
+            view.append("\n").append_text(_system(line, preview.strategies, margin))
     return view
 
 
@@ -67,9 +68,9 @@ def _budget(window: ShownWindow) -> str:
     return f"{int(window.picks['high'].sum())} of {int(window.may_mask_N.sum())}"
 
 
-def _columns(window: ShownWindow, scale: EntropyScale, widest: int) -> Iterator[TokenColumn]:
+def _columns(window: ShownWindow, strategies: Sequence[str], scale: EntropyScale, widest: int) -> Iterator[TokenColumn]:
     entropies, may_mask = window.entropy_N.tolist(), window.may_mask_N.tolist()
-    masked = zip(*(window.picks[strategy].tolist() for strategy in SHOWN_STRATEGIES), strict=True)
+    masked = zip(*(window.picks[strategy].tolist() for strategy in strategies), strict=True)
     for i, (piece, picks) in enumerate(zip(window.pieces, masked, strict=True)):
         nats = f"{entropies[i]:.1f}" if may_mask[i] else "-"
         colour = _colour(scale.at(entropies[i])) if may_mask[i] else QUIET
@@ -88,18 +89,19 @@ def _lines(columns: Iterator[TokenColumn], width: int) -> Iterator[list[TokenCol
     yield line
 
 
-def _system(line: Sequence[TokenColumn]) -> Text:
+def _system(line: Sequence[TokenColumn], strategies: Sequence[str], margin: int) -> Text:
     """Returns one line of tokens with the lines that belong under it."""
-    rows = [_row("", line, [column.text for column in line], [column.colour for column in line])]
-    rows.append(_row("nats", line, [column.nats for column in line], [QUIET] * len(line)))
-    for i, strategy in enumerate(SHOWN_STRATEGIES):
+    blank, nats = " " * margin, "nats".ljust(margin)
+    rows = [_row(blank, line, [column.text for column in line], [column.colour for column in line])]
+    rows.append(_row(nats, line, [column.nats for column in line], [QUIET] * len(line)))
+    for i, strategy in enumerate(strategies):
         marks = ["#" * column.width if column.masked[i] else "" for column in line]
-        rows.append(_row(strategy, line, marks, [MASKED] * len(line)))
+        rows.append(_row(strategy.ljust(margin), line, marks, [MASKED] * len(line)))
     return Text("\n").join(rows).append("\n")
 
 
 def _row(name: str, line: Sequence[TokenColumn], cells: Sequence[str], styles: Sequence[Style]) -> Text:
-    row = Text(name.ljust(_MARGIN))
+    row = Text(name)
     for column, cell, style in zip(line, cells, styles, strict=True):
         row.append(cell, style).append(" " * (column.width + 1 - cell_len(cell)))
     row.rstrip()

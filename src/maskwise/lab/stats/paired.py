@@ -77,6 +77,12 @@ def holm(p_NM: ArrayLike) -> np.ndarray:
 
     p_(i) becomes the largest of min(1, (M - j + 1) p_(j)) over j <= i (Holm 1979).
 
+    Args:
+        p_NM: p values, of N families of M comparisons each, or of one family [M].
+
+    Returns:
+        The adjusted p values, of the same shape.
+
     >>> holm(np.array([0.01, 0.04, 0.03])).round(3).tolist()
     [0.03, 0.06, 0.06]
     """

@@ -114,8 +114,21 @@ def collect(out: str | Path) -> pd.DataFrame:
     model, whether a tuned model gives one answer to everything, steps, seconds of all attempts and of training,
     tokens, flops, peak memory (bytes) and a hash of the settings.
 
+    Args:
+        out: The study's folder.
+
+    Returns:
+        A frame with a row per value.
+
     Raises:
         InputError: The folder is not a study's, or its study file is damaged.
+
+    Example:
+        ```python
+        from maskwise.lab import collect
+
+        collect("out").groupby(["arm", "task", "metric"])["value"].mean()
+        ```
     """
     return results_frame(read_runs(out))
 

@@ -74,6 +74,13 @@ def run_study(
     Raises:
         InputError: The folder belongs to another study or one is running in it, a score has changed since runs were
             made, or something cannot run, before anything does.
+
+    Example:
+        ```python
+        from maskwise.lab import load_study, run_study
+
+        run_study(load_study("entropy-table1", scale="tiny"), "out", jobs=2)
+        ```
     """
     layout = Layout(Path(out))
     if executor is not None and not executor.in_this_process:

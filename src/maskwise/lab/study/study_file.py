@@ -61,8 +61,19 @@ FULL_SCALE = "paper"
 def load_study(name: str, *, scale: str | None = None, changes: Mapping[str, Any] | None = None) -> Study:
     """Returns the checked study of a file, or of a ready one by name.
 
-    `scale` names a `[scale.NAME]` table to lay over it, `changes` come last. Raises InputError for anything that could
-    not run, before anything runs.
+    Args:
+        name: The path of a study file, or the name of a ready study.
+        scale: The `[scale.NAME]` table to lay over it.
+        changes: Tables of settings that come last, such as `{"seeds": [0, 1]}`.
+
+    Returns:
+        The study, for `run_study`.
+
+    Raises:
+        InputError: For anything that could not run, before anything runs.
+
+    >>> [arm.name for arm in load_study("typhoon", scale="tiny").arms][:2]
+    ['random', 'whole-word']
     """
     return check_study(study_tree(name, scale=scale, changes=changes))
 

@@ -69,7 +69,12 @@ def finetune(
         InputError: For tasks, data, a checkpoint or a folder that cannot work, for a full disk, and if what `out` was
             begun with has changed.
 
-    Example: `finetune("runs/random", ["cola", "mrpc"], task_data="glue", seeds=range(5), out="tuned").table()`
+    Example:
+        ```python
+        from maskwise.lab import finetune
+
+        finetune("runs/random", ["cola", "mrpc"], task_data="glue", seeds=range(5), out="tuned").table()
+        ```
     """
     out, settings, say = Path(out), tune_settings(settings), printer(show)
     checkpoint = fspath(checkpoint)

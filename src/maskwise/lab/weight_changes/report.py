@@ -93,6 +93,16 @@ def drift(checkpoint: str | PathLike[str], tuned: str | PathLike[str] | Sequence
 
     Raises:
         InputError: For a checkpoint that does not load or that has no parameter in common with the first.
+
+    >>> import tempfile
+    >>> from maskwise.testing import tiny_model, word_tokenizer
+    >>> tokenizer = word_tokenizer("a b c")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for seed in (0, 1):
+    ...         tiny_model(tokenizer, seed=seed).save_pretrained(f"{folder}/{seed}")
+    ...     moved = drift(f"{folder}/0", f"{folder}/1")
+    >>> len(moved.drifts)
+    1
     """
     names = [tuned] if isinstance(tuned, str | PathLike) else tuned
     return _drift(fspath(checkpoint), [fspath(name) for name in names])
