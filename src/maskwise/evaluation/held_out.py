@@ -123,6 +123,8 @@ def make_held_out_eval(
         raise InputError(
             "There is no held-out text to make an evaluation of. Prepare the data with a larger --valid-share."
         )
+    if not isinstance(rows[0], Mapping) or "input_ids" not in rows[0]:
+        raise InputError(f"Held-out rows have input_ids; found {rows[0]!r:.60}. Write tokenize_rows(texts, tokenizer).")
     masker = Masker(uniform, tokenizer, rate=0.15, seed=HELD_OUT_SEED)
     indices = np.unique(np.linspace(0, len(rows) - 1, min(blocks, len(rows))).round().astype(np.int64))
     counts_V = torch.zeros(len(masker.vocabulary.eligible_V), dtype=torch.int64)

@@ -55,6 +55,11 @@ def word_surprisal(
     >>> surprisals_W.shape, bool((surprisals_W > 0).all())
     ((2,), True)
     """
+    if isinstance(contexts, str) or isinstance(words, str) or len(contexts) != len(words):
+        raise InputError(
+            "contexts and words are two lists of the same length, a context for each word; write "
+            "word_surprisal(model, tokenizer, ['the cat'], ['sat'])."
+        )
     if num_masks < 1:
         raise InputError(f"num_masks is {num_masks}; the word itself needs one mask.")
     sentences = encode_last_words(tokenizer, contexts, words)

@@ -48,6 +48,7 @@ class MaskingCollator:
     """
 
     def __init__(self, masker: Masker) -> None:
+        _check_masker(masker)
         for score in masker.scores_inside:
             if not score.is_local:
                 raise InputError(
@@ -139,3 +140,16 @@ class MaskingCollator:
                 self.is_training, collator._is_evaluation = False, True
 
         return TellCollator()
+
+
+def _check_masker(masker: Any) -> None:
+    if isinstance(masker, Masker):
+        return
+    if isinstance(masker, str):
+        line = f"Masker.from_recipe({masker!r}, tokenizer)"
+    elif callable(masker) and not isinstance(masker, type):
+        line = f"Masker({getattr(masker, '__name__', 'score')}, tokenizer)"
+    else:
+        line = "Masker(score, tokenizer)"
+    found = f"the class {masker.__name__}" if isinstance(masker, type) else f"{type(masker).__name__}: {masker!r:.40}"
+    raise InputError(f"A MaskingCollator takes a Masker; found {found}. Write MaskingCollator({line}).")

@@ -5,7 +5,8 @@ Shapes: B sequences, T positions.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,6 +34,24 @@ class Corruption(NamedTuple):
                 f"found {self.mask} / {self.random} / {self.unchanged}, which add to {sum(self):g}."
             )
         return self
+
+
+def corruption_shares(shares: Any) -> Corruption:
+    """Returns the shares of a corruption; two leave out those that stay as they are.
+
+    Raises:
+        InputError: For something other than up to three numbers that are at least 0 and add to 1.
+
+    >>> corruption_shares((0.8, 0.1, 0.1)).random
+    0.1
+    """
+    is_numbers = isinstance(shares, Sequence) and not isinstance(shares, str) and 0 < len(shares) <= 3
+    if not is_numbers or not all(isinstance(share, int | float) for share in shares):
+        raise InputError(
+            f"A corruption is the shares of [MASK], random and unchanged tokens; found {shares!r:.80}. Write "
+            "corruption=(0.8, 0.1, 0.1)."
+        )
+    return Corruption(*map(float, shares)).check()
 
 
 class Corrupted(NamedTuple):
@@ -79,7 +98,7 @@ def corrupt(
     if shares.mask >= 1:
         return Corrupted(masked_ids_BT, labels_BT)
     if ordinary_ids_N is None or action_noise_BT is None or replacement_noise_BT is None:
-        raise TypeError("shares below 100% [MASK] need ordinary_ids_N, action_noise_BT and replacement_noise_BT")
+        raise InputError("shares below 100% [MASK] need ordinary_ids_N, action_noise_BT and replacement_noise_BT")
     drawn_BT = (replacement_noise_BT.to(torch.float64) * len(ordinary_ids_N)).to(torch.int64)
     to_random_BT = picked_BT & (action_noise_BT >= shares.mask) & (action_noise_BT < shares.mask + shares.random)
     to_same_BT = picked_BT & (action_noise_BT >= shares.mask + shares.random)

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from maskwise.errors import InputError, nearest
 from maskwise.masking import noise
 from maskwise.masking.columns import check_has_columns, check_no_added_keys, declared_columns, model_inputs
-from maskwise.masking.corrupt import IGNORE, Corrupted, Corruption, corrupt
+from maskwise.masking.corrupt import IGNORE, Corrupted, corrupt, corruption_shares
 from maskwise.masking.noise import Stream
 from maskwise.masking.own_results import checked_scores
 from maskwise.masking.pick import check_strategy, pick, pick_independently, proportional_probabilities
@@ -91,7 +92,7 @@ class Masker:
     def __init__(
         self,
         score: Score,
-        tokenizer: PreTrainedTokenizerBase | str | Path,
+        tokenizer: PreTrainedTokenizerBase | str | Path | None = None,
         *,
         unit: str | Spans | UnitFunction = "token",
         pick: str | None = None,
@@ -116,13 +117,15 @@ class Masker:
             )
         self.tokenizer = as_tokenizer(tokenizer)
         self.unit_rule = UnitRule(unit, self.tokenizer, max_word_pieces)
+        if not isinstance(sharpness, int | float):
+            raise InputError(f"sharpness is the power of the scores, a number; found {sharpness!r}. Write sharpness=2.")
         self.unit, self.pick, self.budget, self.sharpness = unit, pick, budget, sharpness
         self.columns = declared_columns(columns, [*self.scores_inside, self.unit_rule])
         self.model_inputs = None if model_inputs is None else frozenset(model_inputs)
         self.rate: RateSchedule = rate if callable(rate) else constant(rate)
         self.rate_at(0.0)
-        self.corruption = Corruption(*corruption).check()
-        self.seed = seed
+        self.corruption = corruption_shares(corruption)
+        self.seed = _checked_seed(seed)
         self.vocabulary = Vocabulary.of(self.tokenizer, with_special_tokens=mask_special_tokens)
 
     @classmethod
@@ -312,6 +315,12 @@ def _check_ids(input_ids_BT: Tensor, size: int) -> None:
             f"The batch has the id {lowest if lowest < 0 else highest}, and the tokenizer's ids are 0 to {size - 1}. "
             "It was made with another tokenizer, or holds labels."
         )
+
+
+def _checked_seed(seed: Any) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise InputError(f"The seed of the masks is a whole number; found {seed!r}. Write seed=1.")
+    return int(seed)
 
 
 def _check_name(what: str, name: str, known: tuple[str, ...]) -> None:

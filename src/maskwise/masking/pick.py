@@ -239,7 +239,7 @@ def check_strategy(strategy: str) -> None:
     """Raises InputError, with the nearest name, unless `strategy` is one of STRATEGIES."""
     if strategy not in STRATEGIES:
         raise InputError(
-            f"No pick strategy {strategy!r}; there are {', '.join(STRATEGIES)}.{nearest(strategy, STRATEGIES)}"
+            f"No pick strategy {strategy!r}; there are {', '.join(STRATEGIES)}.{nearest(str(strategy), STRATEGIES)}"
         )
 
 

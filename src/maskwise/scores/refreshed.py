@@ -56,8 +56,8 @@ class RefreshedScores(StatefulScore):
     """
 
     def __init__(self, score: Score, refresh_epochs: int = 1) -> None:
-        if refresh_epochs < 1:
-            raise InputError(f"refresh_epochs is a number of epochs, at least 1; found {refresh_epochs}.")
+        if isinstance(refresh_epochs, bool) or not isinstance(refresh_epochs, int) or refresh_epochs < 1:
+            raise InputError(f"refresh_epochs is a whole number of epochs, at least 1; found {refresh_epochs!r}.")
         self.score, self.refresh_epochs = as_score(score), refresh_epochs
         self.default_pick = self.score.default_pick
         self.score_file: ScoreFile | None = None

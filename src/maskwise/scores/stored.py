@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from maskwise.errors import InputError
+from maskwise.files.path_names import path_text
 from maskwise.masking.score import StatefulScore
 from maskwise.scores.score_file import ScoreFile
 
@@ -47,7 +48,7 @@ class Stored(StatefulScore):
     default_pick = "high"
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = Path(path_text(folder, "folder of scores"))
         self.manifest = _finished_manifest(self.folder)
         self.statistic: str = self.manifest["statistic"]
         self.teacher: str = self.manifest["teacher"]

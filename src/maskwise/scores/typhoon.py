@@ -6,6 +6,7 @@ Shapes: B sequences, T positions, D width of the embedding, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,7 +26,7 @@ from maskwise.masking.saliency import (
 )
 from maskwise.masking.score import StatefulScore
 from maskwise.masking.score_context import ScoreContext
-from maskwise.masking.vocabulary import Vocabulary
+from maskwise.masking.vocabulary import Vocabulary, as_tokenizer
 from maskwise.models.embedding import EmbeddingTap
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class SaliencyTable(StatefulScore):
 
     def __init__(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: PreTrainedTokenizerBase | str | Path,
         token_counts: Any,
         *,
         aggregate: str = "abs",
@@ -80,7 +81,7 @@ class SaliencyTable(StatefulScore):
             raise InputError("signed-2023 gives negative scores too: use it with calibration='affine-2023'.")
         self.aggregate, self.ema, self.ema_start, self.unseen = aggregate, ema, ema_start, unseen
         self.calibration, self.cap, self.temperature, self.spread = calibration, cap, temperature, spread
-        self.eligible_V = Vocabulary.of(tokenizer).eligible_V
+        self.eligible_V = Vocabulary.of(as_tokenizer(tokenizer)).eligible_V
         self.shares_V = _shares(token_counts, self.eligible_V, count_special_tokens)
         self.saliency_V = torch.zeros_like(self.shares_V)
         self.visited_V = torch.zeros_like(self.eligible_V)
@@ -217,7 +218,13 @@ class Typhoon(SaliencyTable):
 
 
 def _shares(token_counts: Any, eligible_V: Tensor, count_special_tokens: bool) -> Tensor:
-    found_V = torch.as_tensor(token_counts)
+    try:
+        found_V = torch.as_tensor(token_counts)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(
+            f"token_counts is one count for each id, [V]; found {type(token_counts).__name__}. Write "
+            "count_tokens(rows, tokenizer)."
+        ) from None
     if found_V.ndim != 1 or len(found_V) > len(eligible_V):
         raise InputError(
             f"token_counts has shape {tuple(found_V.shape)}; give one count for each of the tokenizer's "

@@ -49,6 +49,12 @@ class Distillation:
         start_epochs: int | None = None,
         start_share: float | None = None,
     ) -> None:
+        if isinstance(teacher, type) or not isinstance(teacher, nn.Module):
+            found = f"the class {teacher.__name__}" if isinstance(teacher, type) else repr(teacher)[:80]
+            raise InputError(
+                f"The teacher of Distillation is a masked language model; found {found}. Write "
+                "Distillation(AutoModelForMaskedLM.from_pretrained(name))."
+            )
         if not 0 <= weight <= 1:
             raise InputError(f"The distillation weight is a share of the loss, from 0 to 1; found {weight:g}.")
         if start_epochs is not None and start_share is not None:

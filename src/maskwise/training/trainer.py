@@ -94,7 +94,7 @@ class MaskingTrainer(EvaluatingTrainer):
         model: Any = None,
         args: TrainingArguments | None = None,
         *,
-        masker: Masker | Score | str,
+        masker: Masker | Score | str | None = None,
         processing_class: Any = None,
         distillation: Distillation | None = None,
         train_dataset: Any = None,

@@ -25,7 +25,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from importlib import metadata
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ import torch
 from maskwise.errors import InputError, nearest
 from maskwise.files.atomic import atomic_write
 from maskwise.files.disk_full import disk_full_as_input_error
+from maskwise.files.path_names import path_text
 from maskwise.lab.jobs.claims import locked
 from maskwise.lab.pretraining.scores_record import write_scores_record
 from maskwise.lab.pretraining.stored_scores import data_identity, scores_folder
@@ -97,7 +98,7 @@ def annotate(
         score = Stored(annotate("data", "teacher"))
         ```
     """
-    data_folder, teacher_name = fspath(data), fspath(teacher)
+    data_folder, teacher_name = path_text(data, "data folder"), path_text(teacher, "teacher")
     return _annotate(data_folder, teacher_name, statistic, batch_size, jobs, show, recorder or Recorder())
 
 

@@ -68,6 +68,12 @@ from maskwise.training.what_is_trained import check_runs_eager
 
 CURVES = "curves.svg"
 _RATES, _RATES_PICTURE = "type-rates", "type-rates.svg"
+_EXAMPLES = {
+    "masking": "{'rate': 0.3}",
+    "distillation": "{'weight': 0.5}",
+    "stopping": "{'patience': 3}",
+    "trainer": "{'learning_rate': 1e-4}",
+}
 GENERAL_ROW = "on the general evaluation"
 
 
@@ -171,6 +177,12 @@ def pretrain(
             f"score= is a function or an object; found {score!r}. A name goes to masking={{'score': ...}}."
         )
     tables = {"masking": masking, "distillation": distillation, "stopping": stopping, "trainer": trainer}
+    for name, table in tables.items():
+        if table is not None and not isinstance(table, Mapping):
+            raise InputError(
+                f"{name} is a mapping of settings; found {type(table).__name__}. Write "
+                f"pretrain(..., {name}={_EXAMPLES[name]})."
+            )
     changes = merge(changes or {}, {name: dict(table) for name, table in tables.items() if table is not None})
     score = score or score_object(settings, changes)
     if score is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from maskwise.errors import InputError
+from maskwise.files.path_names import path_text
 from maskwise.lab.previews.own_masker import Own, picked_by
 from maskwise.lab.previews.page import preview_page
 from maskwise.lab.previews.shown_text import SHOWN_STRATEGIES, Piece, ShownText, ShownWindow
@@ -99,7 +100,7 @@ def preview(
     if not isinstance(text, str):
         raise InputError(f"A preview is of one text; found {type(text).__name__}. Write preview('a text', checkpoint).")
     own = Own(recipe, score, score_arguments, rate).check()
-    return _preview(text, fspath(checkpoint), own, folds, window, show)
+    return _preview(text, path_text(checkpoint, "checkpoint"), own, folds, window, show)
 
 
 def _preview(text: str, checkpoint: str, own: Own, folds: int | None, window: int | None, show: bool) -> Preview:

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from maskwise.errors import InputError
+
 ALPHA = 0.05
 _ROUNDING = 1e-12  # differences below this are what is left of adding the same numbers in another order
 
@@ -83,10 +85,16 @@ def holm(p_NM: ArrayLike) -> np.ndarray:
     Returns:
         The adjusted p values, of the same shape.
 
+    Raises:
+        InputError: For something other than numbers.
+
     >>> holm(np.array([0.01, 0.04, 0.03])).round(3).tolist()
     [0.03, 0.06, 0.06]
     """
-    p_NM = np.asarray(p_NM, dtype=float)
+    try:
+        p_NM = np.asarray(p_NM, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"p values are numbers; found {p_NM!r:.80}. Write holm([0.01, 0.04, 0.03]).") from None
     order = np.argsort(p_NM, axis=-1)
     weights_M = np.arange(p_NM.shape[-1], 0, -1)
     stepped = np.maximum.accumulate(np.take_along_axis(p_NM, order, -1) * weights_M, axis=-1)

@@ -82,6 +82,15 @@ def run_study(
         run_study(load_study("entropy-table1", scale="tiny"), "out", jobs=2)
         ```
     """
+    if not isinstance(study, Study):
+        raise InputError(
+            f"run_study takes a Study; found {type(study).__name__}. Write run_study(load_study('study.toml'), out)."
+        )
+    if executor is not None and not hasattr(executor, "in_this_process"):
+        raise InputError(
+            f"executor is an object; found {executor!r:.60}. Write executor=LocalExecutor(jobs=2), or "
+            "executor=InProcessExecutor()."
+        )
     layout = Layout(Path(out))
     if executor is not None and not executor.in_this_process:
         _check_importable(study)

@@ -58,7 +58,7 @@ HELD_OUT_METRICS = ("loss", "perplexity", "top1", "top5")  # HELD_OUT is among t
 FULL_SCALE = "paper"
 
 
-def load_study(name: str, *, scale: str | None = None, changes: Mapping[str, Any] | None = None) -> Study:
+def load_study(name: str | Path, *, scale: str | None = None, changes: Mapping[str, Any] | None = None) -> Study:
     """Returns the checked study of a file, or of a ready one by name.
 
     Args:
@@ -78,7 +78,7 @@ def load_study(name: str, *, scale: str | None = None, changes: Mapping[str, Any
     return check_study(study_tree(name, scale=scale, changes=changes))
 
 
-def study_tree(name: str, *, scale: str | None = None, changes: Mapping[str, Any] | None = None) -> Tree:
+def study_tree(name: str | Path, *, scale: str | None = None, changes: Mapping[str, Any] | None = None) -> Tree:
     """Returns the tables of a study's file with its scale and the changes laid over them, unchecked."""
     tree = read_toml(find_study(name))
     scales = tree.pop("scale", {})
@@ -88,8 +88,14 @@ def study_tree(name: str, *, scale: str | None = None, changes: Mapping[str, Any
     return merge(merge(tree, scales.get(scale, {})), changes or {})
 
 
-def find_study(name: str) -> Path:
+def find_study(name: str | Path) -> Path:
     """Returns the path of a study file, or of the package's ready one of that name; raises InputError for neither."""
+    if not isinstance(name, str | Path):
+        raise InputError(
+            f"A study is named by its file, or by the name of a ready one; found {type(name).__name__}. Write "
+            "load_study('study.toml')."
+        )
+    name = str(name)
     if Path(name).is_file():
         return Path(name)
     known = study_names()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import pairwise, product
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from maskwise.errors import InputError
 from maskwise.files.atomic import atomic_write
 from maskwise.files.disk_full import disk_full_as_input_error
-from maskwise.files.path_names import checked_path_name
+from maskwise.files.path_names import checked_path_name, path_text
 from maskwise.lab.records.attempts import ATTEMPTS
 from maskwise.lab.records.content import weights_hash
 from maskwise.lab.records.record import RECORD, RunRecord, read_record, write_record
@@ -77,10 +77,12 @@ def finetune(
         ```
     """
     out, settings, say = Path(out), tune_settings(settings), printer(show)
-    checkpoint = fspath(checkpoint)
+    checkpoint = path_text(checkpoint, "checkpoint")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file. --out is the folder for scores and models.")
-    asked = [tasks] if isinstance(tasks, str | Task) else list(tasks)
+    asked = [tasks] if isinstance(tasks, str | Task) else tasks
+    if not isinstance(asked, Iterable):
+        raise InputError(f"Tasks are names, such as 'mrpc' or ['cola', 'mrpc']; found {asked!r:.80}.")
     rows = [_checked_task(task, tuple(text_columns), label_column) for task in asked]
     check_seeds(seeds)
     loaded = [_load(task, task_data) for task in rows]

@@ -7,11 +7,12 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from maskwise.files.atomic import atomic_write
+from maskwise.files.path_names import path_text
 from maskwise.lab.weight_changes.measure import ALL, Change, Drift, measure_drift
 from maskwise.lab.weight_changes.parameter_groups import HEAD, OTHER, PARTS
 from maskwise.lab.weight_changes.weights import open_weights
@@ -104,8 +105,9 @@ def drift(checkpoint: str | PathLike[str], tuned: str | PathLike[str] | Sequence
     >>> len(moved.drifts)
     1
     """
-    names = [tuned] if isinstance(tuned, str | PathLike) else tuned
-    return _drift(fspath(checkpoint), [fspath(name) for name in names])
+    names = tuned if isinstance(tuned, Sequence) and not isinstance(tuned, str) else [tuned]
+    before = path_text(checkpoint, "checkpoint")
+    return _drift(before, [path_text(name, "tuned checkpoint") for name in names])
 
 
 def _drift(checkpoint: str, tuned: Sequence[str]) -> DriftReport:
