@@ -27,7 +27,7 @@ from maskwise.lab.tasks.classification import Split, TaskData, load_task
 from maskwise.lab.tasks.table import Task, find_task
 from maskwise.lab.tuning.classify import answers
 from maskwise.lab.tuning.fit import fit
-from maskwise.lab.tuning.load import Loaded, encode, load_with_head
+from maskwise.lab.tuning.load import Loaded, encode_texts, load_with_head
 from maskwise.lab.tuning.metrics import selection_score
 from maskwise.lab.tuning.settings import TuneSettings
 from maskwise.models.hf_logging import only_errors
@@ -102,7 +102,7 @@ class Bench:
 
 
 def _encoded(tokenizer: Any, split: Split, number: int | None) -> list[Any]:
-    return encode(tokenizer, [texts[:number] for texts in split.texts], split.labels[:number], LENGTH)[0]
+    return encode_texts(tokenizer, [texts[:number] for texts in split.texts], split.labels[:number], LENGTH)[0]
 
 
 def compare(bench: Bench, rounds: int) -> None:

@@ -27,7 +27,7 @@ from common import alternate, fair_clock, machine, median_ratio, timed
 from torch import Tensor
 
 from maskwise.evaluation.pseudo_likelihood import pseudo_log_likelihood
-from maskwise.lab.tokens.tokenizer import load_tokenizer, train_tokenizer
+from maskwise.lab.tokens.tokenizer import open_tokenizer, train_tokenizer
 from maskwise.models.presets import build_model
 
 TRAINING_LINES = 150_000
@@ -142,7 +142,7 @@ def main() -> None:
     texts = blimp(data, options.pairs)
     tokenizer = train_tokenizer(lambda: simple_wikipedia(data), 4096)
     print(measure(f"V = {len(tokenizer):,}", tokenizer, texts, options.turns), flush=True)
-    bert = load_tokenizer(str(data / "vocab" / "bert-base-uncased-vocab.txt"))
+    bert = open_tokenizer(str(data / "vocab" / "bert-base-uncased-vocab.txt"))
     print(measure(f"V = {len(bert):,}", bert, texts, options.turns), flush=True)
 
 

@@ -47,9 +47,9 @@ def stock_blocks(corpus: Path, vocabulary: Path, out: Path, processes: int) -> t
     """Returns the data set of blocks, and the seconds until texts lay ready."""
     from datasets import Dataset
 
-    from maskwise.lab.tokens.tokenizer import load_tokenizer
+    from maskwise.lab.tokens.tokenizer import open_tokenizer
 
-    tokenizer = load_tokenizer(str(vocabulary))
+    tokenizer = open_tokenizer(str(vocabulary))
 
     def generate():
         from maskwise.lab.text.sources import documents
@@ -143,9 +143,9 @@ def compare(corpus: Path, vocabulary: Path) -> str:
     import numpy as np
 
     from maskwise.lab.tokens.prepare import PrepareSettings, prepare
-    from maskwise.lab.tokens.tokenizer import load_tokenizer
+    from maskwise.lab.tokens.tokenizer import open_tokenizer
 
-    tokenizer, texts = load_tokenizer(str(vocabulary)), read_documents(corpus)
+    tokenizer, texts = open_tokenizer(str(vocabulary)), read_documents(corpus)
     with tempfile.TemporaryDirectory() as folder:
         made = {
             mode: prepare(

@@ -24,7 +24,7 @@ from transformers import BertForMaskedLM
 from maskwise.lab.config import resolve
 from maskwise.lab.pretraining.pretrain import pretrain
 from maskwise.lab.tasks.table import find_task
-from maskwise.lab.tokens.tokenizer import load_tokenizer
+from maskwise.lab.tokens.tokenizer import open_tokenizer
 from maskwise.lab.tuning.settings import TuneSettings
 from maskwise.models.presets import preset_config
 from maskwise.recipes import load_recipe
@@ -76,7 +76,7 @@ def ours(job: Job, folder: Path) -> None:
 
 def stock(job: Job, folder: Path) -> None:
     """The examples' way to the same ends."""
-    tokenizer = load_tokenizer(str(job.material.vocabulary))
+    tokenizer = open_tokenizer(str(job.material.vocabulary))
     blocks, _ = prepare.stock_blocks(job.material.corpus, job.material.vocabulary, folder, job.processes)
     num_train = int(len(blocks) * (1 - VALID_SHARE))
     valid = blocks.select(range(num_train, min(len(blocks), num_train + job.held_out_blocks)))

@@ -22,7 +22,7 @@ from memory import Peak, tensor_bytes
 from rows import Row, Setting, make_row
 
 from maskwise.lab.tasks.table import find_task
-from maskwise.lab.tokens.tokenizer import load_tokenizer
+from maskwise.lab.tokens.tokenizer import open_tokenizer
 from maskwise.lab.tuning.settings import TuneSettings
 from maskwise.models.presets import build_model
 from maskwise.models.sparse import evaluating
@@ -155,7 +155,7 @@ def _prepare_row(case: Case, place: Place, material: Material) -> Row:
 
 
 def _finetune_row(case: Case, place: Place, material: Material) -> Row:
-    tokenizer, number = load_tokenizer(str(material.vocabulary)), place.job.examples[case.model]
+    tokenizer, number = open_tokenizer(str(material.vocabulary)), place.job.examples[case.model]
     settings = TuneSettings(batch_size=32, max_epochs=1, bf16=case.precision == "bf16", checkpoint_seconds=1e9)
     with tempfile.TemporaryDirectory() as folder:
         build_model(case.model, len(tokenizer), seed=0).save_pretrained(folder)
@@ -184,7 +184,7 @@ def _whole_job_row(case: Case, place: Place, material: Material) -> Row:
 
 
 def _vocabulary(material: Material) -> int:
-    return len(load_tokenizer(str(material.vocabulary)))
+    return len(open_tokenizer(str(material.vocabulary)))
 
 
 ON_TEXT = {"prepare": _prepare_row, "finetune": _finetune_row, "whole-job": _whole_job_row}

@@ -7,6 +7,7 @@ import sys
 import time
 import tomllib
 import zipfile
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,29 @@ def test_files_and_functions_stay_small():
 
 def test_there_are_sources_to_measure():
     assert len(SOURCES) > 20
+
+
+def top_level_names(nodes):
+    """The names that a module defines; imported ones are defined elsewhere."""
+    for node in nodes:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name))
+        elif isinstance(node, ast.If | ast.Try):
+            yield from top_level_names(node.body)
+
+
+def test_a_public_name_is_defined_in_one_file():
+    """One word, one meaning: what only one file uses begins with an underscore, what several share stands in one."""
+    files = defaultdict(set)
+    for path in SOURCES:
+        for name in top_level_names(ast.parse(path.read_text(encoding="utf-8")).body):
+            if not name.startswith("_"):
+                files[name].add(str(path.relative_to(SRC)))
+    assert len(files) > 500
+    assert not [f"{name}: {', '.join(sorted(where))}" for name, where in sorted(files.items()) if len(where) > 1]
 
 
 @pytest.mark.parametrize("front", [maskwise, maskwise.lab], ids=lambda front: front.__name__)

@@ -10,6 +10,13 @@ class InputError(ValueError):
     """Something the caller can put right: the text says what was wrong, what was found, and what to do.
 
     The command line prints it without a traceback and exits with code 2.
+
+    >>> import maskwise
+    >>> try:
+    ...     maskwise.load_recipe("whole-wrod")
+    ... except maskwise.InputError as error:
+    ...     print(error)
+    No recipe 'whole-wrod'. Did you mean 'whole-word'? `maskwise recipes` lists them all.
     """
 
 

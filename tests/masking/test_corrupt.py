@@ -87,5 +87,5 @@ def test_shares_that_do_not_add_to_one_are_an_error_that_adds_them_up(shares):
 
 
 def test_shares_that_need_noise_say_so_when_it_is_missing():
-    with pytest.raises(TypeError, match="need ordinary_ids_N"):
+    with pytest.raises(InputError, match="need ordinary_ids_N"):
         corrupt(torch.tensor([[5]]), torch.tensor([[True]]), mask_token_id=MASK, shares=Corruption(0.8, 0.1, 0.1))

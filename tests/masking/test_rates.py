@@ -119,7 +119,7 @@ def test_a_periodic_rate_ends_where_its_schedule_ends():
         (lambda: points([[0, 0.3], [2, 0.2]]), "rise to at most 1"),
         (lambda: points([["0", 0.3], [1, 0.2]]), "pairs of progress and rate"),
         (lambda: periodic(constant(0.2), 0), "periods above 0; found 0"),
-        (lambda: constant("0.15"), "found 0.15"),
+        (lambda: constant("0.15"), "found '0.15'"),
         (lambda: constant(True), "found True"),
     ],
 )

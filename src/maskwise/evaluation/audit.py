@@ -15,13 +15,12 @@ import numpy as np
 from maskwise.errors import InputError
 from maskwise.evaluation.auditing.bands import band_lines
 from maskwise.evaluation.auditing.cases import Cases
-from maskwise.evaluation.auditing.epochs import Batch, Epoch, batches_of, collate_batches, read_epoch, set_epoch
+from maskwise.evaluation.auditing.epochs import CollatedBatch, Epoch, batches_of, collate_batches, read_epoch, set_epoch
 from maskwise.evaluation.auditing.examples import Examples
 from maskwise.evaluation.auditing.expected import Expected, expected_of
 from maskwise.evaluation.auditing.information import information_lines, padding_share
 from maskwise.evaluation.auditing.leak import leak_line
-from maskwise.evaluation.auditing.lines import Line
-from maskwise.evaluation.auditing.measures import Verdict
+from maskwise.evaluation.auditing.lines import AuditLine
 from maskwise.evaluation.auditing.overlap import Masks
 from maskwise.evaluation.auditing.processes import Processes, random_state_of_its_own
 from maskwise.evaluation.auditing.report import Audit
@@ -157,19 +156,19 @@ class _MainRun:
             if until is not None and time.monotonic() > until:
                 return
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[AuditLine]:
         """Returns the lines that depend on counts."""
         bands = band_lines(self.tally, self.expected, padding_share(self.tally, self.width_R))
         return [*self.cases.lines(), *(self._with_example(line) for line in bands)]
 
-    def _watched(self, number: int) -> Iterator[Batch]:
+    def _watched(self, number: int) -> Iterator[CollatedBatch]:
         for batch in collate_batches(self.collator, self.rows, self.batches, self.facts):
             self.cases.add_batch(batch, self.rows, number)
             if not batch.aligned.is_flat:
                 self.width_R[list(batch.rows)] = batch.collated.input_ids_BT.shape[1]
             yield batch
 
-    def _with_example(self, line: Line) -> Line:
+    def _with_example(self, line: AuditLine) -> AuditLine:
         """A row to look at: one without a label for that line, else the first one."""
         first = self.kept[0]
         labelled_R = self.facts.by_row(first.labelled_N)
@@ -194,4 +193,4 @@ def _name(collator: Any) -> str:
     return getattr(collator, "__name__", type(collator).__name__)
 
 
-__all__ = ["Audit", "Verdict", "check"]
+__all__ = ["Audit", "check"]

@@ -107,14 +107,33 @@ def make_held_out_eval(
 ) -> HeldOutEval:
     """Returns the evaluation over at most `blocks` rows of `rows`, evenly spaced: 15% of each at random, 100% [MASK].
 
-    `rows[i]` has `input_ids`. `token_counts` [V] are the training text's; without them the rows' own are counted.
-    `model_inputs` are the columns that the model gets besides, by default those that its forward names. The mask of row
-    i depends on i alone. Raises InputError where there is no row.
+    The mask of row i depends on i alone, so the evaluation is the same for every model.
+
+    Args:
+        rows: Rows with `input_ids`, as many as `len(rows)` says.
+        tokenizer: Whose ids they hold.
+        token_counts: How often each id occurs in the training text, [V], for losses by frequency; by default the
+            rows' own ids are counted.
+        blocks: The most rows that are taken.
+        model_inputs: The columns that the model gets besides; by default those that its forward names.
+
+    Returns:
+        What `MaskingTrainer(eval_dataset=)` takes, and what grades a model by itself.
+
+    Raises:
+        InputError: If there is no row.
+
+    >>> from maskwise.testing import word_tokenizer
+    >>> held_out = make_held_out_eval([{"input_ids": [2, 5, 6, 7, 3]}] * 9, word_tokenizer("a b c"), blocks=4)
+    >>> type(held_out).__name__
+    'HeldOutEval'
     """
     if len(rows) == 0:
         raise InputError(
             "There is no held-out text to make an evaluation of. Prepare the data with a larger --valid-share."
         )
+    if not isinstance(rows[0], Mapping) or "input_ids" not in rows[0]:
+        raise InputError(f"Held-out rows have input_ids; found {rows[0]!r:.60}. Write tokenize_rows(texts, tokenizer).")
     inputs = None if model_inputs is None else tuple(model_inputs)
     masker = Masker(uniform, tokenizer, rate=0.15, seed=HELD_OUT_SEED, model_inputs=inputs)
     indices = np.unique(np.linspace(0, len(rows) - 1, min(blocks, len(rows))).round().astype(np.int64))

@@ -24,7 +24,7 @@ from maskwise.masking.vocabulary import Vocabulary
 from maskwise.progress import Progress
 
 Metric = Literal["within-word", "original"]
-METRICS: tuple[str, ...] = get_args(Metric)
+_METRICS: tuple[str, ...] = get_args(Metric)
 
 
 class SentenceScores(NamedTuple):
@@ -119,8 +119,8 @@ def masked_copies(sentence: Sentence, owner: int, mask_token_id: int, metric: Me
 
 def check_metric(metric: str) -> Metric:
     """Returns the metric; raises InputError if there is no such one."""
-    if metric not in METRICS:
-        raise InputError(f"There is no metric {metric!r}.{nearest(metric, METRICS)} Known: {', '.join(METRICS)}.")
+    if metric not in _METRICS:
+        raise InputError(f"There is no metric {metric!r}.{nearest(metric, _METRICS)} Known: {', '.join(_METRICS)}.")
     return cast(Metric, metric)
 
 
@@ -130,6 +130,9 @@ def pseudo_perplexity(scores: SentenceScores, num_words: int) -> float:
     Args:
         scores: What the sentences of a text score.
         num_words: The number of words (white space) of that text, the same for every tokenizer.
+
+    Returns:
+        The perplexity per word.
 
     >>> round(pseudo_perplexity(SentenceScores(np.array([-3.0, -5.0]), np.array([2, 3])), num_words=4), 3)
     7.389

@@ -48,10 +48,21 @@ def word_surprisal(
 
     Raises:
         InputError: If a word has no token, or a text is longer than the model's positions.
+
+    >>> from maskwise.testing import tiny_model, word_tokenizer
+    >>> tokenizer = word_tokenizer("the cat sat")
+    >>> surprisals_W = word_surprisal(tiny_model(tokenizer), tokenizer, ["the", "the cat"], ["cat", "sat"])
+    >>> surprisals_W.shape, bool((surprisals_W > 0).all())
+    ((2,), True)
     """
+    if isinstance(contexts, str) or isinstance(words, str) or len(contexts) != len(words):
+        raise InputError(
+            "contexts and words are two lists of the same length, a context for each word; write "
+            "word_surprisal(model, tokenizer, ['the cat'], ['sat'])."
+        )
     if num_masks < 1:
         raise InputError(f"num_masks is {num_masks}; the word itself needs one mask.")
-    sentences = encode_words(tokenizer, contexts, words)
+    sentences = encode_last_words(tokenizer, contexts, words)
     mask_token_id = Vocabulary.of(tokenizer).mask_token_id
     questions = [
         question
@@ -64,7 +75,7 @@ def word_surprisal(
         return -sum_log_probabilities(model, questions, len(sentences), progress)
 
 
-def encode_words(tokenizer: Any, contexts: Sequence[str], words: Sequence[str]) -> list[Sentence]:
+def encode_last_words(tokenizer: Any, contexts: Sequence[str], words: Sequence[str]) -> list[Sentence]:
     """Returns each context with its word behind it, encoded as one text, of which the word is what is scored."""
     texts = [f"{context} {word}" if context else word for context, word in zip(contexts, words, strict=True)]
     return encode_sentences(tokenizer, texts, [len(text) - len(word) for text, word in zip(texts, words, strict=True)])

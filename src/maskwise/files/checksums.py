@@ -20,9 +20,9 @@ from maskwise.errors import InputError
 
 Record = Mapping[str, Mapping[str, Any]]
 
-SMALL = 1 << 20  # bytes: read in about a millisecond
+_SMALL = 1 << 20  # bytes: read in about a millisecond
 CHUNK = 1 << 22
-BYTES, CHECKSUM = "bytes", "checksum"
+_BYTES, CHECKSUM = "bytes", "checksum"
 
 
 def record_files(folder: Path, names: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
@@ -35,7 +35,7 @@ def record_files(folder: Path, names: Iterable[str] | None = None) -> dict[str, 
     chosen = [folder] if names is None else [folder / name for name in names]
     files = sorted(file for path in chosen for file in _files_of(path))
     return {
-        file.relative_to(folder).as_posix(): {BYTES: file.stat().st_size, CHECKSUM: checksum(file)} for file in files
+        file.relative_to(folder).as_posix(): {_BYTES: file.stat().st_size, CHECKSUM: checksum(file)} for file in files
     }
 
 
@@ -93,7 +93,7 @@ def _files_of(path: Path) -> Iterable[Path]:
 def _is_record(record: Any) -> bool:
     return isinstance(record, Mapping) and all(
         isinstance(entry, Mapping)
-        and isinstance(entry.get(BYTES), int)
+        and isinstance(entry.get(_BYTES), int)
         and isinstance(entry.get(CHECKSUM), str)
         and ":" in entry[CHECKSUM]
         for entry in record.values()
@@ -106,9 +106,9 @@ def _damage_of(folder: Path, name: str, entry: Mapping[str, Any], read_all: bool
         size = file.stat().st_size if file.is_file() else None
         if size is None:
             return f"{name} is missing"
-        if size != entry[BYTES]:
-            return f"{name} has {size:,} bytes instead of {entry[BYTES]:,}"
-        if (read_all or size <= SMALL) and checksum(file, entry[CHECKSUM].partition(":")[0]) != entry[CHECKSUM]:
+        if size != entry[_BYTES]:
+            return f"{name} has {size:,} bytes instead of {entry[_BYTES]:,}"
+        if (read_all or size <= _SMALL) and checksum(file, entry[CHECKSUM].partition(":")[0]) != entry[CHECKSUM]:
             return f"{name} is not what was written (another checksum)"
     except OSError as error:
         return f"{name} cannot be read ({error.strerror})"

@@ -1,13 +1,40 @@
-"""The names that become folders and files: one check for all of them."""
+"""The names of folders and files: those that become one, and those that are given as one."""
 
 from __future__ import annotations
 
 import re
+from os import fspath
+from typing import Any
 
 from maskwise.errors import InputError
 
 MAX_NAME_LENGTH = 100
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def path_text(path: Any, what: str) -> str:
+    """Returns the text of a path, or of something that stands for one.
+
+    Args:
+        path: A text, or an object with a path of its own.
+        what: What it names, such as "checkpoint", for the message.
+
+    Raises:
+        InputError: If it is something else, with the line that works.
+
+    >>> path_text(7, "checkpoint")
+    Traceback (most recent call last):
+        ...
+    maskwise.errors.InputError: The checkpoint is named by a text or a path; found int. Name it, such as 'run'.
+    """
+    try:
+        return fspath(path)
+    except TypeError:
+        pass
+    advice = "Name it, such as 'run'."
+    if hasattr(path, "save_pretrained"):
+        advice = "Save it, model.save_pretrained('run') and tokenizer.save_pretrained('run'), and name the folder."
+    raise InputError(f"The {what} is named by a text or a path; found {type(path).__name__}. {advice}")
 
 
 def checked_path_name(name: str, what: str) -> str:

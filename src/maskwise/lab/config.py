@@ -20,7 +20,7 @@ from maskwise.masking.columns import declared_columns
 from maskwise.masking.rates import RateSchedule, read_rate
 from maskwise.recipes import MAX_DEPTH, Tree, load_recipe
 from maskwise.recipes.masking_keys import (
-    MODEL_SCORES,
+    MODEL_SCORE_NAMES,
     UNITS,
     change_masking,
     check_keys_of_score,
@@ -137,9 +137,7 @@ class MaskingSettings(_Section):
     )
     unit_arguments: Tree | None = Field(default=None, description="keyword arguments of your own unit")
     max_word_pieces: int | None = Field(default=None, ge=1, description="longer words fall back to their pieces; 16")
-    columns: list[str] | None = Field(
-        default=None, description="columns of the data that your own score or unit reads"
-    )
+    columns: list[str] | None = Field(default=None, description="columns of the data that your own score or unit reads")
     pick: Literal["sample", "high", "low", "mid", "marginal", "alternating"] = "sample"
     rate: float | str | RateSettings = Field(default=0.15, description="a share, 'one', or a schedule table")
     budget: Literal["exact", "bernoulli", "from-scores"] = "exact"
@@ -174,7 +172,9 @@ class MaskingSettings(_Section):
             raise ValueError(f"the setting masking.unit_arguments is for units of your own; the unit is {self.unit!r}")
         in_tokens = self.unit == "token" or (isinstance(self.unit, SpanSettings) and self.unit.atom == "token")
         if self.max_word_pieces is not None and (is_own or in_tokens):
-            raise ValueError(f"the setting masking.max_word_pieces is for words and spans of words; the unit is {self.unit!r}")
+            raise ValueError(
+                f"the setting masking.max_word_pieces is for words and spans of words; the unit is {self.unit!r}"
+            )
         return self
 
     @field_validator("columns")
@@ -220,7 +220,7 @@ class MaskingSettings(_Section):
 
     @model_validator(mode="after")
     def _kept_scores_have_a_source(self) -> MaskingSettings:
-        by_model = self.score in MODEL_SCORES
+        by_model = self.score in MODEL_SCORE_NAMES
         if self.stored and (not by_model or self.source == "self" or self.folds is not None):
             raise ValueError(
                 "stored = true reads a teacher's entropy or surprisal of one unmasked pass: "
@@ -315,7 +315,7 @@ class PretrainSettings(_Section):
     @property
     def needs_teacher(self) -> bool:
         """Whether the run takes scores or predictions from a teacher, stored or not."""
-        scored = self.masking.score in MODEL_SCORES and self.masking.source != "self"
+        scored = self.masking.score in MODEL_SCORE_NAMES and self.masking.source != "self"
         return scored or self.distillation.weight > 0
 
     @model_validator(mode="after")

@@ -33,7 +33,7 @@ CAUTION = (
     "in a minute says little of a large one. The held-out masks are random, as those of random: the loss shows\n"
     "that training works. For answers: maskwise study."
 )
-COLUMNS = (
+_COLUMNS = (
     Column("model"), Column("loss", "evaluation, nats", "number"), Column("top1", "evaluation, top-1", "share"),
     Column("accuracy", "package, accuracy", "share"),
 )  # fmt: skip
@@ -70,6 +70,13 @@ def demo(out: str | Path = "demo-out", *, jobs: int = 2, size: Size = Size(), sh
 
     Raises:
         InputError: If a part of the study failed to start.
+
+    Example:
+        ```python
+        from maskwise.lab import demo
+
+        print(demo("demo-out"))
+        ```
     """
     out, tell = Path(out).resolve(), printer(show)
     corpus = PrepareSettings(sources=(BUILT_IN,), out=out / "data", train_tokenizer=size.vocabulary)
@@ -93,7 +100,7 @@ def demo(out: str | Path = "demo-out", *, jobs: int = 2, size: Size = Size(), sh
         return result.summary()
     found = assemble(out / "study")
     page, *_ = write_report(found, out / "report.html")
-    table = Table("demo", "", COLUMNS, tuple(_rows(found, out))).markdown()
+    table = Table("demo", "", _COLUMNS, tuple(_rows(found, out))).markdown()
     return f"{table}\n\n{found}\n\n{CAUTION}\n\nThe page: {page}"
 
 

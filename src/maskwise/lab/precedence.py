@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from maskwise.errors import InputError
+from maskwise.files.path_names import path_text
 from maskwise.lab.config import PretrainSettings, check_settings, recipe_layer, resolve
 from maskwise.recipes import Tree, load_recipe, read_toml
 from maskwise.recipes.masking_keys import short_score
@@ -56,9 +57,9 @@ def run_settings(
         declared["model"] = {key: value for key, value in declared["model"].items() if key not in start}
     named = {
         "seed": seed,
-        "teacher": _text(teacher),
-        "data": _given({"path": _text(data), "general": _text(general_data)}),
-        "model": _given({"preset": _text(model), "checkpoint": _text(checkpoint)}),
+        "teacher": _text(teacher, "teacher"),
+        "data": _given({"path": _text(data, "data folder"), "general": _text(general_data, "general data")}),
+        "model": _given({"preset": _text(model, "model"), "checkpoint": _text(checkpoint, "checkpoint")}),
         "trainer": _given({"num_train_epochs": epochs, "max_steps": steps}),
     }
     if isinstance(settings, PretrainSettings) and told is None and not changes and not _given(named):
@@ -112,8 +113,8 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else short_score(value)
 
 
-def _text(path: str | PathLike[str] | None) -> str | None:
-    return None if path is None else fspath(path)
+def _text(path: str | PathLike[str] | None, what: str) -> str | None:
+    return None if path is None else path_text(path, what)
 
 
 def _given(options: Mapping[str, Any]) -> Tree:

@@ -33,6 +33,8 @@ def parse_seeds(text: str) -> list[int]:
 
 def check_seeds(seeds: Sequence[int]) -> None:
     """Raises InputError if there is no seed, if one is there twice, or is not a whole number from 0 to 2^32 - 1."""
+    if isinstance(seeds, int | str):
+        raise InputError(f"Seeds are several numbers; found {seeds!r}. Write seeds=(0,), or seeds=range(5).")
     if not seeds:
         raise InputError("There is no seed. Give one at least, such as seeds=(0,).")
     for seed in seeds:

@@ -38,15 +38,24 @@ class MaskingCollator:
     collator.loss)`, whose loss is 0 then, or with a loss of your own that can bear them.
 
     Args:
-        masker: What is masked.
+        masker: What masks: its score needs neither the run nor the model.
         allow_unlabelled: Whether a batch may be without a label. If not, one is an error.
 
     Raises:
         InputError: For a score that needs the run or the model, and for the pick `alternating`, whose coin all batches
             of a step must share: train those with `MaskingTrainer`. In use, for a batch without a label.
+
+    >>> from maskwise import Masker, uniform
+    >>> from maskwise.testing import word_tokenizer
+    >>> collator = MaskingCollator(Masker(uniform, word_tokenizer("a b c"), rate=0.5))
+    >>> collator.set_epoch(0)
+    >>> batch = collator([{"input_ids": [2, 5, 6, 7, 3]}, {"input_ids": [2, 5, 3]}])
+    >>> batch["input_ids"].shape, int((batch["labels"] != -100).sum())
+    (torch.Size([2, 5]), 3)
     """
 
     def __init__(self, masker: Masker, *, allow_unlabelled: bool = False) -> None:
+        _check_masker(masker)
         for score in masker.scores_inside:
             if not score.is_local:
                 raise InputError(
@@ -154,3 +163,16 @@ class MaskingCollator:
                 self.is_training, collator._is_evaluation = False, True
 
         return TellCollator()
+
+
+def _check_masker(masker: Any) -> None:
+    if isinstance(masker, Masker):
+        return
+    if isinstance(masker, str):
+        line = f"Masker.from_recipe({masker!r}, tokenizer)"
+    elif callable(masker) and not isinstance(masker, type):
+        line = f"Masker({getattr(masker, '__name__', 'score')}, tokenizer)"
+    else:
+        line = "Masker(score, tokenizer)"
+    found = f"the class {masker.__name__}" if isinstance(masker, type) else f"{type(masker).__name__}: {masker!r:.40}"
+    raise InputError(f"A MaskingCollator takes a Masker; found {found}. Write MaskingCollator({line}).")

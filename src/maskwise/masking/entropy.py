@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from maskwise.errors import InputError
 from maskwise.masking.tiles import (
     SMALLEST_EXPONENT,
     Kernel,
@@ -44,11 +45,25 @@ class RowStatistics(NamedTuple):
 def token_entropy(logits_RV: Tensor, *, compiled: bool = False) -> Tensor:
     """Returns the entropy in nats of softmax(logits) over the last dimension, float32, without gradient.
 
-    Any leading shape is kept, so [B, T, V] gives [B, T]. Equation 1 of the entropy-masking paper (arXiv 2605.28526).
+    Equation 1 of the entropy-masking paper (arXiv 2605.28526).
+
+    Args:
+        logits_RV: Logits, of any leading shape: [B, T, V] gives [B, T].
+        compiled: Whether the kernel is compiled, which takes seconds once and makes it several times as fast.
+
+    Returns:
+        Nats, of the leading shape.
+
+    Raises:
+        InputError: For something other than a tensor.
 
     >>> token_entropy(torch.zeros(2, 8)).allclose(torch.tensor(8.0).log())
     True
     """
+    if not isinstance(logits_RV, Tensor):
+        raise InputError(
+            f"Logits are a tensor [..., V]; found {type(logits_RV).__name__}. Write model(**batch).logits."
+        )
     flat_RV = logits_RV.reshape(-1, logits_RV.shape[-1])
     return logit_statistics(flat_RV, compiled=compiled).entropy_R.reshape(logits_RV.shape[:-1])
 

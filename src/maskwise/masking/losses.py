@@ -23,7 +23,15 @@ def mlm_loss(
     """Returns the summed cross-entropy in nats over `num_labelled` (default: these rows).
 
     It is equation 2 of the entropy paper divided by a token count. Zero rows give a zero that still has a gradient.
-    `label_smoothing` takes that share of a target's probability and spreads it evenly over V (Szegedy et al., 2016).
+
+    Args:
+        logits_RV: Logits of the labelled rows [R, V].
+        targets_R: The ids to predict; -100 ignores a row.
+        num_labelled: What the sum is divided by, such as the count of all micro-batches and processes.
+        label_smoothing: The share of a target's probability that is spread evenly over V (Szegedy et al., 2016).
+
+    Returns:
+        The loss, a scalar.
 
     >>> import torch
     >>> mlm_loss(torch.zeros(2, 8), torch.tensor([1, 5])).item() == torch.tensor(8.0).log().item()
@@ -45,8 +53,17 @@ def distillation_loss(
 ) -> Tensor:
     """Returns T^2 KL(teacher || student) in nats, summed over rows and divided by `num_labelled` (default: these rows).
 
-    The factor T^2 keeps the gradient's size at any temperature (Hinton et al., 2015). `targets_R` says which rows are
-    to be ignored.
+    The factor T^2 keeps the gradient's size at any temperature (Hinton et al., 2015).
+
+    Args:
+        student_RV: The student's logits of the labelled rows [R, V].
+        teacher_RV: The teacher's.
+        num_labelled: What the sum is divided by.
+        temperature: T, which both logits are divided by.
+        targets_R: Labels, of which -100 ignores a row. None: no row is ignored.
+
+    Returns:
+        The loss, a scalar.
 
     >>> import torch
     >>> logits = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,7 +24,7 @@ from maskwise.masking.columns import (
     declared_columns,
     model_inputs,
 )
-from maskwise.masking.corrupt import IGNORE, Corrupted, Corruption, corrupt
+from maskwise.masking.corrupt import IGNORE, Corrupted, corrupt, corruption_shares
 from maskwise.masking.noise import Stream
 from maskwise.masking.own_results import checked_scores
 from maskwise.masking.pick import check_strategy, pick, pick_independently, proportional_probabilities
@@ -83,12 +84,20 @@ class Masker:
         InputError: For a tokenizer without mask token, an unknown name, a rate outside (0, 1), one unit a sequence
             spent otherwise than exactly, shares that do not add to 1, a column whose name is taken, words that the
             tokenizer does not tell apart, and later for what a score returns if it is not one number per token.
+
+    >>> import torch
+    >>> from maskwise import uniform
+    >>> from maskwise.testing import word_tokenizer
+    >>> masker = Masker(uniform, word_tokenizer("a b c"), rate=0.3)
+    >>> batch = masker({"input_ids": torch.tensor([[2, 5, 6, 7, 3]])})
+    >>> int((batch["labels"] != -100).sum())
+    1
     """
 
     def __init__(
         self,
         score: Score,
-        tokenizer: PreTrainedTokenizerBase | str | Path,
+        tokenizer: PreTrainedTokenizerBase | str | Path | None = None,
         *,
         unit: str | Spans | UnitFunction = "token",
         pick: str | None = None,
@@ -113,13 +122,15 @@ class Masker:
             )
         self.tokenizer = as_tokenizer(tokenizer)
         self.unit_rule = UnitRule(unit, self.tokenizer, max_word_pieces)
+        if not isinstance(sharpness, int | float):
+            raise InputError(f"sharpness is the power of the scores, a number; found {sharpness!r}. Write sharpness=2.")
         self.unit, self.pick, self.budget, self.sharpness = unit, pick, budget, sharpness
         self.columns = declared_columns(columns, [*self.scores_inside, self.unit_rule])
         self.model_inputs = checked_model_inputs(model_inputs, self.columns)
         self.rate: RateSchedule = rate if callable(rate) else constant(rate)
         self.rate_at(0.0)
-        self.corruption = Corruption(*corruption).check()
-        self.seed = seed
+        self.corruption = corruption_shares(corruption)
+        self.seed = _checked_seed(seed)
         self.vocabulary = Vocabulary.of(self.tokenizer, with_special_tokens=mask_special_tokens)
 
     @classmethod
@@ -309,6 +320,12 @@ def _check_ids(input_ids_BT: Tensor, size: int) -> None:
             f"The batch has the id {lowest if lowest < 0 else highest}, and the tokenizer's ids are 0 to {size - 1}. "
             "It was made with another tokenizer, or holds labels."
         )
+
+
+def _checked_seed(seed: Any) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise InputError(f"The seed of the masks is a whole number; found {seed!r}. Write seed=1.")
+    return int(seed)
 
 
 def _check_name(what: str, name: str, known: tuple[str, ...]) -> None:

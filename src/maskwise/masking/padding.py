@@ -14,11 +14,11 @@ from torch import Tensor
 from maskwise.errors import InputError
 from maskwise.masking.columns import MASKING_KEYS, NO_ID, NOT_FOR_THE_MODEL, check_no_added_keys, missing_column
 
-Row = Mapping[str, Any]
+_Row = Mapping[str, Any]
 
 
 def pad_batch(
-    rows: Sequence[Row],
+    rows: Sequence[_Row],
     pad_token_id: int,
     columns: Collection[str] = (),
     inputs: Collection[str] | None = frozenset(),
@@ -63,7 +63,7 @@ def pad_batch(
     return batch
 
 
-def _check_rows(rows: Sequence[Row]) -> None:
+def _check_rows(rows: Sequence[_Row]) -> None:
     if len(rows) == 0:
         raise InputError("A batch has at least one row; found none.")
     for i, row in enumerate(rows):
@@ -81,7 +81,7 @@ def _not_tokenized(row: Any) -> str:
     return f"rows are dictionaries with input_ids; found {found}. Write tokenize_rows({texts}, tokenizer)."
 
 
-def _for_the_model(row: Row, length: int, inputs: Collection[str] | None) -> list[str]:
+def _for_the_model(row: _Row, length: int, inputs: Collection[str] | None) -> list[str]:
     taken = MASKING_KEYS | NOT_FOR_THE_MODEL | {"labels"}
     if inputs is not None:
         return [name for name in row if name in inputs and name not in taken]
@@ -98,7 +98,7 @@ def _has_numbers(values: Any, length: int) -> bool:
         return False
 
 
-def _column(rows: Sequence[Row], name: str, lengths: Sequence[int]) -> Tensor:
+def _column(rows: Sequence[_Row], name: str, lengths: Sequence[int]) -> Tensor:
     first = _value(rows[0], name, 0)
     if isinstance(first, str) or not hasattr(first, "__len__") or getattr(first, "ndim", 1) == 0:
         return _per_row([_value(row, name, i) for i, row in enumerate(rows)], name)
@@ -112,7 +112,7 @@ def _per_row(values: list[Any], name: str) -> Tensor:
         raise InputError(f"The column {name!r} has values that are not numbers: {values[0]!r}. Number them.") from None
 
 
-def _per_token(rows: Sequence[Row], name: str, lengths: Sequence[int], fill: int | None) -> Tensor:
+def _per_token(rows: Sequence[_Row], name: str, lengths: Sequence[int], fill: int | None) -> Tensor:
     """Pads on the right; `fill` None: -1 for whole numbers, 0 for others."""
     parts = [_tensor(_value(row, name, i), name, i, lengths[i]) for i, row in enumerate(rows)]
     is_whole = not parts[0].is_floating_point() and parts[0].dtype != torch.bool
@@ -124,7 +124,7 @@ def _per_token(rows: Sequence[Row], name: str, lengths: Sequence[int], fill: int
     return padded
 
 
-def _value(row: Row, name: str, number: int) -> Any:
+def _value(row: _Row, name: str, number: int) -> Any:
     if name not in row:
         raise InputError(f"In row {number} of the batch: " + missing_column(name, row, "the masking"))
     return row[name]

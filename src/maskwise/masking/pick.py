@@ -53,7 +53,22 @@ def pick(
       taken with the same probability. If that budget is less than one group, it is counted in atoms instead, which
       shortens a span to whole words; if groups are atoms, one of them is taken.
 
-    Source: entropy paper 2.3. Alternating is `high` or `low` by `noise.coin`. Raises InputError for another strategy.
+    Source: entropy paper 2.3. Alternating is `high` or `low` by `noise.coin`.
+
+    Args:
+        scores_BT: How much each token is worth masking.
+        units: What is masked together, and which tokens may be masked.
+        budget_B: How many tokens of each row are masked.
+        noise_BT: Uniform numbers that break ties, and that `sample` draws by.
+        strategy: `high`, `low`, `mid`, `marginal` or `sample`.
+        sharpness: The power of the scores in `sample`.
+        rounding_B2: Two uniform numbers a row.
+
+    Returns:
+        True at the picked tokens, [B, T].
+
+    Raises:
+        InputError: For another strategy.
 
     >>> from maskwise.masking.units import token_units
     >>> units = token_units(torch.ones(1, 5, dtype=torch.bool))
@@ -224,7 +239,7 @@ def check_strategy(strategy: str) -> None:
     """Raises InputError, with the nearest name, unless `strategy` is one of STRATEGIES."""
     if strategy not in STRATEGIES:
         raise InputError(
-            f"No pick strategy {strategy!r}; there are {', '.join(STRATEGIES)}.{nearest(strategy, STRATEGIES)}"
+            f"No pick strategy {strategy!r}; there are {', '.join(STRATEGIES)}.{nearest(str(strategy), STRATEGIES)}"
         )
 
 

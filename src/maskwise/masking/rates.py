@@ -238,7 +238,7 @@ def _piecewise(kind: str, table: Mapping[str, Any]) -> RateSchedule:
 def _checked(rate: Any) -> float:
     number = _number(rate)
     if number is None or not 0 < number < 1:
-        raise InputError(f"A masking rate is a share between 0 and 1; found {rate}. Write 15% as 0.15.")
+        raise InputError(f"A masking rate is a share between 0 and 1; found {rate!r:.80}. Write 15% as 0.15.")
     return number
 
 

@@ -44,6 +44,9 @@ def uniform(batch: Mapping[str, Any]) -> Tensor:
     Args:
         batch: Anything with `input_ids` [B, T].
 
+    Returns:
+        Ones, float32 [B, T].
+
     >>> uniform({"input_ids": torch.tensor([[5, 6, 7]])})
     tensor([[1., 1., 1.]])
     """
@@ -260,6 +263,11 @@ A recipe's name goes to Masker.from_recipe('entropy', tokenizer).
         )
     if isinstance(score, type):
         raise InputError(f"A score is an object, and {score.__name__} is its class: write {score.__name__}().")
+    if hasattr(score, "get_input_embeddings"):
+        raise InputError(
+            f"A score is a function or an object such as Entropy(); found the model {type(score).__name__}. Write "
+            "Entropy(model) to score by this model, Entropy() to score by the model in training."
+        )
     if not callable(score):
         raise InputError(
             f"A score is a function score(batch) -> [B, T] or a StatefulScore; found {type(score).__name__}: {score!r}."

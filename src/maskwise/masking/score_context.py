@@ -20,7 +20,16 @@ from maskwise.errors import InputError
 
 
 class TrainState(NamedTuple):
-    """Where in a run a batch is masked: the epoch, the optimizer step, and the share of the run that is over."""
+    """Where in a run a batch is masked.
+
+    Attributes:
+        epoch: The epoch, from 0.
+        step: The optimizer step, from 0.
+        progress: The share of the run that is over, 0 to 1.
+
+    >>> TrainState(epoch=1, step=200, progress=0.25).step
+    200
+    """
 
     epoch: int = 0
     step: int = 0
@@ -50,6 +59,13 @@ class ScoreContext:
         model: The model in training, unwrapped.
         folder: The run's folder, if it has one.
         rows: The training rows; None if there are none with a length.
+        make_batch: What `training_batch` calls.
+        choose: What `pick` calls.
+        autocast: What `precision` calls.
+        write_log: What `log` calls.
+
+    >>> ScoreContext.alone(state=TrainState(epoch=2)).epoch
+    2.0
     """
 
     device: torch.device

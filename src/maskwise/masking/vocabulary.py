@@ -69,7 +69,7 @@ def load_tokenizer(checkpoint: str) -> Any:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # the tokenizers library raises bare Exceptions for a damaged file
         raise InputError(f"The checkpoint {checkpoint!r} has no tokenizer: {first_line(error)}") from None
     if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):  # transformers makes up an empty one
         raise InputError(f"The checkpoint {checkpoint!r} has no tokenizer: save it next to the model.")

@@ -23,7 +23,7 @@ from maskwise.recipes import SCORES, Tree
 
 UNITS = ("token", "word", "span")
 RATE_KINDS = ("schedule", "steps", "points")  # of a table of a rate
-MODEL_SCORES = ("entropy", "surprisal")
+MODEL_SCORE_NAMES = ("entropy", "surprisal")
 SWITCHES = ("teacher_epochs", "teacher_steps", "teacher_share")
 OF_MODEL_SCORES = ("source", *SWITCHES, "folds", "refresh_epochs", "stored")
 
@@ -86,7 +86,7 @@ def _is_other_rate(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> 
 
 def is_model_score(score: Any) -> bool:
     """Returns True for entropy and surprisal, by their short names or in full."""
-    return isinstance(score, str) and short_score(score) in MODEL_SCORES
+    return isinstance(score, str) and short_score(score) in MODEL_SCORE_NAMES
 
 
 def check_keys_of_score(masking: Mapping[str, Any]) -> None:

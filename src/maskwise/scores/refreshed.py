@@ -41,12 +41,23 @@ class RefreshedScores(StatefulScore):
     scores that the old ones pick too.
 
     Needs MaskingTrainer and a dataset with a length. Several processes score a share each and read one file: they
-    must be on one machine, or share the run folder. Raises InputError where there is no bank to read.
+    must be on one machine, or share the run folder.
+
+    Args:
+        score: The score that is refreshed.
+        refresh_epochs: R.
+
+    Raises:
+        InputError: If R is not a positive whole number, and when a batch comes before any scores were taken.
+
+    >>> from maskwise import Entropy
+    >>> RefreshedScores(Entropy(), refresh_epochs=2).parts()[0].name
+    'Entropy'
     """
 
     def __init__(self, score: Score, refresh_epochs: int = 1) -> None:
-        if refresh_epochs < 1:
-            raise InputError(f"refresh_epochs is a number of epochs, at least 1; found {refresh_epochs}.")
+        if isinstance(refresh_epochs, bool) or not isinstance(refresh_epochs, int) or refresh_epochs < 1:
+            raise InputError(f"refresh_epochs is a whole number of epochs, at least 1; found {refresh_epochs!r}.")
         self.score, self.refresh_epochs = as_score(score), refresh_epochs
         self.default_pick = self.score.default_pick
         self.score_file: ScoreFile | None = None

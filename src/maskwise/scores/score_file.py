@@ -22,7 +22,7 @@ from maskwise.errors import InputError
 from maskwise.files.disk_full import disk_full_as_input_error
 from maskwise.masking.score_context import row_lengths
 
-BYTES = np.dtype(np.float32).itemsize
+_BYTES = np.dtype(np.float32).itemsize
 
 
 class ScoreFile:
@@ -33,7 +33,7 @@ class ScoreFile:
 
     def reserve(self) -> None:
         """Makes the file, or keeps what is there, at its full size; raises InputError where the disk has no room."""
-        size = int(self.offsets[-1]) * BYTES
+        size = int(self.offsets[-1]) * _BYTES
         with disk_full_as_input_error(self.path), self.path.open("ab") as file:
             if size and hasattr(os, "posix_fallocate"):  # else a full disk shows only when it is written
                 os.posix_fallocate(file.fileno(), 0, size)
@@ -42,7 +42,7 @@ class ScoreFile:
     def write(self, first_row: int, values_X: np.ndarray) -> None:
         """Writes the tokens of whole rows from `first_row` on."""
         with disk_full_as_input_error(self.path), self.path.open("r+b") as file:
-            file.seek(int(self.offsets[first_row]) * BYTES)
+            file.seek(int(self.offsets[first_row]) * _BYTES)
             file.write(values_X.astype(np.float32).tobytes())
 
     def sync(self) -> None:
@@ -52,7 +52,7 @@ class ScoreFile:
 
     def is_whole(self) -> bool:
         """Returns True where the file is there and as long as the rows ask for."""
-        return self.path.is_file() and self.path.stat().st_size == int(self.offsets[-1]) * BYTES
+        return self.path.is_file() and self.path.stat().st_size == int(self.offsets[-1]) * _BYTES
 
     def read(self, batch: Mapping[str, Any]) -> Tensor:
         """Returns the values [B, T] of a batch's rows by `example_id`, 0 at padding, on the batch's device.

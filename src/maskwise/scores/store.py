@@ -27,7 +27,7 @@ from maskwise.models.sparse import SparseHead
 from maskwise.progress import Progress
 from maskwise.scores.model import ModelScore
 from maskwise.scores.score_file import ScoreFile, row_offsets
-from maskwise.scores.stored import MANIFEST, OFFSETS, VALUES
+from maskwise.scores.stored import OFFSETS, SCORES_MANIFEST, VALUES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -87,7 +87,7 @@ def store_scores(
         file.sync()
         np.save(unfinished / OFFSETS, offsets)
         manifest = scorer.manifest() | {"files": record_files(unfinished, [VALUES, OFFSETS])}
-        (unfinished / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        (unfinished / SCORES_MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return folder
 
 

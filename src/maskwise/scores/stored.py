@@ -15,11 +15,12 @@ from torch import Tensor
 
 from maskwise.errors import InputError
 from maskwise.files.checksums import damage
+from maskwise.files.path_names import path_text
 from maskwise.masking.score import StatefulScore
 from maskwise.masking.score_context import RunPlan
 from maskwise.scores.score_file import ScoreFile
 
-VALUES, OFFSETS, MANIFEST = "values.f32", "offsets.npy", "manifest.json"
+VALUES, OFFSETS, SCORES_MANIFEST = "values.f32", "offsets.npy", "manifest.json"
 KEYS = ("statistic", "teacher", "teacher_sha256")
 
 
@@ -49,7 +50,7 @@ class Stored(StatefulScore):
     default_pick = "high"
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = Path(path_text(folder, "folder of scores"))
         self.manifest = _finished_manifest(self.folder)
         self.statistic: str = self.manifest["statistic"]
         self.teacher: str = self.manifest["teacher"]
@@ -84,18 +85,20 @@ class Stored(StatefulScore):
 
 
 def _finished_manifest(folder: Path) -> dict[str, Any]:
-    if not (folder / MANIFEST).is_file():
+    if not (folder / SCORES_MANIFEST).is_file():
         state = "were not finished" if folder.exists() else "do not exist"
         raise InputError(f"The scores in {folder} {state}. Run maskwise annotate: it resumes where it stopped.")
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((folder / SCORES_MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder / MANIFEST} cannot be read: {error}. Delete {folder} and score again.") from None
+        raise InputError(
+            f"{folder / SCORES_MANIFEST} cannot be read: {error}. Delete {folder} and score again."
+        ) from None
     lacking = [key for key in KEYS if not isinstance(manifest, dict) or not isinstance(manifest.get(key), str)]
     if lacking:
         raise InputError(
-            f"{folder} does not hold scores: its {MANIFEST} has no {lacking[0]!r}. Name the folder that annotate or "
-            "store_scores returned."
+            f"{folder} does not hold scores: its {SCORES_MANIFEST} has no {lacking[0]!r}. Name the folder that "
+            "annotate or store_scores returned."
         )
     return manifest
 

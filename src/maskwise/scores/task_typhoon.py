@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class Task(Protocol):
+class LabelledTask(Protocol):
     """Labelled text, and how a classifier for it is made."""
 
     def classifier(self, model: nn.Module) -> nn.Module:
@@ -40,7 +40,8 @@ class TaskTyphoon(SaliencyTable):
 
     Before the first step the classifier is tuned on a copy of the model; its weights then stay as they are. Every
     `refresh_steps` optimizer steps, and at the start, the table takes up `refresh_batches` batches more, which
-    processes share, one each at least. `task` is where labels come from: `labelled.LabelledRows`, or one like `Task`.
+    processes share, one each at least. `task` is where labels come from: `LabelledRows`, or an object that has what
+    `LabelledTask` has.
 
     The classifier is part of the state, so checkpoints grow by the model's size, and memory by a model. It costs
     refresh_batches / refresh_steps more steps. The random state is left alone. Works with MaskingTrainer only.
@@ -50,7 +51,7 @@ class TaskTyphoon(SaliencyTable):
         self,
         tokenizer: PreTrainedTokenizerBase,
         token_counts: Any,
-        task: Task,
+        task: LabelledTask,
         *,
         refresh_steps: int = 50,
         refresh_batches: int = 8,

@@ -6,6 +6,7 @@ Shapes: B sequences, T positions, D width of the embedding, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,7 +26,7 @@ from maskwise.masking.saliency import (
 )
 from maskwise.masking.score import StatefulScore
 from maskwise.masking.score_context import ScoreContext
-from maskwise.masking.vocabulary import Vocabulary
+from maskwise.masking.vocabulary import Vocabulary, as_tokenizer
 from maskwise.models.embedding import EmbeddingTap
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class SaliencyTable(StatefulScore):
 
     def __init__(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: PreTrainedTokenizerBase | str | Path,
         token_counts: Any,
         *,
         aggregate: str = "abs",
@@ -80,7 +81,7 @@ class SaliencyTable(StatefulScore):
             raise InputError("signed-2023 gives negative scores too: use it with calibration='affine-2023'.")
         self.aggregate, self.ema, self.ema_start, self.unseen = aggregate, ema, ema_start, unseen
         self.calibration, self.cap, self.temperature, self.spread = calibration, cap, temperature, spread
-        self.eligible_V = Vocabulary.of(tokenizer).eligible_V
+        self.eligible_V = Vocabulary.of(as_tokenizer(tokenizer)).eligible_V
         self.shares_V = _shares(token_counts, self.eligible_V, count_special_tokens)
         self.saliency_V = torch.zeros_like(self.shares_V)
         self.visited_V = torch.zeros_like(self.eligible_V)
@@ -171,8 +172,29 @@ class Typhoon(SaliencyTable):
     MaskingTrainer calls `observe` with every micro-batch and `on_step_end` after every optimizer step; the masks of the
     next step know it. Costs one gather and one product over [B, T, D]. Runs eager: a compiled model hides the gradient.
 
-        counts = np.bincount(np.concatenate(rows["input_ids"]))
-        masker = Masker(Typhoon(tokenizer, counts), tokenizer, budget="from-scores")
+    Args:
+        tokenizer: Whose types have rates.
+        token_counts: How often each id occurs in the training text, [V].
+        aggregate: `abs`, or `signed-2023`.
+        ema: The weight of the newest step in the moving average.
+        ema_start: `first-visit`, or `zero` as in 2023.
+        unseen: What types not seen yet get: the `mean` of the others, or their `max` as in 2023.
+        calibration: `water-filling`, or `affine-2023`.
+        cap: The highest rate of a type.
+        temperature: Of water-filling: the higher, the more even the rates.
+        spread: Of `affine-2023`.
+        count_special_tokens: Whether [CLS] and [SEP] take a share of the budget, as in 2023.
+
+    Raises:
+        InputError: For unknown names, numbers out of range, `signed-2023` under water-filling, and counts of nothing
+            that may be masked.
+
+    >>> from maskwise import Masker, count_tokens
+    >>> from maskwise.testing import word_tokenizer
+    >>> rows, tokenizer = [{"input_ids": [2, 5, 6, 6, 3]}], word_tokenizer("a b c")
+    >>> masker = Masker(Typhoon(tokenizer, count_tokens(rows, tokenizer)), tokenizer, budget="from-scores")
+    >>> masker.budget
+    'from-scores'
     """
 
     wants_gradients = True
@@ -196,7 +218,13 @@ class Typhoon(SaliencyTable):
 
 
 def _shares(token_counts: Any, eligible_V: Tensor, count_special_tokens: bool) -> Tensor:
-    found_V = torch.as_tensor(token_counts)
+    try:
+        found_V = torch.as_tensor(token_counts)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(
+            f"token_counts is one count for each id, [V]; found {type(token_counts).__name__}. Write "
+            "count_tokens(rows, tokenizer)."
+        ) from None
     if found_V.ndim != 1 or len(found_V) > len(eligible_V):
         raise InputError(
             f"token_counts has shape {tuple(found_V.shape)}; give one count for each of the tokenizer's "

@@ -14,7 +14,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 LANES = 4
-STEPS = 1 << 16
+_STEPS = 1 << 16
 BIT_DROPOUT = "maskwise_bit_dropout"
 
 
@@ -35,12 +35,12 @@ class BitDropout(nn.Dropout):
 
 def drop(input: Tensor, p: float) -> Tensor:
     """Returns `input` with each element zero with probability p, p rounded to 1/65536, and the others / (1 - p)."""
-    threshold = round(p * STEPS)
+    threshold = round(p * _STEPS)
     if threshold == 0:
         return input
     words = torch.empty(-(-input.numel() // LANES), dtype=torch.int64, device=input.device)
     bits = words.random_(-(1 << 63), None).view(torch.int16)[: input.numel()].view(input.shape)
-    return input * ((bits >= threshold - STEPS // 2).to(input.dtype) * (STEPS / (STEPS - threshold)))
+    return input * ((bits >= threshold - _STEPS // 2).to(input.dtype) * (_STEPS / (_STEPS - threshold)))
 
 
 def use_bit_dropout(model: nn.Module) -> None:

@@ -23,8 +23,21 @@ class Distillation:
     """(1 - weight) gold + weight T^2 KL(teacher || student) over the labelled rows, both seeing the same masked input.
 
     The teacher runs in eval mode and without gradient, and is left as it was; its head on the labelled rows only.
-    `start_epochs` or `start_share` (of the run) put it off; until then the loss is the gold one. Source: entropy paper
-    3.6, which gives both halves equal weight. Raises InputError for a weight outside [0, 1] or two starts.
+    Source: entropy paper 3.6, which gives both halves equal weight.
+
+    Args:
+        teacher: A masked language model with the tokenizer of the one in training.
+        weight: The share of the teacher's half, 0 to 1.
+        temperature: T.
+        start_epochs: So many epochs the loss is the gold one,
+        start_share: or for this share of the run.
+
+    Raises:
+        InputError: For a weight outside [0, 1], two starts, or a teacher that is not a model.
+
+    >>> from maskwise.testing import tiny_model, word_tokenizer
+    >>> Distillation(tiny_model(word_tokenizer("a b c")), weight=0.3, start_epochs=1).weight
+    0.3
     """
 
     def __init__(
@@ -36,6 +49,12 @@ class Distillation:
         start_epochs: int | None = None,
         start_share: float | None = None,
     ) -> None:
+        if isinstance(teacher, type) or not isinstance(teacher, nn.Module):
+            found = f"the class {teacher.__name__}" if isinstance(teacher, type) else repr(teacher)[:80]
+            raise InputError(
+                f"The teacher of Distillation is a masked language model; found {found}. Write "
+                "Distillation(AutoModelForMaskedLM.from_pretrained(name))."
+            )
         if not 0 <= weight <= 1:
             raise InputError(f"The distillation weight is a share of the loss, from 0 to 1; found {weight:g}.")
         if start_epochs is not None and start_share is not None:

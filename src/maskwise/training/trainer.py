@@ -40,7 +40,7 @@ from maskwise.training.rows_given import check_rows
 from maskwise.training.run_hooks import RunHooks
 from maskwise.training.run_identity import masker_identity, model_identity, options_identity, rows_identity
 from maskwise.training.streams import StreamPosition
-from maskwise.training.what_is_trained import check_arguments_given, check_not_given, check_runs_eager, resolve
+from maskwise.training.what_is_trained import check_arguments_given, check_not_given, check_runs_eager, resolve_trained
 
 
 class MaskingTrainer(EvaluatingTrainer):
@@ -75,6 +75,14 @@ class MaskingTrainer(EvaluatingTrainer):
         InputError: For arguments of another kind, those that cannot be honoured, a `data_collator` or
             `compute_loss_func`, since masking and loss are made here, and for `torch_compile`, FSDP or DeepSpeed with a
             score that wants gradients.
+
+    Example:
+        ```python
+        from maskwise import MaskingTrainer
+
+        trainer = MaskingTrainer("answerdotai/ModernBERT-base", masker="entropy-self-cold", train_dataset=rows)
+        trainer.train()
+        ```
     """
 
     # The Trainer declares them for every task: optional, and without evaluations.
@@ -86,7 +94,7 @@ class MaskingTrainer(EvaluatingTrainer):
         model: Any = None,
         args: TrainingArguments | None = None,
         *,
-        masker: Masker | Score | str,
+        masker: Masker | Score | str | None = None,
         processing_class: Any = None,
         distillation: Distillation | None = None,
         train_dataset: Any = None,
@@ -97,7 +105,9 @@ class MaskingTrainer(EvaluatingTrainer):
         check_arguments_given(args, distillation, Distillation)
         args = args if args is not None else TrainingArguments("trainer_output")
         has_model_init = kwargs.get("model_init") is not None
-        model, masker, processing_class = resolve(model, masker, processing_class, has_model_init=has_model_init)
+        model, masker, processing_class = resolve_trained(
+            model, masker, processing_class, has_model_init=has_model_init
+        )
         check_options(args)
         check_best_metric(args, own_metrics=kwargs.get("compute_metrics") is not None)
         check_runs_eager(masker, args)

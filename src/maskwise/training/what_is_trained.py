@@ -24,7 +24,7 @@ class Trained(NamedTuple):
     processing_class: Any
 
 
-def resolve(model: Any, masker: Any, processing_class: Any, *, has_model_init: bool) -> Trained:
+def resolve_trained(model: Any, masker: Any, processing_class: Any, *, has_model_init: bool) -> Trained:
     """Returns the model, the masker and what is saved with the model.
 
     Args:

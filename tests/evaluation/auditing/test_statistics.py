@@ -15,7 +15,7 @@ from maskwise.evaluation.auditing.epochs import Epoch, batches_of, collate_batch
 from maskwise.evaluation.auditing.expected import Expected
 from maskwise.evaluation.auditing.intervals import enough, lower_limit, share_by_row, t_quantile, upper_limit
 from maskwise.evaluation.auditing.leak import _Lookup
-from maskwise.evaluation.auditing.measures import Measure, judge
+from maskwise.evaluation.auditing.measures import Measure, judge_measures
 from maskwise.evaluation.auditing.overlap import Masks
 from maskwise.evaluation.auditing.rows import RowFacts, TokenKinds, shorten_row
 from maskwise.evaluation.auditing.tally import Tally, expected_rates
@@ -86,10 +86,10 @@ def test_verdicts_follow_from_intervals_and_bands():
     band = (0.145, 0.155)
     inside, outside = Measure("a", 0.15, 0.147, 0.153, band), Measure("b", 0.2, 0.19, 0.21, band)
     across, shown = Measure("c", 0.15, 0.10, 0.20, band), Measure("d", 0.9, 0.8, 1.0)
-    assert judge([inside, shown]) == "fine"
-    assert judge([inside, across]) == "not decided"
-    assert judge([inside, across, outside]) == "fault"
-    assert judge([Measure("edge", 0.0, 0.0, 0.1, (0.0, 0.5))]) == "fine"
+    assert judge_measures([inside, shown]) == "fine"
+    assert judge_measures([inside, across]) == "not decided"
+    assert judge_measures([inside, across, outside]) == "fault"
+    assert judge_measures([Measure("edge", 0.0, 0.0, 0.1, (0.0, 0.5))]) == "fine"
 
 
 def test_overlaps_over_epochs_are_those_of_all_pairs(facts):

@@ -25,7 +25,7 @@ def job_file(tmp_path):
 
 
 def test_the_table_has_every_kind_and_the_executors_name_this_module():
-    assert set(worker.KINDS) == {"prepare", "pretrain", "annotate", "tune", "time", "evaluate"}
+    assert set(worker.JOB_KINDS) == {"prepare", "pretrain", "annotate", "tune", "time", "evaluate"}
     assert worker.__name__ == WORKER
 
 
@@ -35,7 +35,7 @@ def test_the_start_line_is_written_before_torch_is_imported(job_file, tmp_path, 
         "from pathlib import Path\n"
         "def seen(job, recorder, objects):\n"
         "    print(Path(job.attempts, '1.jsonl').exists(), {'torch', 'transformers', 'datasets'} & set(sys.modules))\n"
-        "worker.KINDS = {**worker.KINDS, 'pretrain': seen}\n"
+        "worker.JOB_KINDS = {**worker.JOB_KINDS, 'pretrain': seen}\n"
         f"sys.exit(worker.run_worker([{str(job_file())!r}]))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,9 +9,9 @@ import pytest
 
 from maskwise.errors import InputError
 from maskwise.evaluation.audit import check
-from maskwise.evaluation.auditing.lines import Line
-from maskwise.evaluation.auditing.measures import Measure, Verdict
-from maskwise.lab.evaluation.audit_page import audit_page, bars, write_audit_page
+from maskwise.evaluation.auditing.lines import AuditLine
+from maskwise.evaluation.auditing.measures import AuditVerdict, Measure
+from maskwise.lab.evaluation.audit_page import audit_page, measure_bars, write_audit_page
 from maskwise.lab.evaluation.audit_rows import audit_rows
 from maskwise.lab.evaluation.named_collator import load_collator
 
@@ -200,14 +200,14 @@ def test_the_page_is_well_formed_and_escapes_what_it_shows(audit, tmp_path):
 def test_bars_share_a_scale_that_holds_intervals_and_bands():
     band = (0.145, 0.155)
     measures = Measure("a", 0.15, 0.147, 0.153, band), Measure("b", 0.3, 0.2, 0.4, band), Measure("c", 0.1, 0.0, 0.2)
-    drawn = bars(Line("rate", "", Verdict.FAULT, "", measures=measures))
+    drawn = measure_bars(AuditLine("rate", "", AuditVerdict.FAULT, "", measures=measures))
     assert [bar.kind for bar in drawn] == ["in", "out", "in"]
     assert all(0 < bar.interval[0] <= bar.dot <= bar.interval[1] < 100 for bar in drawn)
     assert drawn[0].band == drawn[1].band
     scale = (drawn[1].dot - drawn[0].dot) / 0.15
     assert drawn[0].dot - drawn[2].dot == pytest.approx(0.05 * scale, abs=0.02)
-    unbounded = bars(
-        Line("rate", "", Verdict.NOT_DECIDED, "", measures=(Measure("a", 0.1, -float("inf"), float("inf")),))
+    unbounded = measure_bars(
+        AuditLine("rate", "", AuditVerdict.NOT_DECIDED, "", measures=(Measure("a", 0.1, -float("inf"), float("inf")),))
     )
     assert 0 <= unbounded[0].interval[0] < unbounded[0].interval[1] <= 100
 

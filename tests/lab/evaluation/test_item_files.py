@@ -125,7 +125,7 @@ def test_a_line_that_holds_no_item_is_named(tmp_path, rows, message):
     ("text", "message"),
     [
         (f"{BAD}\n{GOOD}\n{BAD}\n", "has 3 lines; pairs need an even number"),
-        (f"{BAD}\n\n", "line 2 is blank"),
+        (f"{BAD}\n\n{GOOD}\n", "line 2 is blank"),
     ],
 )
 def test_zorro_lines_that_make_no_pairs_are_refused(tmp_path, text, message):
@@ -139,7 +139,7 @@ def test_broken_json_bytes_and_missing_folders_are_refused(tmp_path):
     with pytest.raises(InputError, match="line 2 is not JSON"):
         read_item_sets([tmp_path])
     (tmp_path / "a.jsonl").write_bytes(b'{"sentence_good": "caf\xe9"}\n')
-    with pytest.raises(InputError, match="line 1 is not UTF-8"):
+    with pytest.raises(InputError, match="is not UTF-8: byte 22"):
         read_item_sets([tmp_path])
     with pytest.raises(InputError, match="There is no file or folder"):
         read_item_sets([tmp_path / "nowhere"])

@@ -19,7 +19,7 @@ from maskwise.lab.evaluation.item_files import ItemSet, read_item_sets
 from maskwise.lab.evaluation.pair_results import pairs_table, summarize
 from maskwise.lab.evaluation.pairs import count_items, evaluate_pairs, score_items
 from maskwise.lab.evaluation.scored_model import ScoredModel
-from maskwise.lab.tokens.tokenizer import load_tokenizer
+from maskwise.lab.tokens.tokenizer import open_tokenizer
 
 PAIRS = {
     "agreement": [("the cats are old", "the cats is old"), ("a tree is green", "a trees is green")],
@@ -192,7 +192,7 @@ class Nothing(torch.nn.Module):
 @pytest.fixture(scope="module")
 def reference(data_root):
     """BERT's vocabulary, counted on long articles of English Wikipedia."""
-    tokenizer = load_tokenizer(str(data_root / "vocab" / "bert-base-uncased-vocab.txt"))
+    tokenizer = open_tokenizer(str(data_root / "vocab" / "bert-base-uncased-vocab.txt"))
     counts = np.zeros(len(tokenizer), dtype=np.int64)
     with lzma.open(data_root / "wiki_en" / "train.txt.xz", "rt", encoding="utf-8") as file:
         lines = [line for line, _ in zip(file, range(65_000), strict=False)]

@@ -69,12 +69,12 @@ def test_an_annotate_killed_midway_goes_on_to_the_same_bytes(unbroken, data, tea
     command = [sys.executable, "-m", "maskwise", "annotate", "--data", str(data), "--teacher", str(teacher)]
     folder = scores_folder(open_data(data), str(teacher), "entropy")
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not ((folder / job.DONE).exists() and any((folder / job.DONE).read_bytes())):
+    while not ((folder / job._DONE).exists() and any((folder / job._DONE).read_bytes())):
         assert process.poll() is None, "it ended before it could be killed"
         time.sleep(0.001)
     process.kill()
     assert process.wait() == -signal.SIGKILL
-    done = (folder / job.DONE).read_bytes()
+    done = (folder / job._DONE).read_bytes()
     assert 0 < sum(done) < len(done)
     with pytest.raises(InputError, match="not finished"):
         Stored(folder)
@@ -121,8 +121,8 @@ def test_a_partial_annotate_of_other_rows_is_begun_anew(unbroken, data, teacher)
     """Marks of another plan say nothing about this one's chunks."""
     folder = scores_folder(open_data(data), str(teacher), "entropy")
     folder.mkdir(parents=True)
-    (folder / job.PLAN).write_text('{"data_sha256": "other"}')
-    (folder / job.DONE).write_bytes(b"\x01" * 1000)
+    (folder / job._PLAN).write_text('{"data_sha256": "other"}')
+    (folder / job._DONE).write_bytes(b"\x01" * 1000)
     assert values(annotate(data, str(teacher), show=False)) == unbroken
 
 
@@ -130,7 +130,7 @@ def test_a_second_annotate_at_the_same_time_says_so_and_stops(data, teacher):
     """Two writers with plans of their own would undo each other's marks."""
     folder = scores_folder(open_data(data), str(teacher), "entropy")
     folder.mkdir(parents=True)
-    with locked(folder / job.LOCK, "busy"), pytest.raises(InputError, match="Another annotate is writing"):
+    with locked(folder / job._LOCK, "busy"), pytest.raises(InputError, match="Another annotate is writing"):
         annotate(data, str(teacher), show=False)
     assert not (folder / "values.f32").exists()
 
@@ -200,5 +200,5 @@ def test_a_full_disk_keeps_the_chunks_that_are_done(unbroken, data, teacher, mon
         with pytest.raises(InputError, match="disk is full"):
             annotate(data, str(teacher), show=False)
     folder = scores_folder(open_data(data), str(teacher), "entropy")
-    assert sum((folder / job.DONE).read_bytes()) == 1
+    assert sum((folder / job._DONE).read_bytes()) == 1
     assert values(annotate(data, str(teacher), show=False)) == unbroken

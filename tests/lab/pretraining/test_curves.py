@@ -2,10 +2,12 @@
 
 from xml.etree import ElementTree
 
-from maskwise.lab.pretraining.curves import Curve, Panel, draw_curves, read_curve
+from maskwise.lab.pretraining.curves import LoggedCurve, Panel, draw_curves, read_curve
 
-DOMAIN = Panel("Domain", {"random": Curve([0, 5, 10], [5.0, 4.0, 3.5]), "entropy": Curve([0, 10], [5.0, 3.0])})
-GENERAL = Panel("General", {"random": Curve([0, 5, 10], [4.0, 4.2, 4.3])}, limit=4.25)
+DOMAIN = Panel(
+    "Domain", {"random": LoggedCurve([0, 5, 10], [5.0, 4.0, 3.5]), "entropy": LoggedCurve([0, 10], [5.0, 3.0])}
+)
+GENERAL = Panel("General", {"random": LoggedCurve([0, 5, 10], [4.0, 4.2, 4.3])}, limit=4.25)
 
 
 def texts(path):
@@ -32,5 +34,5 @@ def test_the_same_curves_give_the_same_bytes(tmp_path):
 
 def test_a_curve_is_read_from_the_records_that_have_its_figure():
     records = [{"step": 0, "eval_loss": 5.0}, {"step": 0, "general_loss": 4.0}, {"step": 2, "loss": 1.0}]
-    assert read_curve(records, "general_loss") == Curve([0], [4.0])
-    assert read_curve(records, "top1") == Curve([], [])
+    assert read_curve(records, "general_loss") == LoggedCurve([0], [4.0])
+    assert read_curve(records, "top1") == LoggedCurve([], [])

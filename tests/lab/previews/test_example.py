@@ -15,13 +15,14 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from maskwise.errors import InputError
-from maskwise.lab.previews.example import STRATEGIES, Piece, Preview, Window, pieces_of, preview, read_text
-from maskwise.lab.previews.page import page, write_page
+from maskwise.lab.previews.example import Piece, Preview, pieces_of, preview, text_or_stdin
+from maskwise.lab.previews.page import preview_page, write_page
+from maskwise.lab.previews.shown_text import SHOWN_STRATEGIES, ShownWindow
 from maskwise.lab.previews.terminal import terminal_view
+from maskwise.masking.budgets import token_budget
 from maskwise.masking.entropy import logit_statistics
 from maskwise.masking.masker import Masker
 from maskwise.masking.pick import pick
-from maskwise.masking.budgets import token_budget
 from maskwise.masking.score import uniform
 from maskwise.masking.units import token_units
 from maskwise.scores.model import Entropy
@@ -55,13 +56,13 @@ def picked(mask_N):
 def test_the_picks_are_those_that_the_masker_makes(checkpoint, tiny_model, tiny_tokenizer, rate):
     (window,) = preview(TEXT, checkpoint, rate=rate).windows
     batch = as_batch(window, tiny_tokenizer)
-    for strategy in STRATEGIES:
+    for strategy in SHOWN_STRATEGIES:
         score = uniform if strategy == "random" else Entropy(tiny_model, compiled=False)
         pick = "sample" if strategy == "random" else strategy
         masked_1T = Masker(score, tiny_tokenizer, pick=pick, rate=rate)(batch)["input_ids"] == 4
         assert masked_1T.any()
         assert torch.equal(window.picks[strategy], masked_1T[0, 1:-1]), strategy
-    assert len({tuple(picked(mask_N)) for mask_N in window.picks.values()}) == len(STRATEGIES)
+    assert len({tuple(picked(mask_N)) for mask_N in window.picks.values()}) == len(SHOWN_STRATEGIES)
 
 
 def test_entropy_and_surprisal_are_those_of_the_dense_logits(checkpoint, tiny_model, tiny_tokenizer):
@@ -78,7 +79,7 @@ def test_entropy_and_surprisal_are_those_of_the_dense_logits(checkpoint, tiny_mo
 def test_folds_score_tokens_that_the_model_does_not_see(checkpoint):
     whole, folded = preview(TEXT, checkpoint), preview(TEXT, checkpoint, folds=3)
     assert not torch.allclose(whole.windows[0].entropy_N, folded.windows[0].entropy_N, atol=1e-3)
-    assert "in 3 folds" in page(folded)
+    assert "in 3 folds" in preview_page(folded)
 
 
 def test_a_long_text_is_cut_into_windows_and_nothing_is_lost(checkpoint, tiny_tokenizer):
@@ -91,8 +92,8 @@ def test_a_long_text_is_cut_into_windows_and_nothing_is_lost(checkpoint, tiny_to
     assert "".join(piece.before + piece.text for window in long.windows for piece in window.pieces) + long.after == text
     for window in long.windows:
         assert int(window.picks["high"].sum()) == max(1, int(0.15 * len(window.pieces) + 0.5))
-    assert shown_text(page(long)) == text
-    assert page(long).count("<section") == len(sizes)
+    assert shown_text(preview_page(long)) == text
+    assert preview_page(long).count("<section") == len(sizes)
 
 
 def test_a_window_may_be_shorter_than_the_models(checkpoint):
@@ -162,7 +163,7 @@ def page_data(html):
 
 def test_the_page_escapes_the_text_wherever_it_stands(checkpoint):
     text = "the </script><script>alert(1)</script> <b onclick='x'> \" & &lt; $data"
-    html = page(preview(text, checkpoint))
+    html = preview_page(preview(text, checkpoint))
     shown = parsed(html)
     assert shown.text == text
     assert "b" not in shown.tags
@@ -173,7 +174,7 @@ def test_the_page_escapes_the_text_wherever_it_stands(checkpoint):
 
 
 def test_the_page_needs_nothing_from_elsewhere(checkpoint):
-    html = page(preview(TEXT, checkpoint))
+    html = preview_page(preview(TEXT, checkpoint))
     assert parsed(html).addresses == ["data:,"]
     assert "http" not in html.replace(checkpoint, "")
     assert "url(" not in html
@@ -182,7 +183,7 @@ def test_the_page_needs_nothing_from_elsewhere(checkpoint):
 
 def test_the_numbers_on_the_page_give_the_same_float32_back(checkpoint):
     shown = preview(TEXT, checkpoint)
-    (scores,) = json.loads(page_data(page(shown)))["windows"]
+    (scores,) = json.loads(page_data(preview_page(shown)))["windows"]
     assert torch.equal(torch.tensor(scores["entropy"]), shown.windows[0].entropy_N)
     assert torch.equal(torch.tensor(scores["noise"]) / 2**24, shown.windows[0].noise_N)
 
@@ -227,7 +228,7 @@ def _tied_window(size, generator):
     may_mask_N = torch.rand(size, generator=generator) > (0.2 if size > 3 else 0)
     entropy_N = torch.randint(0, 5, (size,), generator=generator) / 3
     noise_N = torch.randint(0, 12, (size,), generator=generator) / 16
-    return Window(pieces, may_mask_N, entropy_N, torch.ones(size), noise_N, {})
+    return ShownWindow(pieces, may_mask_N, entropy_N, torch.ones(size), noise_N, {})
 
 
 def reference_picks(window, strategy, rate):
@@ -243,8 +244,8 @@ def reference_picks(window, strategy, rate):
 @pytest.mark.parametrize("make", ["real", "ties"])
 def test_the_pages_script_picks_what_the_library_picks(make, checkpoint, tmp_path):
     shown = preview(TEXT + " the sea" * 40, checkpoint) if make == "real" else tied_preview()
-    hashes = [f"#strategy={strategy}&rate={rate}" for strategy in STRATEGIES for rate in RATES]
-    html = page(shown).replace("</body>", RECORDER % json.dumps(hashes) + "</body>")
+    hashes = [f"#strategy={strategy}&rate={rate}" for strategy in SHOWN_STRATEGIES for rate in RATES]
+    html = preview_page(shown).replace("</body>", RECORDER % json.dumps(hashes) + "</body>")
     found = json.loads(re.search(r'<pre id="record">(.*?)</pre>', in_browser(html, tmp_path))[1].replace("&amp;", "&"))
     assert [hash_ for hash_, *_ in found] == hashes
     assert len({json.dumps(masked) for _, masked, *_ in found}) > len(RATES)
@@ -258,7 +259,7 @@ def test_the_pages_script_picks_what_the_library_picks(make, checkpoint, tmp_pat
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed to run the page in")
 def test_the_page_opens_on_the_rate_it_was_made_for_and_ignores_a_bad_address(checkpoint, tmp_path):
     shown = preview(TEXT, checkpoint, rate=0.325)
-    dom = in_browser(page(shown), tmp_path, "#strategy=best&rate=7")
+    dom = in_browser(preview_page(shown), tmp_path, "#strategy=best&rate=7")
     assert len(re.findall(r'class="token[^"]* masked"', dom)) == len(picked(shown.windows[0].picks["high"]))
     assert ">32.5%<" in dom
 
@@ -273,7 +274,7 @@ def printed(text, width=80):
 def systems(plain):
     """The groups of lines that belong together, without the heading: tokens, nats, one line a strategy."""
     groups = [group.splitlines() for group in re.split(r"\n\n+", plain.strip("\n"))[1:]]
-    return [group for group in groups if len(group) == 2 + len(STRATEGIES)]
+    return [group for group in groups if len(group) == 2 + len(SHOWN_STRATEGIES)]
 
 
 def test_plain_output_has_no_escapes_and_says_all(checkpoint):
@@ -291,7 +292,7 @@ def test_the_marks_stand_under_the_tokens_that_are_masked(checkpoint):
     shown = preview("the girl was playing by the old sea in the garden", checkpoint, rate=0.3)
     groups = systems(printed(terminal_view(shown, 60, coloured=False), 60))
     (window,) = shown.windows
-    for i, strategy in enumerate(STRATEGIES):
+    for i, strategy in enumerate(SHOWN_STRATEGIES):
         marked = []
         for group in groups:
             starts = [match.start() for match in re.finditer(r"\S+", group[0])]
@@ -330,20 +331,20 @@ def test_no_text_breaks_the_pieces(tiny_tokenizer, text):
 
 def test_stdin_is_read_as_utf8(monkeypatch):
     monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO("the sea é".encode())))
-    assert read_text("-") == "the sea é"
+    assert text_or_stdin("-") == "the sea é"
     monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(b"the \xff")))
     with pytest.raises(InputError, match="byte 4 is 0xff"):
-        read_text("-")
-    assert read_text("a - b") == "a - b"
+        text_or_stdin("-")
+    assert text_or_stdin("a - b") == "a - b"
     monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO("\ufeffthe sea".encode("utf-16-le"))))
     with pytest.raises(InputError, match="The text on stdin is not UTF-8 but UTF-16"):
-        read_text("-")
+        text_or_stdin("-")
 
 
 def test_a_command_line_that_is_not_utf8_is_refused_like_stdin():
     """Python makes half surrogates of its bytes, which a tokenizer does not take."""
     with pytest.raises(InputError, match="The text on the command line is not UTF-8: byte 3 is 0xe9"):
-        read_text(os.fsdecode(b"caf\xe9 and the river"))
+        text_or_stdin(os.fsdecode(b"caf\xe9 and the river"))
 
 
 def test_half_a_surrogate_pair_is_left_out_of_a_preview(checkpoint):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskwise.lab.reports.charts import Bar, Line, Scale, Strip, bars, curves, mean_points, strips
+from maskwise.lab.reports.charts import AxisScale, Bar, ChartLine, Strip, bars, curves, mean_points, strips
 
 FINITE = st.floats(-1e6, 1e6, allow_nan=False)
 
@@ -67,7 +67,7 @@ def test_any_scores_make_a_picture_with_all_dots_inside(values, line):
 
 @given(FINITE, FINITE)
 def test_ticks_lie_in_the_picture_and_differ(one, other):
-    scale = Scale(min(one, other), max(one, other), 0, 100)
+    scale = AxisScale(min(one, other), max(one, other), 0, 100)
     ticks = scale.ticks()
     assert 1 <= len(ticks) <= 7
     assert all(-0.01 <= scale(value) <= 100.01 for value, _ in ticks)
@@ -80,7 +80,11 @@ def test_the_mean_of_curves_is_of_the_steps_that_all_have():
 
 def test_curves_show_an_arms_mean_over_its_seeds():
     points = [(10.0, 9.0), (100.0, 4.0), (200.0, 3.0)]
-    svg = curves("t", "steps", [Line(0, points, bold=False), Line(0, points, bold=True), Line(1, points, bold=True)])
+    svg = curves(
+        "t",
+        "steps",
+        [ChartLine(0, points, bold=False), ChartLine(0, points, bold=True), ChartLine(1, points, bold=True)],
+    )
     assert len(shapes(svg, "polyline", "thin")) == 1
     bold = shapes(svg, "polyline", "curve")
     assert len(bold) == 2

@@ -11,7 +11,7 @@ from maskwise.lab.reports.assemble import assemble as report_of
 from maskwise.lab.reports.files import as_json, as_markdown
 from maskwise.lab.reports.findings import REPORT_ORDER, find, tally, verdict_table
 from maskwise.lab.reports.measures import score_table
-from maskwise.lab.reports.page import page
+from maskwise.lab.reports.page import report_page
 from maskwise.lab.reports.scores import scores_of
 from maskwise.lab.study.study_file import check_study
 
@@ -200,7 +200,7 @@ def test_a_report_shows_the_models_without_pretraining_everywhere(tmp_path):
     assert [row["arm"] for row in report.tables["scores"].rows].count("not-pretrained") == 6 + 4
     high = next(one for one in report.findings if one.hypothesis.ours == "high" and one.hypothesis.task == "cola")
     assert high.verdict == "better" and high.hypothesis.items is not None
-    html, text = page(report), as_markdown(report)
+    html, text = report_page(report), as_markdown(report)
     assert "not-pretrained" in text and "5% of the gain" in text
     assert html.count("not-pretrained, seed 0") == 3
     assert "5% of the gain, at its mean" in html

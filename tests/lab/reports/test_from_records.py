@@ -14,7 +14,7 @@ from maskwise.lab.jobs.in_process import InProcessExecutor
 from maskwise.lab.records.record import RECORD, read_record
 from maskwise.lab.reports.files import as_json, as_markdown, write_report
 from maskwise.lab.reports.job import report
-from maskwise.lab.reports.page import page
+from maskwise.lab.reports.page import report_page
 from maskwise.lab.study.layout import STUDY_FILE
 from maskwise.lab.study.results import collect, plain_rows, read_study
 from maskwise.lab.study.runner import run_study
@@ -109,7 +109,7 @@ def test_a_damaged_run_is_named_counts_as_unfinished_and_stops_no_other(tmp_path
     (row,) = found.tables["damaged"].rows
     assert row["job"] == "high/tiny/0/cola" and str(run) in row["found"]
     assert [row["job"] for row in found.tables["missing"].rows] == ["high/tiny/0/cola"]
-    assert "What is damaged" in page(found) and "What is damaged" in as_markdown(found)
+    assert "What is damaged" in report_page(found) and "What is damaged" in as_markdown(found)
     assert json.loads(as_json(found))["jobs"] == {"done": 44, "all": 45}
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from made_up_study import make_study
 from maskwise.lab.reports.assemble import assemble as report_of
-from maskwise.lab.reports.page import page
+from maskwise.lab.reports.page import report_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = "Is </script><script>alert(1)</script> <b onclick='x'> \"safe\" & {{ 7 * 7 }}?"
@@ -21,7 +21,7 @@ UNFINISHED = ("high/tiny/4/pretrain", "high/tiny/4/cola", "high/tiny/4/mrpc", "r
 def html(tmp_path_factory):
     out = tmp_path_factory.mktemp("page") / "study"
     make_study(out)
-    return page(report_of(out, against="random", published=True))
+    return report_page(report_of(out, against="random", published=True))
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def hostile(tmp_path_factory):
     out = tmp_path_factory.mktemp("hostile") / "study"
     make_study(out, {"question": HOSTILE}, without=UNFINISHED)
     (out / "runs" / "high" / "tiny" / "4" / "pretrain.log").write_text(f"step 1\n{HOSTILE}\n")
-    return page(report_of(out, against="random"))
+    return report_page(report_of(out, against="random"))
 
 
 class Seen(HTMLParser):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from maskwise.errors import InputError
 from maskwise.lab.text import rows as module
 from maskwise.lab.text.compressed import open_source
-from maskwise.lab.text.rows import Row, csv_rows, json_rows, parquet_rows, require_columns
+from maskwise.lab.text.rows import FileRow, csv_rows, json_rows, parquet_rows, require_columns
 
 COLUMNS = ["text", "label"]
 
@@ -76,7 +76,7 @@ def test_a_row_that_shifts_or_swallows_is_refused_with_its_line(row, said, after
 def test_a_field_of_a_million_letters_is_read_and_the_modules_limit_is_left_as_it_was():
     limit = csv.field_size_limit()
     long = "x" * 1_000_000
-    assert read_csv(f"text,label\n{long},1\n".encode()) == [Row(2, {"text": long, "label": "1"})]
+    assert read_csv(f"text,label\n{long},1\n".encode()) == [FileRow(2, {"text": long, "label": "1"})]
     assert csv.field_size_limit() == limit
 
 
@@ -102,7 +102,7 @@ def test_a_header_without_the_columns_or_with_one_of_them_twice_is_refused(data,
 
 
 def test_blank_lines_of_a_csv_are_passed_over():
-    assert read_csv(b"\ntext,label\n\na,1\n\n") == [Row(4, {"text": "a", "label": "1"})]
+    assert read_csv(b"\ntext,label\n\na,1\n\n") == [FileRow(4, {"text": "a", "label": "1"})]
 
 
 @pytest.mark.parametrize(

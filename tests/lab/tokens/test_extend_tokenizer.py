@@ -14,12 +14,12 @@ from maskwise.lab.tokens.extend_tokenizer import (
     WordCounter,
     check_extendable,
     extends,
+    mean_pieces_per_word,
     most_useful_words,
     pieces_of_new_tokens,
-    pieces_per_word,
     with_words,
 )
-from maskwise.lab.tokens.tokenizer import load_tokenizer, train_tokenizer
+from maskwise.lab.tokens.tokenizer import open_tokenizer, train_tokenizer
 
 GENERAL = ["The cat sat by the river; a dog walked along the street of the old city.", "We saw many birds."] * 20
 DOMAIN = [
@@ -94,7 +94,7 @@ def test_a_new_word_is_one_piece_after_the_folder_is_loaded_again(family, tmp_pa
     _, base, word = family
     extended = with_words(base, [word])
     extended.save_pretrained(tmp_path)
-    for tokenizer in (extended, AutoTokenizer.from_pretrained(tmp_path), load_tokenizer(str(tmp_path))):
+    for tokenizer in (extended, AutoTokenizer.from_pretrained(tmp_path), open_tokenizer(str(tmp_path))):
         assert len(tokenizer) == len(base) + 1
         assert tokenizer.convert_tokens_to_ids(word) == len(base)
         assert word in tokenizer.tokenize("the glioblastoma grew")
@@ -156,8 +156,8 @@ def test_pieces_per_word_falls_and_equals_the_count_of_the_tokens(family):
     extended = with_words(base, words)
     for tokenizer in (base, extended):
         tokens = sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
-        assert pieces_per_word(tokenizer.backend_tokenizer, counts) == tokens / (8 * 6)
-    before, after = (pieces_per_word(each.backend_tokenizer, counts) for each in (base, extended))
+        assert mean_pieces_per_word(tokenizer.backend_tokenizer, counts) == tokens / (8 * 6)
+    before, after = (mean_pieces_per_word(each.backend_tokenizer, counts) for each in (base, extended))
     assert after < before - 1
 
 

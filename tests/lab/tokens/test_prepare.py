@@ -129,14 +129,14 @@ def test_a_tokenizer_trained_on_the_way_is_the_folders(make_data, make_corpus, t
 
 
 def test_the_manifest_tells_what_the_data_were_made_of(make_data, make_corpus, vocabulary_file):
-    from maskwise.lab.tokens.tokenizer import load_tokenizer, tokenizer_hash
+    from maskwise.lab.tokens.tokenizer import open_tokenizer, tokenizer_hash
 
     corpus = make_corpus(60)
     data = make_data(corpus, valid_share=0.2)
     (source,) = data.manifest["sources"]
     assert source["sha256"] == hashlib.sha256(corpus.read_bytes()).hexdigest()
     assert (source["bytes"], source["documents"]) == (corpus.stat().st_size, 60)
-    assert data.manifest["tokenizer_sha256"] == tokenizer_hash(load_tokenizer(str(vocabulary_file)))
+    assert data.manifest["tokenizer_sha256"] == tokenizer_hash(open_tokenizer(str(vocabulary_file)))
     assert data.manifest["tokenizer_sha256"] == tokenizer_hash(data.tokenizer)
     assert data.manifest["settings"]["block"] == data.manifest["block"] == 16
 

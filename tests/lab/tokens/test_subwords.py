@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from fixtures.corpora import TEXTS
-from maskwise.lab.tokens.parallel import Encoder
-from maskwise.lab.tokens.subwords import ChunkEncoder, chunk_splitter, encode
+from maskwise.lab.tokens.parallel import PieceEncoder
+from maskwise.lab.tokens.subwords import ChunkEncoder, chunk_splitter, encode_pieces
 
 
 def byte_level(add_prefix_space):
@@ -100,7 +100,7 @@ def assert_equal_to_word_ids(pieces, core, texts):
 
 def test_encode_gives_the_tokenizers_ids_and_words(named_tokenizer):
     _, core = named_tokenizer
-    assert_equal_to_word_ids(encode(core, [*TEXTS, "", *TEXTS]), core, [*TEXTS, "", *TEXTS])
+    assert_equal_to_word_ids(encode_pieces(core, [*TEXTS, "", *TEXTS]), core, [*TEXTS, "", *TEXTS])
 
 
 def test_the_quick_way_is_known_for_the_families_it_is_exact_for(named_tokenizer):
@@ -115,7 +115,7 @@ ODD_TEXT = st.text(st.sampled_from("ab'sé́σΣİ1, .-[]中国 \t\n\u00a0\u2009
 @given(st.lists(ODD_TEXT, min_size=1, max_size=5))
 def test_the_encoder_equals_the_tokenizer_on_any_text(named_tokenizer, texts):
     _, core = named_tokenizer
-    encoder = Encoder(core)
+    encoder = PieceEncoder(core)
     for batch in (TEXTS, texts, texts[::-1]):
         assert_equal_to_word_ids(encoder(batch), core, batch)
 
@@ -140,7 +140,7 @@ def test_forgetting_what_was_met_changes_nothing(monkeypatch):
 
 def test_a_splitter_that_is_wrong_for_a_tokenizer_is_found_out_and_left():
     core = byte_level(add_prefix_space=False)
-    encoder = Encoder(core)
+    encoder = PieceEncoder(core)
     encoder._quick = ChunkEncoder(core, str.split)  # loses the white space that byte-level tokens carry
     assert_equal_to_word_ids(encoder(TEXTS[:1]), core, TEXTS[:1])
     assert encoder._quick is None
@@ -150,12 +150,12 @@ def test_special_tokens_written_in_a_text_stay_text():
     core = wordpiece()
     core.encode_special_tokens = True
     mask = core.token_to_id("[MASK]")
-    assert mask not in Encoder(core)(["[MASK] and [SEP] are written here"]).ids_P
+    assert mask not in PieceEncoder(core)(["[MASK] and [SEP] are written here"]).ids_P
 
 
 def test_select_takes_whole_documents():
     core = wordpiece()
-    pieces = encode(core, TEXTS)
+    pieces = encode_pieces(core, TEXTS)
     keep = np.array([True, False, True, False, False, True, False])
-    chosen = encode(core, [text for text, kept in zip(TEXTS, keep, strict=True) if kept])
+    chosen = encode_pieces(core, [text for text, kept in zip(TEXTS, keep, strict=True) if kept])
     assert all(map(np.array_equal, pieces.select(keep), chosen))

@@ -9,7 +9,7 @@ from maskwise.errors import InputError
 from maskwise.lab.tokens.tokenizer import (
     block_borders,
     checked_tokenizer,
-    load_tokenizer,
+    open_tokenizer,
     tokenizer_hash,
     train_tokenizer,
 )
@@ -25,7 +25,7 @@ def train(kind, size=400):
 def test_a_trained_tokenizer_survives_its_folder_and_is_fit_for_masking(tmp_path, kind):
     tokenizer = train(kind)
     tokenizer.save_pretrained(tmp_path)
-    again = load_tokenizer(str(tmp_path))
+    again = open_tokenizer(str(tmp_path))
     assert tokenizer_hash(again) == tokenizer_hash(tokenizer)
     first, last = block_borders(again)
     ids = again("the cat [MASK] <mask> walked")["input_ids"]
@@ -71,37 +71,37 @@ def test_a_vocabulary_too_small_for_its_alphabet_is_refused():
 
 
 def test_a_vocabulary_file_without_capitals_is_uncased(tmp_path, vocabulary_file, tiny_tokenizer):
-    tokenizer = load_tokenizer(str(vocabulary_file))
+    tokenizer = open_tokenizer(str(vocabulary_file))
     assert tokenizer("The CAT playing")["input_ids"] == tiny_tokenizer("the cat playing")["input_ids"]
     assert tokenizer.get_vocab() == tiny_tokenizer.get_vocab()
     vocabulary_file.write_text(vocabulary_file.read_text() + "Cat\n")
-    cased = load_tokenizer(str(vocabulary_file))
+    cased = open_tokenizer(str(vocabulary_file))
     assert cased.tokenize("Cat cat") == ["Cat", "cat"]
 
 
 def test_the_hash_tells_tokenizers_apart(tmp_path, vocabulary_file):
-    before = tokenizer_hash(load_tokenizer(str(vocabulary_file)))
+    before = tokenizer_hash(open_tokenizer(str(vocabulary_file)))
     vocabulary_file.write_text(vocabulary_file.read_text() + "more\n")
-    assert tokenizer_hash(load_tokenizer(str(vocabulary_file))) != before
+    assert tokenizer_hash(open_tokenizer(str(vocabulary_file))) != before
 
 
 def test_a_vocabulary_file_without_its_special_tokens_or_with_doubles_is_refused(tmp_path):
     path = tmp_path / "vocab.txt"
     path.write_text("the\ncat\n[PAD]\n[UNK]\n[CLS]\n[SEP]\n")
     with pytest.raises(InputError, match=r"has no \[MASK\]"):
-        load_tokenizer(str(path))
+        open_tokenizer(str(path))
     path.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ncat\ncat\n")
     with pytest.raises(InputError, match="twice, the first is 'cat'"):
-        load_tokenizer(str(path))
+        open_tokenizer(str(path))
     with pytest.raises(InputError, match="cannot read the vocabulary file"):
-        load_tokenizer(str(tmp_path / "none.txt"))
+        open_tokenizer(str(tmp_path / "none.txt"))
 
 
 def test_a_tokenizer_without_a_mask_token_is_refused(tmp_path, tiny_tokenizer):
     bare = PreTrainedTokenizerFast(tokenizer_object=tiny_tokenizer.backend_tokenizer, unk_token="[UNK]")
     bare.save_pretrained(tmp_path)
     with pytest.raises(InputError, match=r"has no mask token \(special tokens found: \[UNK\]\)"):
-        load_tokenizer(str(tmp_path))
+        open_tokenizer(str(tmp_path))
 
 
 def test_a_tokenizer_without_tokens_around_a_block_is_refused(tiny_tokenizer):
@@ -119,12 +119,12 @@ def test_a_slow_tokenizer_is_refused():
 
 def test_a_name_that_loads_nothing_is_an_error_that_says_what_to_give(tmp_path):
     with pytest.raises(InputError, match=r"cannot load a tokenizer from .*\nGive a folder"):
-        load_tokenizer(str(tmp_path))
+        open_tokenizer(str(tmp_path))
     with pytest.raises(InputError, match=r"cannot load a tokenizer from 'no-such/name'"):
-        load_tokenizer("no-such/name")
+        open_tokenizer("no-such/name")
 
 
 def test_loading_by_auto_tokenizer_gives_the_same(tmp_path, vocabulary_file):
-    tokenizer = load_tokenizer(str(vocabulary_file))
+    tokenizer = open_tokenizer(str(vocabulary_file))
     tokenizer.save_pretrained(tmp_path / "saved")
     assert tokenizer_hash(AutoTokenizer.from_pretrained(tmp_path / "saved")) == tokenizer_hash(tokenizer)

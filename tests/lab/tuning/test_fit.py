@@ -10,7 +10,7 @@ from maskwise.errors import InputError
 from maskwise.files.checkpoint_folders import complete_checkpoints
 from maskwise.lab.tuning.best_weights import BestWeights
 from maskwise.lab.tuning.fit import TuningTrainer, counted_tuning_flops, delete_checkpoints, fit, training_options
-from maskwise.lab.tuning.load import encode, load_with_head
+from maskwise.lab.tuning.load import encode_texts, load_with_head
 from maskwise.lab.tuning.settings import TuneSettings
 
 SETTINGS = TuneSettings(
@@ -25,7 +25,7 @@ def loaded(checkpoint):
 
 def made_up(loaded, number, seed):
     texts, labels = zip(*sentences(number, seed), strict=True)
-    return encode(loaded.tokenizer, [texts], labels, 64)[0]
+    return encode_texts(loaded.tokenizer, [texts], labels, 64)[0]
 
 
 def run(loaded, out, settings=SETTINGS, grade=None, seed=0):

@@ -6,7 +6,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from maskwise.errors import InputError
-from maskwise.lab.tuning.load import encode, load_with_head
+from maskwise.lab.tuning.load import encode_texts, load_with_head
 
 
 def head(checkpoint, seed):
@@ -26,7 +26,7 @@ def test_the_seed_draws_the_head_and_the_global_generator_stays(checkpoint):
 def test_texts_that_are_cut_are_counted(tiny_tokenizer, pairs):
     short, exact, long = "the dog", "the dog a cat the sun", "the dog a cat the sun a tree"
     texts = [[short, exact, long]] if not pairs else [["a", "the dog a", "the dog a cat"], ["dog", "a sun", "a sun"]]
-    examples, num_cut = encode(tiny_tokenizer, texts, [0, 1, 1], max_length=8)
+    examples, num_cut = encode_texts(tiny_tokenizer, texts, [0, 1, 1], max_length=8)
     lengths = [len(example["input_ids"]) for example in examples]
     assert lengths[1:] == [8, 8]
     assert lengths[0] < 8
@@ -35,7 +35,7 @@ def test_texts_that_are_cut_are_counted(tiny_tokenizer, pairs):
 
 
 def test_a_pair_is_one_sequence_of_two_segments(tiny_tokenizer):
-    (example,), _ = encode(tiny_tokenizer, [["the dog"], ["a cat"]], [0], max_length=16)
+    (example,), _ = encode_texts(tiny_tokenizer, [["the dog"], ["a cat"]], [0], max_length=16)
     tokens = tiny_tokenizer.convert_ids_to_tokens(example["input_ids"])
     assert " ".join(tokens) == "[CLS] the dog [SEP] a cat [SEP]"
 

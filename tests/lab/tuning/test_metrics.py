@@ -6,7 +6,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from maskwise.lab.tasks.table import COLA, MNLI, MRPC, QQP, STSB, TASKS
-from maskwise.lab.tuning.metrics import METRICS, metric_names, score_split, selection_score
+from maskwise.lab.tuning.metrics import TASK_METRICS, metric_names, score_split, selection_score
 
 ROWS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=2, max_size=60)
 
@@ -28,7 +28,7 @@ def by_counting(labels, predictions):
 def test_classification_metrics_equal_their_definitions(rows):
     labels, predictions = zip(*rows, strict=True)
     for name, expected in by_counting(labels, predictions).items():
-        assert METRICS[name](np.array(labels), np.array(predictions)) == pytest.approx(expected, abs=1e-9)
+        assert TASK_METRICS[name](np.array(labels), np.array(predictions)) == pytest.approx(expected, abs=1e-9)
 
 
 def test_metrics_equal_the_libraries():
@@ -77,4 +77,4 @@ def test_every_task_of_classes_or_numbers_has_known_metrics():
     tasks = [task for task in TASKS.values() if task.kind in ("classify", "regress")]
     assert len(tasks) > 8
     for task in tasks:
-        assert {name.split("_m")[0] if task is MNLI else name for name in metric_names(task)} <= set(METRICS)
+        assert {name.split("_m")[0] if task is MNLI else name for name in metric_names(task)} <= set(TASK_METRICS)

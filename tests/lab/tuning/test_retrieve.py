@@ -21,7 +21,8 @@ from maskwise.errors import InputError
 from maskwise.lab.tasks.table import RETRIEVAL
 from maskwise.lab.tuning import retrieve
 from maskwise.lab.tuning.finetune import finetune
-from maskwise.lab.tuning.pairs import Pair, build_encoder, count_tokens, embed, fit_pairs, grade_pairs, search
+from maskwise.lab.tuning.pairs import Pair, build_encoder, count_read_tokens, embed, fit_pairs, grade_pairs, search
+from maskwise.lab.tuning.retrieve import Retrieval
 from maskwise.lab.tuning.settings import TuneSettings
 
 from .test_ranking import mean_scores
@@ -111,7 +112,7 @@ def test_the_metrics_are_those_of_sentence_transformers_on_the_stored_encoder(tu
     """Nothing of ours: their model, their encoding, their evaluator."""
     from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 
-    data = retrieve.load(RETRIEVAL, collection)
+    data = Retrieval().load(RETRIEVAL, collection)
     evaluator = InformationRetrievalEvaluator(
         queries=dict(data.queries), corpus={key: document.whole for key, document in data.documents.items()},
         relevant_docs={query: set(grades) for query, grades in data.judgements["test"].items()},
@@ -135,7 +136,7 @@ def test_a_query_that_is_a_document_is_left_out_of_its_own_results(checkpoint, t
     _, rows = read(tmp_path / "out")
     assert all(row["index"] not in row["prediction"] and len(row["scores"]) == len(row["prediction"]) for row in rows)
     assert all(len(row["prediction"]) == len(documents) - 1 for row in rows)
-    data = retrieve.load(RETRIEVAL, folder)
+    data = Retrieval().load(RETRIEVAL, folder)
     found = retrieve.bm25_run(data.documents, data.queries, len(documents))
     assert all(query in keys for query, keys in found.items())
     without = {query: [key for key in keys if key != query] for query, keys in found.items()}
@@ -144,7 +145,7 @@ def test_a_query_that_is_a_document_is_left_out_of_its_own_results(checkpoint, t
 
 
 def test_training_judgements_come_before_titles(checkpoint, tmp_path):
-    data = retrieve.load(RETRIEVAL, make_collection(tmp_path, train=True))
+    data = Retrieval().load(RETRIEVAL, make_collection(tmp_path, train=True))
     groups, what = retrieve.training_pairs(data)
     assert what == "queries and documents"
     assert len(groups) == len(data.judgements["train"])
@@ -152,7 +153,7 @@ def test_training_judgements_come_before_titles(checkpoint, tmp_path):
 
 
 def test_a_text_goes_without_the_title_it_begins_with(collection):
-    groups, _ = retrieve.training_pairs(retrieve.load(RETRIEVAL, collection))
+    groups, _ = retrieve.training_pairs(Retrieval().load(RETRIEVAL, collection))
     assert len(groups) == 52
     assert not any(pair.document.startswith(pair.query) for group in groups for pair in group)
 
@@ -184,7 +185,7 @@ def test_the_embedding_is_the_mean_of_the_last_hidden_states(checkpoint):
             batch = tokenizer(text, truncation=True, max_length=16, return_tensors="pt")
             mean = model(**batch).last_hidden_state[0].mean(0)
         torch.testing.assert_close(vector, mean / mean.norm(), atol=1e-5, rtol=0)
-    assert count_tokens(encoder, texts) == (5 + 16, 1)
+    assert count_read_tokens(encoder, texts) == (5 + 16, 1)
 
 
 def test_a_query_that_finds_its_own_document_first_scores_one(checkpoint):
@@ -200,7 +201,7 @@ def test_a_query_that_finds_its_own_document_first_scores_one(checkpoint):
 def test_an_unfinished_run_goes_on_to_the_same_weights(checkpoint, collection, tmp_path):
     """Stopped by an error in the grade of the second epoch, after the checkpoint of the first."""
     settings = SETTINGS.model_copy(update={"checkpoint_seconds": 0.0, "max_epochs": 2, "batch_size": 32})
-    pairs = [group[0] for group in retrieve.training_pairs(retrieve.load(RETRIEVAL, collection))[0]]
+    pairs = [group[0] for group in retrieve.training_pairs(Retrieval().load(RETRIEVAL, collection))[0]]
     calls = []
 
     def breaking(encoder):
@@ -224,7 +225,7 @@ def test_an_unfinished_run_goes_on_to_the_same_weights(checkpoint, collection, t
 
 
 def test_nothing_to_train_on_is_refused(tmp_path):
-    data = retrieve.load(RETRIEVAL, make_collection(tmp_path, titles=False))
+    data = Retrieval().load(RETRIEVAL, make_collection(tmp_path, titles=False))
     with pytest.raises(InputError, match=r"neither qrels/train.tsv nor documents with a title"):
         retrieve.training_pairs(data)
 

@@ -18,6 +18,7 @@ from maskwise.lab.tuning import tag
 from maskwise.lab.tuning.finetune import finetune
 from maskwise.lab.tuning.iob import entity_scores
 from maskwise.lab.tuning.settings import TuneSettings
+from maskwise.lab.tuning.tag import Tagging
 
 
 def tagged_rows(number, seed):
@@ -108,16 +109,17 @@ def test_a_classifier_alone_is_trained_where_frozen(checkpoint, tagging, tmp_pat
 def test_an_unfinished_run_goes_on_to_the_same_scores(checkpoint, tagging, tmp_path, monkeypatch):
     """The run is stopped when it has been trained and is not yet graded."""
     settings = TuneSettings(**QUICK | {"max_epochs": 3, "patience": 3})
-    data = tag.load(POS, tagging)
+    data = Tagging().load(POS, tagging)
     for name in ("broken", "whole"):
         (tmp_path / name).mkdir()
     with monkeypatch.context() as patch:
-        patch.setattr(tag, "grade_held_out", _stop)
+        patch.setattr(tag, "_grade_held_out", _stop)
         with pytest.raises(KeyboardInterrupt):
-            tag.tune(str(checkpoint), POS, data, settings, 0, tmp_path / "broken", show=False)
+            Tagging().tune(str(checkpoint), POS, data, settings, 0, tmp_path / "broken", show=False)
     assert list((tmp_path / "broken").glob("checkpoint-*"))
     runs = [
-        tag.tune(str(checkpoint), POS, data, settings, 0, tmp_path / name, show=False) for name in ("broken", "whole")
+        Tagging().tune(str(checkpoint), POS, data, settings, 0, tmp_path / name, show=False)
+        for name in ("broken", "whole")
     ]
     assert runs[0]["metrics"] == runs[1]["metrics"]
 
@@ -128,7 +130,7 @@ def _stop(*arguments):
 
 def test_the_constant_row_is_the_best_of_all_tags():
     split = Tagged("ner", [["a", "b", "c"]], [["B-X", "O", "O"]])
-    rows = tag.baselines(NER, TaggedData(split, {"validation": split}, ("B-X", "O")))
+    rows = Tagging().baselines(NER, TaggedData(split, {"validation": split}, ("B-X", "O")))
     assert rows["constant"]["entity_f1"] == entity_scores(split.tags, [["B-X"] * 3])["entity_f1"] == 0.5
     assert rows["word list"]["entity_f1"] == 1
 
@@ -136,7 +138,7 @@ def test_the_constant_row_is_the_best_of_all_tags():
 def test_an_unseen_word_gets_the_commonest_tag_of_all():
     train = Tagged("pos", [["a", "b", "c"]], [["X", "Y", "Y"]])
     held_out = Tagged("pos", [["a", "new"]], [["X", "Y"]])
-    assert tag.baselines(POS, TaggedData(train, {"validation": held_out}, ("X", "Y")))["word list"] == {
+    assert Tagging().baselines(POS, TaggedData(train, {"validation": held_out}, ("X", "Y")))["word list"] == {
         "accuracy": 1,
         "accuracy_pooled": 1,
     }
@@ -159,8 +161,8 @@ def test_bad_tagging_data_is_refused_at_the_command_line(refused, checkpoint, ta
 
 @pytest.mark.data
 def test_rows_without_a_model_on_real_sets(data_root):
-    pos = tag.baselines(POS, tag.load(POS, data_root / "tagging"))
+    pos = Tagging().baselines(POS, Tagging().load(POS, data_root / "tagging"))
     assert pos["constant"]["accuracy"] == pytest.approx(4210 / 25147)
     assert 0.85 < pos["word list"]["accuracy_test"] < 0.87
-    ner = tag.baselines(NER, tag.load(NER, data_root / "tagging"))
+    ner = Tagging().baselines(NER, Tagging().load(NER, data_root / "tagging"))
     assert ner["constant"]["entity_f1"] < 0.03 < 0.4 < ner["word list"]["entity_f1"] < 0.43

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskwise.lab.tuning.windows import cut_windows, encode_words, pieces_per_word, separate_words
+from maskwise.lab.tuning.windows import cut_windows, encode_windows, pieces_per_word, separate_words
 from maskwise.masking.corrupt import IGNORE
 
 WORDS = st.lists(st.sampled_from(["the", "playing", "zebra", "unfriendly", "dog", "\u200b"]), max_size=30)
@@ -29,7 +29,7 @@ def test_each_word_is_labelled_once_at_its_first_piece(tiny_tokenizer, sentences
     """The label is the word's number in all, so that what comes back can be told apart."""
     counts = np.cumsum([0, *map(len, sentences)])
     labels = [list(range(start, start + len(words))) for start, words in zip(counts, sentences, strict=False)]
-    windows = encode_words(tiny_tokenizer, sentences, labels, max_length)
+    windows = encode_windows(tiny_tokenizer, sentences, labels, max_length)
     assert all(len(example["input_ids"]) == len(example["labels"]) <= max_length for example in windows.examples)
     found = [label for example in windows.examples for label in example["labels"] if label != IGNORE]
     assert sorted(found) == list(range(counts[-1]))
@@ -46,7 +46,7 @@ def test_each_word_is_labelled_once_at_its_first_piece(tiny_tokenizer, sentences
 def test_the_logits_of_words_come_back_in_their_sentences(tiny_tokenizer):
     sentences = [["zebra"] * 12, [], ["the", "playing", "dog"]]
     labels = [[*range(12)], [], [12, 13, 14]]
-    windows = encode_words(tiny_tokenizer, sentences, labels, max_length=20)
+    windows = encode_windows(tiny_tokenizer, sentences, labels, max_length=20)
     assert len(windows.examples) > 3 and windows.num_split == 1
     logits = [
         np.repeat(np.array(example["labels"], dtype=np.float32)[:, None], 2, axis=1) for example in windows.examples
@@ -56,7 +56,7 @@ def test_the_logits_of_words_come_back_in_their_sentences(tiny_tokenizer):
 
 
 def test_words_that_do_not_fit_or_have_no_piece_are_counted(tiny_tokenizer):
-    windows = encode_words(tiny_tokenizer, [["x" * 30, "\u200b", "dog"]], [[0, 1, 2]], max_length=10)
+    windows = encode_windows(tiny_tokenizer, [["x" * 30, "\u200b", "dog"]], [[0, 1, 2]], max_length=10)
     assert (windows.num_split, windows.num_cut_words, windows.num_unread_words) == (1, 1, 1)
     assert sorted(x for example in windows.examples for x in example["labels"] if x != IGNORE) == [0, 1, 2]
 
@@ -82,4 +82,4 @@ def test_a_byte_level_tokenizer_reads_words_as_in_running_text():
 @pytest.mark.parametrize("words", [[], [[]]])
 def test_nothing_has_no_pieces(tiny_tokenizer, words):
     assert pieces_per_word(tiny_tokenizer, []) == []
-    assert encode_words(tiny_tokenizer, words, words, max_length=10).examples == []
+    assert encode_windows(tiny_tokenizer, words, words, max_length=10).examples == []

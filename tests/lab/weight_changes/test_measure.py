@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskwise.lab.weight_changes.measure import Change, compare, measure
+from maskwise.lab.weight_changes.measure import Change, measure, measure_drift
 from maskwise.lab.weight_changes.picture import draw_drift
 from maskwise.lab.weight_changes.report import ELEMENTWISE, NORM_RATIO, drift
 from maskwise.lab.weight_changes.weights import open_weights
@@ -106,7 +106,7 @@ def test_near_zero_weights_make_the_elementwise_mean_large_and_leave_the_norm_ra
 
 
 def test_heads_are_named_and_skipped(checkpoint, moved):
-    skipped = compare(open_weights(str(checkpoint)), open_weights(moved)).skipped
+    skipped = measure_drift(open_weights(str(checkpoint)), open_weights(moved)).skipped
     assert "cls.predictions.transform.dense.weight" in skipped[f"only in {checkpoint}"]
     assert {"classifier.weight", "pooler.dense.weight"} <= set(skipped[f"only in {moved}"])
 
@@ -118,7 +118,7 @@ def test_parameters_of_another_shape_are_skipped(checkpoint, tmp_path):
         model = AutoModelForMaskedLM.from_pretrained(checkpoint)
         model.resize_token_embeddings(model.config.vocab_size + 8)
         model.save_pretrained(tmp_path)
-    skipped = compare(open_weights(str(checkpoint)), open_weights(str(tmp_path))).skipped
+    skipped = measure_drift(open_weights(str(checkpoint)), open_weights(str(tmp_path))).skipped
     assert "embeddings.word_embeddings.weight" in skipped["of another shape"]
 
 

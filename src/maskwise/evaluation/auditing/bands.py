@@ -15,24 +15,24 @@ import numpy as np
 from maskwise.evaluation.auditing.cells import RATE_TOLERANCE, cell_lines
 from maskwise.evaluation.auditing.expected import Expected
 from maskwise.evaluation.auditing.intervals import CONFIDENCE, share_by_row, t_quantile
-from maskwise.evaluation.auditing.lines import Line
-from maskwise.evaluation.auditing.measures import Measure, Verdict, judge, percent
+from maskwise.evaluation.auditing.lines import AuditLine
+from maskwise.evaluation.auditing.measures import AuditVerdict, Measure, judge_measures, percent
 from maskwise.evaluation.auditing.tally import Tally, expected_rates
 
 SHARE_TOLERANCE = 0.01
 EMPTY_TOLERANCE = 0.01
 
 
-def band_lines(tally: Tally, expected: Expected, padding_N: np.ndarray) -> list[Line]:
+def band_lines(tally: Tally, expected: Expected, padding_N: np.ndarray) -> list[AuditLine]:
     """Returns the lines that have a tolerance; `padding_N` is the padded share of each token's row."""
     rate_line = _rate_line(tally, expected)
     # A rate that is wrong everywhere is one fault, not one at each position.
-    rate = tally.rate if expected.rate is None or rate_line.verdict is Verdict.FAULT else expected.rate
+    rate = tally.rate if expected.rate is None or rate_line.verdict is AuditVerdict.FAULT else expected.rate
     cells = cell_lines(tally, expected, rate, padding_N)
     return [rate_line, _fate_line(tally, expected), *cells, _empty_line(tally, expected)]
 
 
-def _rate_line(tally: Tally, expected: Expected) -> Line:
+def _rate_line(tally: Tally, expected: Expected) -> AuditLine:
     interval = share_by_row(tally.facts.by_text(tally.labelled_N), tally.facts.by_text(tally.seen_N))
     accepted = None
     if expected.rate is not None:
@@ -41,21 +41,21 @@ def _rate_line(tally: Tally, expected: Expected) -> Line:
     measure = Measure("rate", *interval, accepted=accepted)
     found = f"{percent(measure.estimate, 2)} of the text tokens have a label ({measure.limits()})"
     if accepted is None:
-        verdict, text = Verdict.INFORMATION, f"{found}. No rate is stated, so it is not judged."
+        verdict, text = AuditVerdict.INFORMATION, f"{found}. No rate is stated, so it is not judged."
     else:
-        verdict = judge([measure])
+        verdict = judge_measures([measure])
         text = f"{found}; accepted is {percent(accepted[0], 2)} to {percent(accepted[1], 2)} for {expected.rate:g}."
     counts = {"tokens": int(tally.seen_N.sum()), "labelled": int(tally.labelled_N.sum()), "expected": expected.rate}
-    needs_more = verdict is Verdict.NOT_DECIDED
-    return Line("rate", "The masking rate", verdict, text, counts, (measure,), needs_more=needs_more)
+    needs_more = verdict is AuditVerdict.NOT_DECIDED
+    return AuditLine("rate", "The masking rate", verdict, text, counts, (measure,), needs_more=needs_more)
 
 
-def _fate_line(tally: Tally, expected: Expected) -> Line:
+def _fate_line(tally: Tally, expected: Expected) -> AuditLine:
     name, title = "corruption", "What masked tokens become"
     fates = [tally.facts.sum_texts(fate_R) for fate_R in tally.fates_3R]
     labelled = np.sum(fates, axis=0)
     if not labelled.sum():
-        return Line(name, title, Verdict.NOT_DECIDED, "No token has a label.")
+        return AuditLine(name, title, AuditVerdict.NOT_DECIDED, "No token has a label.")
     shares = expected.corruption or (None, None, None)
     measures = tuple(
         Measure(name, *share_by_row(fate, labelled), accepted=None if share is None else _around(share))
@@ -63,19 +63,19 @@ def _fate_line(tally: Tally, expected: Expected) -> Line:
     )
     found = ", ".join(f"{percent(part.estimate)} {part.name} ({part.limits(1)})" for part in measures)
     if expected.corruption is None:
-        verdict, text = Verdict.INFORMATION, f"{found}. No shares are stated, so they are not judged."
+        verdict, text = AuditVerdict.INFORMATION, f"{found}. No shares are stated, so they are not judged."
     else:
         around = " / ".join(percent(share, 0) for share in expected.corruption)
-        verdict, text = judge(measures), f"{found}; accepted is one point around {around}."
+        verdict, text = judge_measures(measures), f"{found}; accepted is one point around {around}."
     counts = {"labelled": int(labelled.sum())}
-    return Line(name, title, verdict, text, counts, measures, needs_more=verdict is Verdict.NOT_DECIDED)
+    return AuditLine(name, title, verdict, text, counts, measures, needs_more=verdict is AuditVerdict.NOT_DECIDED)
 
 
 def _around(share: float) -> tuple[float, float]:
     return share - SHARE_TOLERANCE, share + SHARE_TOLERANCE
 
 
-def _empty_line(tally: Tally, expected: Expected) -> Line:
+def _empty_line(tally: Tally, expected: Expected) -> AuditLine:
     """Rows without a label, beyond those that independent draws at the observed rate would leave.
 
     Of a row of n units (words if they are masked whole, else tokens) these leave (1 - rate)^n without a label. The
@@ -95,14 +95,14 @@ def _empty_line(tally: Tally, expected: Expected) -> Line:
     width = max(observed.high - observed.estimate, t_quantile((1 + CONFIDENCE) / 2, max(len(units_R) - 1, 3)) * error)
     excess = Measure("excess", empty - chance, empty - chance - width, empty - chance + width, (-1.0, EMPTY_TOLERANCE))
     if not expected.is_uniform:
-        verdict = Verdict.INFORMATION
+        verdict = AuditVerdict.INFORMATION
     else:
-        undecided = Verdict.FINE if excess.high <= EMPTY_TOLERANCE else Verdict.NOT_DECIDED
-        verdict = Verdict.FAULT if excess.low > 0 else undecided
+        undecided = AuditVerdict.FINE if excess.high <= EMPTY_TOLERANCE else AuditVerdict.NOT_DECIDED
+        verdict = AuditVerdict.FAULT if excess.low > 0 else undecided
     text = (
         f"{percent(empty, 2)} of the rows have no label; independent draws at this rate leave {percent(chance, 2)}. "
         f"The difference is {100 * excess.low:+.2f} to {100 * excess.high:+.2f} points."
     )
     counts = {"rows": int(total), "empty": int(tally.empty_R.sum()), "by_chance": chance * total}
-    needs_more = verdict is Verdict.NOT_DECIDED
-    return Line("empty_rows", "Rows without a label", verdict, text, counts, (excess,), needs_more=needs_more)
+    needs_more = verdict is AuditVerdict.NOT_DECIDED
+    return AuditLine("empty_rows", "Rows without a label", verdict, text, counts, (excess,), needs_more=needs_more)

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from maskwise.evaluation.auditing.epochs import Batch, Epoch
+from maskwise.evaluation.auditing.epochs import CollatedBatch, Epoch
 from maskwise.evaluation.auditing.examples import Examples
 from maskwise.evaluation.auditing.intervals import enough
-from maskwise.evaluation.auditing.lines import Example, Line
-from maskwise.evaluation.auditing.measures import Verdict, count
+from maskwise.evaluation.auditing.lines import AuditLine, ShownExample
+from maskwise.evaluation.auditing.measures import AuditVerdict, count
 from maskwise.evaluation.auditing.rows import Row, RowFacts, is_same_row
 
 TOKEN_RATE = 1 / 1000
@@ -62,9 +62,9 @@ class Case:
 
     at_risk: int = 0
     found: int = 0
-    example: Example | None = None
+    example: ShownExample | None = None
 
-    def add(self, at_risk: int, found: int, example: Callable[[], Example]) -> None:
+    def add(self, at_risk: int, found: int, example: Callable[[], ShownExample]) -> None:
         """Counts; the first fault's example is kept, and until then one of what was at risk."""
         if (found and not self.found) or (at_risk and self.example is None):
             self.example = example()
@@ -82,7 +82,7 @@ class Cases:
     num_replaced: int = 0
     attention_is_odd: bool = False
 
-    def add_batch(self, batch: Batch, rows: Sequence[Row], number: int) -> None:
+    def add_batch(self, batch: CollatedBatch, rows: Sequence[Row], number: int) -> None:
         """Counts what can be seen in a batch only: padding, masks, types, lost rows, and the caller's rows."""
         self._add_places("padding", batch, number, *self._padding(batch))
         self._add_places("attention_mask", batch, number, *self._attention(batch))
@@ -109,12 +109,12 @@ class Cases:
         ):
             self._add_tokens(name, epoch, number, at_risk_N, at_risk_N & bad_N)
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[AuditLine]:
         """Returns a line per rule; those of which nothing was at risk are left out if they are optional."""
         lines = [self._line(rule, self.by_name[rule.name]) for rule in RULES]
         return [line for line in lines if line is not None]
 
-    def _line(self, rule: Rule, case: Case) -> Line | None:
+    def _line(self, rule: Rule, case: Case) -> AuditLine | None:
         if rule.is_optional and not case.at_risk:
             return None
         needed, seen, nouns = enough(rule.rate), case.at_risk, rule.nouns
@@ -128,17 +128,19 @@ class Cases:
         if rule.name == "replacements" and self.num_replaced:
             text += f" ({count(self.num_replaced, 'random replacement')})"
         wanted = f"{count(needed, *nouns)} are needed to meet one case in {round(1 / self._rate(rule)):,}"
-        verdict = Verdict.FAULT if case.found else Verdict.FINE if seen >= needed else Verdict.NOT_DECIDED
-        if verdict is Verdict.NOT_DECIDED:
+        verdict = (
+            AuditVerdict.FAULT if case.found else AuditVerdict.FINE if seen >= needed else AuditVerdict.NOT_DECIDED
+        )
+        if verdict is AuditVerdict.NOT_DECIDED:
             text = f"{text}; {wanted}" if seen else f"No {nouns[0]} was seen; {wanted}"
-        return Line(
+        return AuditLine(
             rule.name,
             rule.title,
             verdict,
             f"{text}.",
             counts,
             examples=() if case.example is None else (case.example,),
-            needs_more=verdict is Verdict.NOT_DECIDED and seen > 0,
+            needs_more=verdict is AuditVerdict.NOT_DECIDED and seen > 0,
         )
 
     def _rate(self, rule: Rule) -> float:
@@ -153,12 +155,12 @@ class Cases:
             return needed, labelled, ("labelled token", "labelled tokens")
         return enough(self._special_share()), self.num_replaced, ("random replacement", "random replacements")
 
-    def _padding(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    def _padding(self, batch: CollatedBatch) -> tuple[np.ndarray, np.ndarray]:
         padding_BT = self._is_padding(batch)
         masked_BT = batch.collated.input_ids_BT == self.facts.kinds.mask_token_id
         return padding_BT, padding_BT & ((batch.collated.labels_BT != -100) | masked_BT)
 
-    def _attention(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    def _attention(self, batch: CollatedBatch) -> tuple[np.ndarray, np.ndarray]:
         """At risk are rows with padding; in all rows the mask must be 1 at tokens and 0 at padding."""
         padding_BT, attention_BT = self._is_padding(batch), batch.collated.attention_BT
         self.attention_is_odd |= batch.collated.is_odd
@@ -169,20 +171,22 @@ class Cases:
         at_risk_BT = _first_of_each_row(padding_BT | wrong_BT)
         return at_risk_BT, _first_of_each_row(wrong_BT)
 
-    def _types(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    def _types(self, batch: CollatedBatch) -> tuple[np.ndarray, np.ndarray]:
         token_BT, types_BT = batch.aligned.token_BT, batch.collated.types_BT
         own_BT = np.where(token_BT >= 0, self.facts.types_N[token_BT], 0)
         given_BT = np.zeros_like(own_BT) if types_BT is None else np.where(token_BT >= 0, types_BT, 0)
         wrong_BT = (given_BT != own_BT) & (own_BT != 0).any(axis=1, keepdims=True)
         return _first_of_each_row((own_BT != 0) | wrong_BT), _first_of_each_row(wrong_BT)
 
-    def _is_padding(self, batch: Batch) -> np.ndarray:
+    def _is_padding(self, batch: CollatedBatch) -> np.ndarray:
         """True at padding, but for output rows that are none of the batch's."""
         token_BT = batch.aligned.token_BT
         is_padding_BT = (token_BT < 0) | self.facts.is_padding_N[token_BT]
         return is_padding_BT & (token_BT >= 0).any(axis=1, keepdims=True)
 
-    def _add_places(self, name: str, batch: Batch, number: int, at_risk_BT: np.ndarray, bad_BT: np.ndarray) -> None:
+    def _add_places(
+        self, name: str, batch: CollatedBatch, number: int, at_risk_BT: np.ndarray, bad_BT: np.ndarray
+    ) -> None:
         places = np.argwhere(bad_BT if bad_BT.any() else at_risk_BT)
         if len(places):
             row, column = (int(place) for place in places[0])
@@ -192,7 +196,7 @@ class Cases:
                 lambda: self.examples.at_column(batch, number, row, column),
             )
 
-    def _add_rows(self, name: str, batch: Batch, number: int, bad: Sequence[int], note: str = "") -> None:
+    def _add_rows(self, name: str, batch: CollatedBatch, number: int, bad: Sequence[int], note: str = "") -> None:
         row = bad[0] if bad else batch.rows[0]
         place = min(list(batch.rows).index(row), len(batch.collated.input_ids_BT) - 1)
         why = f"epoch {number}: row {row} {note}" if bad and note else ""

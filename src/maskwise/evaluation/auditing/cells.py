@@ -12,8 +12,8 @@ import numpy as np
 
 from maskwise.evaluation.auditing.expected import Expected
 from maskwise.evaluation.auditing.intervals import share_by_row
-from maskwise.evaluation.auditing.lines import Line
-from maskwise.evaluation.auditing.measures import Measure, Verdict, judge, percent, why
+from maskwise.evaluation.auditing.lines import AuditLine
+from maskwise.evaluation.auditing.measures import AuditVerdict, Measure, judge_measures, percent, why
 from maskwise.evaluation.auditing.tally import Tally, expected_rates
 
 RATE_TOLERANCE = 0.005
@@ -29,7 +29,7 @@ class Cells:
     names: tuple[str, ...]
 
 
-def cell_lines(tally: Tally, expected: Expected, rate: float, padding_N: np.ndarray) -> list[Line]:
+def cell_lines(tally: Tally, expected: Expected, rate: float, padding_N: np.ndarray) -> list[AuditLine]:
     """Returns the lines about the rate in parts of the text; `padding_N` is the padded share of each token's row."""
     lines = (
         ("rate_by_position", "The rate is the same at all positions", _position_cells(tally)),
@@ -39,7 +39,7 @@ def cell_lines(tally: Tally, expected: Expected, rate: float, padding_N: np.ndar
     return [_line(name, title, cells, tally, expected, rate) for name, title, cells in lines]
 
 
-def _line(name: str, title: str, cells: Cells, tally: Tally, expected: Expected, rate: float) -> Line:
+def _line(name: str, title: str, cells: Cells, tally: Tally, expected: Expected, rate: float) -> AuditLine:
     """A line over cells; those of few rows, or with less than a hundredth of the tokens, are shown and not judged."""
     total, measures = max(int(tally.seen_N.sum()), 1), []
     for cell, cell_name in enumerate(cells.names):
@@ -56,19 +56,19 @@ def _line(name: str, title: str, cells: Cells, tally: Tally, expected: Expected,
         measures.append(Measure(cell_name, *interval, accepted=accepted))
     text = "; ".join(f"{measure.name}: {percent(measure.estimate)}" for measure in measures) + "."
     judged = [measure for measure in measures if measure.accepted is not None]
-    verdict = judge(judged)
+    verdict = judge_measures(judged)
     if not expected.is_uniform:
-        verdict, text = Verdict.INFORMATION, f"{text} Tokens are chosen by a score, so this is not judged."
+        verdict, text = AuditVerdict.INFORMATION, f"{text} Tokens are chosen by a score, so this is not judged."
     elif len(measures) < 2:
-        verdict, text = Verdict.INFORMATION, f"There is nothing to compare: {text}"
+        verdict, text = AuditVerdict.INFORMATION, f"There is nothing to compare: {text}"
     elif len(judged) < 2:
         least = percent(LEAST_CELL_SHARE, 0)
         text += f" To be judged, a part needs {FEWEST_CELL_ROWS} different rows and {least} of the tokens."
-        return Line(name, title, Verdict.NOT_DECIDED, text, measures=tuple(measures))
+        return AuditLine(name, title, AuditVerdict.NOT_DECIDED, text, measures=tuple(measures))
     else:
         text = f"{text} {why(measures)}".strip()
-    needs_more = verdict is Verdict.NOT_DECIDED
-    return Line(name, title, verdict, text, measures=tuple(measures), needs_more=needs_more)
+    needs_more = verdict is AuditVerdict.NOT_DECIDED
+    return AuditLine(name, title, verdict, text, measures=tuple(measures), needs_more=needs_more)
 
 
 def _position_cells(tally: Tally) -> Cells:

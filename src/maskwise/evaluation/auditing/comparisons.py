@@ -20,7 +20,7 @@ PAIRS_ALIKE_SHARE = 0.10
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MaskComparison:
     """How many of the judged places (rows, pairs of rows, batches) have masks that are nearly the same.
 
     `place`: one that is alike if any is, else one that was judged, None if none could be; `overlap` and `by_chance`
@@ -34,7 +34,7 @@ class Comparison:
     by_chance: float | None
 
     @classmethod
-    def of(cls, found: Overlap, can_count_R: np.ndarray | None = None) -> Comparison:
+    def of(cls, found: Overlap, can_count_R: np.ndarray | None = None) -> MaskComparison:
         """Returns the summary of overlaps, of those places that count."""
         judged_R = found.can_tell_R if can_count_R is None else found.can_tell_R & can_count_R
         alike_R = found.is_alike_R & judged_R
@@ -44,30 +44,30 @@ class Comparison:
         return cls(int(alike_R.sum()), int(judged_R.sum()), _first(alike_R, judged_R), *means)
 
 
-def over_epochs(masks: Masks, facts: RowFacts) -> Comparison:
+def compare_over_epochs(masks: Masks, facts: RowFacts) -> MaskComparison:
     """Compares each row's masks of all epochs with each other."""
-    return Comparison.of(overlap.over_epochs(masks, facts))
+    return MaskComparison.of(overlap.over_epochs(masks, facts))
 
 
-def resumed_with_start(masks: Masks, resumed: Masks, facts: RowFacts) -> Comparison:
+def resumed_with_start(masks: Masks, resumed: Masks, facts: RowFacts) -> MaskComparison:
     """Compares the epochs after a resume with the first epochs of the run."""
-    return Comparison.of(overlap.between(masks, resumed, facts))
+    return MaskComparison.of(overlap.between(masks, resumed, facts))
 
 
-def of_ranks(first: Masks, second: Masks, pairs: Pairs) -> Comparison:
+def of_ranks(first: Masks, second: Masks, pairs: Pairs) -> MaskComparison:
     """Compares the first row of each pair on one rank with the second row on another."""
     first_ERT, text_RT = first.dense(pairs.facts)
     second_ERT, other_RT = second.dense(pairs.facts)
     return _of_pairs(first_ERT, text_RT, second_ERT, other_RT, pairs)
 
 
-def of_workers(masks: Masks, pairs: Pairs) -> Comparison:
+def of_workers(masks: Masks, pairs: Pairs) -> MaskComparison:
     """Compares the first row of each pair, collated by one worker, with the second, collated by the other."""
     masked_ERT, text_RT = masks.dense(pairs.facts)
     return _of_pairs(masked_ERT, text_RT, masked_ERT, text_RT, pairs)
 
 
-def within_batches(masks: Masks, facts: RowFacts, batches: Sequence[range]) -> tuple[Comparison, int | None]:
+def within_batches(masks: Masks, facts: RowFacts, batches: Sequence[range]) -> tuple[MaskComparison, int | None]:
     """Compares neighbours in a batch, in each epoch; what is counted are batches, one for each epoch.
 
     A batch is alike if more than a tenth of its neighbours are, and at least two. The second result is the row that
@@ -91,14 +91,14 @@ def within_batches(masks: Masks, facts: RowFacts, batches: Sequence[range]) -> t
     is_judged_Q = judged_Q >= FEWEST_PAIRS_ALIKE
     is_alike_Q = (alike_Q >= FEWEST_PAIRS_ALIKE) & (alike_Q > PAIRS_ALIKE_SHARE * judged_Q)
     place = _first(is_alike_Q, is_judged_Q)
-    pairs_alike = Comparison.of(found, judged_EP.ravel())
+    pairs_alike = MaskComparison.of(found, judged_EP.ravel())
     row = None
     if place is not None:
         epoch, batch = divmod(place, num_batches)
         inside_P = batch_P == batch
         shown_P = inside_P & alike_EP[epoch] if (inside_P & alike_EP[epoch]).any() else inside_P
         row = int(firsts_P[np.flatnonzero(shown_P)[0]])
-    compared = Comparison(
+    compared = MaskComparison(
         int(is_alike_Q.sum()), int(is_judged_Q.sum()), place, pairs_alike.overlap, pairs_alike.by_chance
     )
     return compared, row
@@ -106,10 +106,10 @@ def within_batches(masks: Masks, facts: RowFacts, batches: Sequence[range]) -> t
 
 def _of_pairs(
     first_ERT: np.ndarray, text_RT: np.ndarray, second_ERT: np.ndarray, other_RT: np.ndarray, pairs: Pairs
-) -> Comparison:
+) -> MaskComparison:
     first, second = (np.array(half) for half in pairs.halves())
     counts = overlap.of_pairs(first_ERT[:, first], text_RT[first], second_ERT[:, second], other_RT[second])
-    return Comparison.of(overlap.pooled_pairs(*counts), pairs.differ())
+    return MaskComparison.of(overlap.pooled_pairs(*counts), pairs.differ())
 
 
 def _same_text(facts: RowFacts, firsts_P: np.ndarray) -> np.ndarray:

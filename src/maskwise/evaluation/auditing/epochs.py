@@ -18,7 +18,7 @@ from maskwise.masking.corrupt import IGNORE
 Collator = Callable[[list[Any]], Any]
 
 
-class Batch(NamedTuple):
+class CollatedBatch(NamedTuple):
     """One batch: its rows, the copies of them that the collator was given, and what it returned."""
 
     rows: Sequence[int]
@@ -51,7 +51,7 @@ def batches_of(num_rows: int, batch_size: int) -> list[range]:
 
 def collate_batches(
     collator: Collator, rows: Sequence[Row], batches: Iterable[Sequence[int]], facts: RowFacts
-) -> Iterator[Batch]:
+) -> Iterator[CollatedBatch]:
     """Yields the batches that a collator makes of copies of the rows; raises InputError if it raises anything."""
     for batch in batches:
         given = [copy_row(rows[row]) for row in batch]
@@ -65,10 +65,10 @@ def collate_batches(
                 f"{', '.join(map(str, rows[batch[0]]))}; if it needs others, put them into the rows."
             ) from error
         collated = read_output(output)
-        yield Batch(batch, given, collated, line_up(collated, batch, facts))
+        yield CollatedBatch(batch, given, collated, line_up(collated, batch, facts))
 
 
-def read_epoch(batches: Iterable[Batch], facts: RowFacts) -> Epoch:
+def read_epoch(batches: Iterable[CollatedBatch], facts: RowFacts) -> Epoch:
     """Returns what came out for each token of the rows."""
     num_tokens = len(facts.ids_N)
     input_N, label_N = facts.ids_N.copy(), np.full(num_tokens, IGNORE, dtype=np.int64)

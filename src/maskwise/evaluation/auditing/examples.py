@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from maskwise.evaluation.auditing.epochs import Batch, Epoch
-from maskwise.evaluation.auditing.lines import Example
+from maskwise.evaluation.auditing.epochs import CollatedBatch, Epoch
+from maskwise.evaluation.auditing.lines import ShownExample
 from maskwise.evaluation.auditing.rows import RowFacts
 from maskwise.masking.corrupt import IGNORE
 
@@ -34,12 +34,12 @@ class Examples:
         """Returns the examples of other rows."""
         return Examples(facts, self.tokenizer, numbers)
 
-    def at_token(self, epoch: Epoch, number: int, token: int, note: str = "") -> Example:
+    def at_token(self, epoch: Epoch, number: int, token: int, note: str = "") -> ShownExample:
         """Returns the surroundings of one token of the rows."""
         window = self._window(token)
         return self._make(window, self.facts.ids_N[window], epoch.input_N[window], epoch.label_N[window], number, note)
 
-    def of_epoch(self, epoch: Epoch, number: int, row: int) -> Example:
+    def of_epoch(self, epoch: Epoch, number: int, row: int) -> ShownExample:
         """Returns the first labelled part of a row, or its beginning if it has no label."""
         tokens = self.facts.tokens_of(row)
         labelled = np.flatnonzero(epoch.labelled_N[tokens])
@@ -47,7 +47,7 @@ class Examples:
             epoch, number, min(tokens.stop - 1, tokens.start + (int(labelled[0]) if len(labelled) else REACH))
         )
 
-    def of_mask(self, masked_N: np.ndarray, number: int, row: int, note: str = "") -> Example:
+    def of_mask(self, masked_N: np.ndarray, number: int, row: int, note: str = "") -> ShownExample:
         """Returns the first masked part of a row, of which only the labelled places are known."""
         tokens = self.facts.tokens_of(row)
         masked = np.flatnonzero(masked_N[tokens])
@@ -56,7 +56,7 @@ class Examples:
         shown = np.where(here, self.facts.kinds.mask_token_id, original)
         return self._make(window, original, shown, np.where(here, original, IGNORE), number, note)
 
-    def at_column(self, batch: Batch, number: int, row: int, column: int, note: str = "") -> Example:
+    def at_column(self, batch: CollatedBatch, number: int, row: int, column: int, note: str = "") -> ShownExample:
         """Returns the surroundings of one place of a batch's output, padding included."""
         columns = slice(max(0, column - REACH), column + REACH + 1)
         token_T = batch.aligned.token_BT[row, columns]
@@ -65,7 +65,7 @@ class Examples:
         inside = batch.aligned.token_BT[row][batch.aligned.token_BT[row] >= 0]
         number_of_row = int(self.facts.row_N[inside[0]]) if len(inside) else int(batch.rows[row])
         collated = batch.collated
-        return Example(
+        return ShownExample(
             self.numbers[number_of_row],
             number,
             columns.start,
@@ -81,9 +81,9 @@ class Examples:
 
     def _make(
         self, window: slice, original: np.ndarray, shown: np.ndarray, labels: np.ndarray, number: int, note: str
-    ) -> Example:
+    ) -> ShownExample:
         row, position = int(self.facts.row_N[window.start]), int(self.facts.position_N[window.start])
-        return Example(
+        return ShownExample(
             self.numbers[row], number, position, self._names(original), self._names(shown), self._labels(labels), note
         )
 

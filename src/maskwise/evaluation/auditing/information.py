@@ -8,20 +8,20 @@ from __future__ import annotations
 import numpy as np
 
 from maskwise.evaluation.auditing.intervals import share_by_row
-from maskwise.evaluation.auditing.lines import Line
-from maskwise.evaluation.auditing.measures import Measure, Verdict, count, percent
+from maskwise.evaluation.auditing.lines import AuditLine
+from maskwise.evaluation.auditing.measures import AuditVerdict, Measure, count, percent
 from maskwise.evaluation.auditing.tally import Tally
 from maskwise.evaluation.auditing.words import NUM_FREQUENCY_BINS, frequency_bins
 
 FIFTHS = ("rarest fifth", "second", "third", "fourth", "most frequent")
 
 
-def information_lines(tally: Tally) -> list[Line]:
+def information_lines(tally: Tally) -> list[AuditLine]:
     """Returns the lines for information: rates by frequency, and what is masked together."""
     return [_frequency_line(tally), *_word_line(tally)]
 
 
-def _frequency_line(tally: Tally) -> Line:
+def _frequency_line(tally: Tally) -> AuditLine:
     """Not judged, because masking by entropy or rarity is meant to skew it."""
     bins_N, measures = frequency_bins(tally.facts), []
     for number in range(NUM_FREQUENCY_BINS):
@@ -33,10 +33,10 @@ def _frequency_line(tally: Tally) -> Line:
     shares = ", ".join(percent(measure.estimate) for measure in measures)
     text = f"From the fifth of the tokens with the rarest types to that with the most frequent: {shares}."
     title = "The rate by token frequency"
-    return Line("rate_by_frequency", title, Verdict.INFORMATION, text, measures=tuple(measures))
+    return AuditLine("rate_by_frequency", title, AuditVerdict.INFORMATION, text, measures=tuple(measures))
 
 
-def _word_line(tally: Tally) -> list[Line]:
+def _word_line(tally: Tally) -> list[AuditLine]:
     if not tally.touched_words:
         return []
     share = tally.whole_words / tally.touched_words
@@ -46,7 +46,7 @@ def _word_line(tally: Tally) -> list[Line]:
         f"piece: {kind}. Words are those of {tally.words.source}."
     )
     counts = {"whole": tally.whole_words, "words": tally.touched_words}
-    return [Line("unit", "What is masked together", Verdict.INFORMATION, text, counts)]
+    return [AuditLine("unit", "What is masked together", AuditVerdict.INFORMATION, text, counts)]
 
 
 def padding_share(tally: Tally, width_R: np.ndarray) -> np.ndarray:

@@ -13,9 +13,10 @@ import numpy as np
 
 CONFIDENCE = 0.9999
 MISS_PROBABILITY = 0.001
+STATED_SHARE = 0.05  # a fault in so many of the rows, pairs or batches would have been met
 
 
-class Interval(NamedTuple):
+class ShareInterval(NamedTuple):
     """A share with its confidence limits."""
 
     estimate: float
@@ -23,7 +24,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def share_by_row(found_R: np.ndarray, total_R: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
+def share_by_row(found_R: np.ndarray, total_R: np.ndarray, confidence: float = CONFIDENCE) -> ShareInterval:
     """Returns the share `sum(found) / sum(total)` with a t interval whose standard error is taken over rows.
 
     Tokens of a row are not independent of each other (a budget ties them together), rows are: the ratio estimator's
@@ -38,13 +39,13 @@ def share_by_row(found_R: np.ndarray, total_R: np.ndarray, confidence: float = C
     found_R, total_R = found_R[counted_R], total_R[counted_R]
     num_rows, total = len(total_R), float(total_R.sum())
     if num_rows < 2:
-        return Interval(float(found_R.sum()) / total if total else math.nan, -math.inf, math.inf)
+        return ShareInterval(float(found_R.sum()) / total if total else math.nan, -math.inf, math.inf)
     share = float(found_R.sum()) / total
     residuals_R = found_R - share * total_R
     error = math.sqrt(num_rows / (num_rows - 1) * float((residuals_R**2).sum())) / total
     floor = -math.log(1 - confidence) / total
     width = max(t_quantile((1 + confidence) / 2, num_rows - 1) * error, floor)
-    return Interval(share, share - width, share + width)
+    return ShareInterval(share, share - width, share + width)
 
 
 def t_quantile(probability: float, degrees: int) -> float:

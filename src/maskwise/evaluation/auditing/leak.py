@@ -11,19 +11,18 @@ import numpy as np
 
 from maskwise.evaluation.auditing.epochs import Epoch
 from maskwise.evaluation.auditing.examples import Examples
-from maskwise.evaluation.auditing.intervals import enough, share_by_row, upper_limit
-from maskwise.evaluation.auditing.lines import Example, Line
-from maskwise.evaluation.auditing.measures import Measure, Verdict, count, percent
+from maskwise.evaluation.auditing.intervals import STATED_SHARE, enough, share_by_row, upper_limit
+from maskwise.evaluation.auditing.lines import AuditLine, ShownExample
+from maskwise.evaluation.auditing.measures import AuditVerdict, Measure, count, percent
 from maskwise.evaluation.auditing.rows import RowFacts
 
 LEAK_SHARE = 0.90
-STATED_SHARE = 0.05
 FEWEST_LOOKED_UP = 8
 FULL_TABLE_SHARE = 0.5
 LOOKUP_EPOCHS = 4
 
 
-def leak_line(epochs: Sequence[Epoch], facts: RowFacts, examples: Examples) -> Line:
+def leak_line(epochs: Sequence[Epoch], facts: RowFacts, examples: Examples) -> AuditLine:
     """Returns the line about labels that their two neighbours give away.
 
     A table (left neighbour, right neighbour) -> token is learned from the text of every second row, and asked for the
@@ -49,11 +48,11 @@ def _line(
     right_R: np.ndarray,
     epochs: Sequence[Epoch],
     examples: Examples,
-) -> Line:
+) -> AuditLine:
     name, title = "leak", "Neighbours do not give the masked token away"
     num_rows = int((asked_R > 0).sum())
     if not num_rows:
-        return Line(name, title, Verdict.NOT_DECIDED, "No masked token stands between two that can be seen.")
+        return AuditLine(name, title, AuditVerdict.NOT_DECIDED, "No masked token stands between two that can be seen.")
     known = float(known_R.sum() / asked_R.sum())
     interval = share_by_row(right_R, known_R if known >= FULL_TABLE_SHARE else asked_R)
     leaks_R = (known_R >= FEWEST_LOOKED_UP) & (right_R > LEAK_SHARE * known_R)
@@ -68,20 +67,20 @@ def _line(
     if num_leaks:
         text += f" {count(num_leaks, 'row is', 'rows are')} recovered almost wholly."
     if interval.low > LEAK_SHARE:
-        verdict = Verdict.FAULT
+        verdict = AuditVerdict.FAULT
     elif interval.high < LEAK_SHARE and upper_limit(num_leaks, num_rows) <= STATED_SHARE:
-        verdict = Verdict.FINE
+        verdict = AuditVerdict.FINE
     else:
-        verdict = Verdict.NOT_DECIDED
+        verdict = AuditVerdict.NOT_DECIDED
         if not num_leaks:
             text += f" To meet a fault in {percent(STATED_SHARE, 0)} of them, {enough(STATED_SHARE)} rows are needed."
     example = _example(leaks_R, asked_R, facts, epochs, examples)
-    return Line(name, title, verdict, text, counts, (measure,), (example,))
+    return AuditLine(name, title, verdict, text, counts, (measure,), (example,))
 
 
 def _example(
     leaks_R: np.ndarray, asked_R: np.ndarray, facts: RowFacts, epochs: Sequence[Epoch], examples: Examples
-) -> Example:
+) -> ShownExample:
     """A masked token that was asked for, of a row that leaks if there is one."""
     row = int(np.flatnonzero(leaks_R if leaks_R.any() else asked_R > 0)[0])
     tokens = facts.tokens_of(row)

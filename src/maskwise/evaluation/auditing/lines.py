@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from maskwise.evaluation.auditing.measures import Measure, Verdict
+from maskwise.evaluation.auditing.measures import AuditVerdict, Measure
 
 
 @dataclass(frozen=True)
-class Example:
+class ShownExample:
     """A few tokens of one row: what stood there, what the model would see, and what it would have to predict."""
 
     row: int
@@ -45,7 +45,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Line:
+class AuditLine:
     """One property, judged.
 
     `counts` are numbers by name, `measures` the shares that were judged or are shown, and `needs_more` is True if
@@ -54,11 +54,11 @@ class Line:
 
     name: str
     title: str
-    verdict: Verdict
+    verdict: AuditVerdict
     finding: str
     counts: Mapping[str, float | int | None] = field(default_factory=dict)
     measures: tuple[Measure, ...] = ()
-    examples: tuple[Example, ...] = ()
+    examples: tuple[ShownExample, ...] = ()
     needs_more: bool = False
 
     def as_dict(self) -> dict[str, Any]:

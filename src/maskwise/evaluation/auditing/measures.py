@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class Verdict(StrEnum):
+class AuditVerdict(StrEnum):
     """What is said about one property of a collator."""
 
     FAULT = "fault"
@@ -59,17 +59,17 @@ class Measure:
         return {"name": self.name, **finite, "accepted": None if self.accepted is None else list(self.accepted)}
 
 
-def judge(measures: Sequence[Measure]) -> Verdict:
+def judge_measures(measures: Sequence[Measure]) -> AuditVerdict:
     """Returns the verdict of measures: a fault if one is wholly outside of what is accepted, fine if all are inside.
 
-    >>> str(judge([Measure("rate", 0.20, 0.19, 0.21, accepted=(0.145, 0.155))]))
+    >>> str(judge_measures([Measure("rate", 0.20, 0.19, 0.21, accepted=(0.145, 0.155))]))
     'fault'
-    >>> str(judge([Measure("rate", 0.15, 0.14, 0.16, accepted=(0.145, 0.155))]))
+    >>> str(judge_measures([Measure("rate", 0.15, 0.14, 0.16, accepted=(0.145, 0.155))]))
     'not decided'
     """
     if any(measure.is_outside for measure in measures):
-        return Verdict.FAULT
-    return Verdict.FINE if all(measure.is_inside for measure in measures) else Verdict.NOT_DECIDED
+        return AuditVerdict.FAULT
+    return AuditVerdict.FINE if all(measure.is_inside for measure in measures) else AuditVerdict.NOT_DECIDED
 
 
 def why(measures: Sequence[Measure]) -> str:

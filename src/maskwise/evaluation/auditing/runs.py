@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from maskwise.errors import first_line
 from maskwise.evaluation.auditing.aligned import Collated, line_up, read_output
-from maskwise.evaluation.auditing.epochs import Batch, Epoch, batches_of, collate_batches, read_epoch, set_epoch
+from maskwise.evaluation.auditing.epochs import CollatedBatch, Epoch, batches_of, collate_batches, read_epoch, set_epoch
 from maskwise.evaluation.auditing.overlap import Masks
 from maskwise.evaluation.auditing.processes import (
     Failure,
@@ -198,7 +198,7 @@ def _with_workers(
                 collated = list(loader)
             except Exception as error:
                 return _worker_failure(error)
-            batches = (Batch(rows, [], output, line_up(output, rows, facts)) for rows, output in collated)
+            batches = (CollatedBatch(rows, [], output, line_up(output, rows, facts)) for rows, output in collated)
             made.append(read_epoch(batches, facts))
     return Masks.of(made, facts)
 

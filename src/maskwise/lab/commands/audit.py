@@ -12,31 +12,31 @@ from typer import Option
 from maskwise.errors import InputError
 from maskwise.progress import hide_library_bars
 
-CollatorName = Annotated[
+_CollatorName = Annotated[
     str,
     Option(
         metavar="MODULE:NAME",
         help="package.module:function or file.py:function: the collator, or what makes it of a tokenizer.",
     ),
 ]
-Columns = Annotated[
+_Columns = Annotated[
     list[str] | None, Option(metavar="COLUMN", help="What else rows have: word_ids, offset_mapping, example_id.")
 ]
-Corruption = Annotated[
+_Corruption = Annotated[
     str | None, Option(metavar="M,R,K", help="Shares of [MASK], random and kept tokens, e.g. 0.8,0.1,0.1.")
 ]
 
 
 def check_command(
-    collator: CollatorName,
+    collator: _CollatorName,
     tokenizer: Annotated[str, Option(help="The tokenizer's name or folder, or a WordPiece vocab.txt.")],
     data: Annotated[str, Option(metavar="SOURCE", help="A text, as `prepare` takes it, or a data folder.")],
     rate: Annotated[float | None, Option(help="The share of tokens to mask. [default: the collator's own]")] = None,
-    corruption: Corruption = None,
+    corruption: _Corruption = None,
     by_score: Annotated[
         bool, Option("--by-score", help="Tokens are meant to be masked unequally, by a score.")
     ] = False,
-    columns: Columns = None,
+    columns: _Columns = None,
     rows: Annotated[int, Option(min=2, help="Rows to audit.")] = 512,
     length: Annotated[int, Option(min=8, help="Tokens per row, special ones included.")] = 128,
     batch_size: Annotated[int, Option(min=2, help="Rows per batch.")] = 16,
@@ -54,12 +54,12 @@ def check_command(
     from maskwise.lab.evaluation.audit_page import write_audit_page
     from maskwise.lab.evaluation.audit_rows import audit_rows
     from maskwise.lab.evaluation.named_collator import load_collator
-    from maskwise.lab.tokens.tokenizer import load_tokenizer
+    from maskwise.lab.tokens.tokenizer import open_tokenizer
 
     for path in (json_, html):
         if path is not None and not path.parent.is_dir():
             raise InputError(f"{path} cannot be written: there is no folder {path.parent}.")
-    loaded = load_tokenizer(tokenizer)
+    loaded = open_tokenizer(tokenizer)
     made = load_collator(collator, loaded)
     given = audit_rows(data, loaded, num_rows=rows, length=length, columns=columns or [])
     audit = check(

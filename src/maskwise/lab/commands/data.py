@@ -7,18 +7,18 @@ from typing import Annotated, Any, cast
 
 from typer import Argument, Option
 
-Sources = Annotated[
+_Sources = Annotated[
     list[str], Argument(metavar="SOURCE...", help="Files, folders, globs, hub:NAME[:CONFIG], python-docs.")
 ]
-BlockMode = Annotated[str, Option(help="concat: full blocks over document borders; document: never over them.")]
+_BlockMode = Annotated[str, Option(help="concat: full blocks over document borders; document: never over them.")]
 
-LabelColumn = Annotated[
+_LabelColumn = Annotated[
     str | None, Option(metavar="NAME", help="Keep this column as the class of each text, for --mode document.")
 ]
 
 
 def prepare_command(
-    sources: Sources,
+    sources: _Sources,
     out: Annotated[Path, Option(help="The data folder to make.")],
     tokenizer: Annotated[str | None, Option(help="A tokenizer's name or folder, or a WordPiece vocab.txt.")] = None,
     train_tokenizer: Annotated[int | None, Option(help="Train a tokenizer with this many tokens instead.")] = None,
@@ -32,8 +32,8 @@ def prepare_command(
     ] = None,
     new_words: Annotated[int | None, Option(metavar="N", help="How many, for --extend-tokenizer.")] = None,
     block: Annotated[int, Option(help="Tokens a block, special tokens included.")] = 128,
-    mode: BlockMode = "concat",
-    label_column: LabelColumn = None,
+    mode: _BlockMode = "concat",
+    label_column: _LabelColumn = None,
     valid: Annotated[list[str] | None, Option(help="A source to hold out (repeatable), instead of a share.")] = None,
     valid_share: Annotated[float, Option(help="The share of documents to hold out.")] = 0.05,
     min_words: Annotated[int, Option(help="Shorter documents are dropped and counted.")] = 5,

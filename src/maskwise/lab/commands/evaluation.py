@@ -11,32 +11,32 @@ from typer import Argument, Option
 from maskwise.errors import InputError
 from maskwise.progress import hide_library_bars
 
-Checkpoints = Annotated[list[str], Argument(metavar="CKPT...", help="Run folders or checkpoints.")]
-HeldOutData = Annotated[
+_Checkpoints = Annotated[list[str], Argument(metavar="CKPT...", help="Run folders or checkpoints.")]
+_HeldOutData = Annotated[
     Path | None, Option(metavar="DIR", help="A data folder: loss, top-1 and top-5 on its held-out part.")
 ]
-WordSources = Annotated[
+_WordSources = Annotated[
     list[str] | None, Option(metavar="SOURCE", help="Whole words of this text, in nats per character; any tokenizers.")
 ]
-TeacherForQuintiles = Annotated[
+_TeacherForQuintiles = Annotated[
     str | None, Option(metavar="CKPT", help="Grade by fifths of this teacher's entropy, not of token frequency.")
 ]
-PairFolders = Annotated[
+_PairFolders = Annotated[
     list[str] | None,
     Option(metavar="DIR", help="Minimal pairs or completions (BLiMP, Zorro, BabyLM, your own); may be given again."),
 ]
-ReadingTimes = Annotated[Path | None, Option(metavar="FILE", help="BabyLM's reading_data.csv.")]
-WordForms = Annotated[
+_ReadingTimes = Annotated[Path | None, Option(metavar="FILE", help="BabyLM's reading_data.csv.")]
+_WordForms = Annotated[
     Path | None, Option(metavar="FILE", help="A set of word formation, such as wug_past_tense.jsonl.")
 ]
-Sources = Annotated[
+_Sources = Annotated[
     list[str] | None, Option(metavar="SOURCE", help="Text for the pseudo-perplexity per word; may be given again.")
 ]
-CountsFolder = Annotated[
+_CountsFolder = Annotated[
     Path | None,
     Option(metavar="DIR", help="The data folder the model was trained on, for the unigram floor. [default: the run's]"),
 ]
-OutFolder = Annotated[
+_OutFolder = Annotated[
     Path | None, Option(metavar="DIR", help="Keep results and predictions here, in a folder per checkpoint.")
 ]
 
@@ -44,26 +44,26 @@ BLOCKS = 1024
 
 
 def evaluate_command(
-    checkpoints: Checkpoints,
-    data: HeldOutData = None,
-    words: WordSources = None,
-    pairs: PairFolders = None,
-    reading: ReadingTimes = None,
-    word_formation: WordForms = None,
-    perplexity: Sources = None,
+    checkpoints: _Checkpoints,
+    data: _HeldOutData = None,
+    words: _WordSources = None,
+    pairs: _PairFolders = None,
+    reading: _ReadingTimes = None,
+    word_formation: _WordForms = None,
+    perplexity: _Sources = None,
     blocks: Annotated[
         int, Option(min=1, help="How many held-out blocks (--data) or windows of text (--words) are taken.")
     ] = BLOCKS,
-    by_entropy_of: TeacherForQuintiles = None,
+    by_entropy_of: _TeacherForQuintiles = None,
     metric: Annotated[str, Option(help="Of pseudo-log-likelihoods: within-word or original.")] = "within-word",
     ties: Annotated[
         str, Option(help="A tie counts half, or goes to the first option, the right one: half, first.")
     ] = "half",
     good_column: Annotated[str | None, Option(help="The column of the good sentence, for pairs of your own.")] = None,
     bad_column: Annotated[str | None, Option(help="The column of the bad sentence.")] = None,
-    counts: CountsFolder = None,
+    counts: _CountsFolder = None,
     paradigms: Annotated[bool, Option("--paradigms", help="Show the accuracy of each paradigm too.")] = False,
-    out: OutFolder = None,
+    out: _OutFolder = None,
     json_: Annotated[bool, Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Evaluate checkpoints: on held-out text, minimal pairs, reading times, word formation, or by perplexity."""
@@ -138,7 +138,7 @@ def babylm_command(
     tuned: Annotated[
         Path | None, Option(metavar="DIR", help="What finetune left: its predictions are written too.")
     ] = None,
-    counts: CountsFolder = None,
+    counts: _CountsFolder = None,
     json_: Annotated[bool, Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Score a model and its revisions on BabyLM's data, in the folder tree of its evaluation pipeline."""

@@ -10,22 +10,22 @@ from typer import Argument, Option
 
 from maskwise.errors import InputError
 
-StudyFile = Annotated[str, Argument(metavar="STUDY.toml", help="A study file, or a ready one by name.")]
-Scale = Annotated[str | None, Option(help="A [scale.NAME] of the file, such as tiny. [default: paper]")]
-Assignments = Annotated[
+_StudyFile = Annotated[str, Argument(metavar="STUDY.toml", help="A study file, or a ready one by name.")]
+_Scale = Annotated[str | None, Option(help="A [scale.NAME] of the file, such as tiny. [default: paper]")]
+_Assignments = Annotated[
     list[str] | None, Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. pretrain.data.path=data/wiki.")
 ]
 
 
 def study_command(
-    file: StudyFile,
+    file: _StudyFile,
     out: Annotated[Path | None, Option(help="The study's folder; run again, it goes on.")] = None,
-    scale: Scale = None,
+    scale: _Scale = None,
     jobs: Annotated[int, Option(help="Jobs at a time; the processor's threads are split among them.")] = 1,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Say what would run, what it costs and what it can find.")
     ] = False,
-    set_: Assignments = None,
+    set_: _Assignments = None,
 ) -> None:
     """Compare arms over seeds: run every job of a study once."""
     from maskwise.lab.config import parse_assignments

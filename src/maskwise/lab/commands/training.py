@@ -10,21 +10,21 @@ from typer import Argument, Option
 
 from maskwise.progress import hide_library_bars
 
-Assignments = Annotated[
+_Assignments = Annotated[
     list[str] | None, Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. trainer.learning_rate=1e-4.")
 ]
-GeneralData = Annotated[
+_GeneralData = Annotated[
     Path | None,
     Option(metavar="DIR", help="Follow this folder's evaluation too; stop when adaptation costs too much of it."),
 ]
-Folds = Annotated[int | None, Option(help="Score each token masked, in this many passes. [default: unmasked]")]
-PageFile = Annotated[Path | None, Option(metavar="FILE", help="Write a page to look at, in place of the terminal.")]
+_Folds = Annotated[int | None, Option(help="Score each token masked, in this many passes. [default: unmasked]")]
+_PageFile = Annotated[Path | None, Option(metavar="FILE", help="Write a page to look at, in place of the terminal.")]
 
 
 def pretrain_command(
     out: Annotated[Path, Option(help="The run folder to make, or to resume.")],
     data: Annotated[Path | None, Option(help="A data folder made by `maskwise prepare`.")] = None,
-    general_data: GeneralData = None,
+    general_data: _GeneralData = None,
     model: Annotated[str | None, Option(help="tiny, mini, bertlet, bert, or a config.json: from scratch.")] = None,
     from_: Annotated[str | None, Option("--from", metavar="CKPT", help="Go on from this checkpoint instead.")] = None,
     recipe: Annotated[str | None, Option(help="What to mask; `maskwise recipes` lists them. [default: random]")] = None,
@@ -33,7 +33,7 @@ def pretrain_command(
     steps: Annotated[int | None, Option(min=1, help="Optimizer steps, instead of --epochs.")] = None,
     seed: Annotated[int | None, Option(help="Initial weights, order of the data, masks.")] = None,
     config: Annotated[Path | None, Option(help="A TOML file of settings.")] = None,
-    set_: Assignments = None,
+    set_: _Assignments = None,
     resume: Annotated[bool, Option("--resume", help="Go on from the newest complete checkpoint in --out.")] = False,
 ) -> None:
     """Train a masked language model."""
@@ -72,18 +72,22 @@ def annotate_command(
 def preview_command(
     text: Annotated[str, Argument(metavar="TEXT", help="The text, or - to read it from stdin.")],
     model: Annotated[str, Option(metavar="CKPT", help="The masked language model that scores it.")],
-    rate: Annotated[float, Option(help="The share of tokens to mask.")] = 0.15,
-    folds: Folds = None,
+    recipe: Annotated[
+        str | None, Option(metavar="NAME", help="A recipe to show too: its name, or a .toml file.")
+    ] = None,
+    score: Annotated[str | None, Option(metavar="MODULE:NAME", help="Your own score to show too.")] = None,
+    rate: Annotated[float | None, Option(help="The share of tokens to mask. [default: the recipe's, or 0.15]")] = None,
+    folds: _Folds = None,
     window: Annotated[int | None, Option(help="Tokens scored together, special ones included. [default: 128]")] = None,
-    html: PageFile = None,
+    html: _PageFile = None,
 ) -> None:
     """Show each token's entropy, and what each strategy would mask."""
     hide_library_bars()
-    from maskwise.lab.previews.example import preview, read_text
+    from maskwise.lab.previews.example import preview, text_or_stdin
     from maskwise.lab.previews.page import write_page
     from maskwise.lab.previews.terminal import print_preview
 
-    shown = preview(read_text(text), model, rate=rate, folds=folds, window=window)
+    shown = preview(text_or_stdin(text), model, recipe=recipe, score=score, rate=rate, folds=folds, window=window)
     if html:
         write_page(shown, html)
         print(f"The page is in {html}.")
@@ -91,7 +95,9 @@ def preview_command(
         print_preview(shown)
 
 
-def recipes_command(name: Annotated[str | None, Argument(help="Show this recipe's settings.")] = None) -> None:
+def recipes_command(
+    name: Annotated[str | None, Argument(help="Show this recipe's settings: a name, or your own .toml file.")] = None,
+) -> None:
     """List the recipes, or show one."""
     import tomli_w
 

@@ -11,28 +11,28 @@ from maskwise.errors import InputError
 from maskwise.lab.seeds import parse_seeds
 from maskwise.progress import hide_library_bars
 
-TaskNames = Annotated[list[str], Option("--task", metavar="NAME", help="A task of the table; may be given again.")]
-TaskData = Annotated[
+_TaskNames = Annotated[list[str], Option("--task", metavar="NAME", help="A task of the table; may be given again.")]
+_TaskData = Annotated[
     str | None,
     Option(metavar="DIR", help="The task's folder, a folder of task folders, or hub:NAME[:CONFIG]. [default: the hub]"),
 ]
-TextColumns = Annotated[list[str] | None, Option(help="A text column, twice for pairs: for a data set of yours.")]
-Assignments = Annotated[
+_TextColumns = Annotated[list[str] | None, Option(help="A text column, twice for pairs: for a data set of yours.")]
+_Assignments = Annotated[
     list[str] | None, Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. tune.learning_rate=1e-4.")
 ]
 
 
 def finetune_command(
     checkpoint: Annotated[str, Argument(metavar="CKPT", help="A run folder, a checkpoint, or a hub name.")],
-    task: TaskNames,
+    task: _TaskNames,
     out: Annotated[Path, Option(help="Where scores and models go; run again, it goes on.")],
-    task_data: TaskData = None,
+    task_data: _TaskData = None,
     seeds: Annotated[str, Option(help="0-4, or 0,2,5.")] = "0",
     freeze: Annotated[bool, Option("--freeze", help="Train only what is new: classifier and pooler, 1 epoch.")] = False,
     select_on: Annotated[str, Option(help="train-share, or validation as in the paper.")] = "train-share",
-    text_column: TextColumns = None,
+    text_column: _TextColumns = None,
     label_column: Annotated[str | None, Option(help="The label column, for a data set of yours.")] = None,
-    set_: Assignments = None,
+    set_: _Assignments = None,
     json_: Annotated[bool, Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Fine-tune a checkpoint on tasks and score it, beside what a model that reads nothing would score."""

@@ -55,7 +55,7 @@ def run_job(settings: Path, *, own_process: bool, objects: Mapping[str, Any] | N
     attempt = Attempt(own_process=own_process)
     attempt.begin(Path(job.attempts))
     try:
-        KINDS[job.kind](job, Recorder(job.key, attempt), objects or {})
+        JOB_KINDS[job.kind](job, Recorder(job.key, attempt), objects or {})
     except BaseException as error:
         code = exit_code_of(error)
         if isinstance(error, InputError):
@@ -162,17 +162,17 @@ def _evaluated_on(settings: Any) -> dict[str, str]:
 def _zero_shot(settings: Any, checkpoint: str, folder: Path) -> dict[str, Any]:
     """Returns what the record says of a zero-shot task; its predictions are in the job's folder."""
     from maskwise.lab.evaluation.figures import Figures
-    from maskwise.lab.evaluation.zero_shot import PREDICTIONS, RESULT, evaluate_zero_shot
+    from maskwise.lab.evaluation.zero_shot import ZERO_SHOT_PREDICTIONS, ZERO_SHOT_RESULT, evaluate_zero_shot
 
     result = evaluate_zero_shot(checkpoint, settings.task, settings.task_data, token_counts=Path(settings.data))
     with tempfile.TemporaryDirectory(dir=folder.parent) as made:
         written = result.write(Path(made) / "written")
-        for name in (PREDICTIONS, RESULT):
+        for name in (ZERO_SHOT_PREDICTIONS, ZERO_SHOT_RESULT):
             (written / name).replace(folder / name)
     return {
         "metrics": metrics_of(result.metrics),
         "baselines": Figures(result.primary, result.metrics, result.baselines).baselines(),
-        "files": list_files(folder, {"predictions": PREDICTIONS, "result": RESULT}),
+        "files": list_files(folder, {"predictions": ZERO_SHOT_PREDICTIONS, "result": ZERO_SHOT_RESULT}),
     }
 
 
@@ -201,7 +201,7 @@ def _checkpoint(start: Any, folder: Path) -> Iterator[str]:
         shutil.rmtree(initial, ignore_errors=True)
 
 
-KINDS: Mapping[str, Callable[[JobFile, Recorder, Mapping[str, Any]], None]] = {
+JOB_KINDS: Mapping[str, Callable[[JobFile, Recorder, Mapping[str, Any]], None]] = {
     "prepare": _prepare,
     "pretrain": _pretrain,
     "time": _pretrain,

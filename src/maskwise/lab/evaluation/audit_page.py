@@ -8,22 +8,22 @@ from importlib.resources import files
 from pathlib import Path
 
 from maskwise.errors import InputError
-from maskwise.evaluation.auditing.lines import Line
-from maskwise.evaluation.auditing.measures import Measure, Verdict, percent
-from maskwise.evaluation.auditing.report import ORDER, Audit
+from maskwise.evaluation.auditing.lines import AuditLine
+from maskwise.evaluation.auditing.measures import AuditVerdict, Measure, percent
+from maskwise.evaluation.auditing.report import AUDIT_ORDER, Audit
 from maskwise.files.atomic import atomic_write
 
 SECTIONS = {
-    Verdict.FAULT: ("faults", "Faults"),
-    Verdict.NOT_DECIDED: ("open", "Not decided"),
-    Verdict.FINE: ("fine", "Fine"),
-    Verdict.INFORMATION: ("information", "For information"),
+    AuditVerdict.FAULT: ("faults", "Faults"),
+    AuditVerdict.NOT_DECIDED: ("open", "Not decided"),
+    AuditVerdict.FINE: ("fine", "Fine"),
+    AuditVerdict.INFORMATION: ("information", "For information"),
 }
-MARGIN = 0.06
+_MARGIN = 0.06
 
 
 @dataclass(frozen=True)
-class Bar:
+class MeasureBar:
     """One measure, drawn: places are percentages of the width, and None for what there is not."""
 
     name: str
@@ -53,23 +53,26 @@ def audit_page(audit: Audit, facts: Mapping[str, str] | None = None) -> str:
     from jinja2 import Environment
 
     template = files("maskwise.lab.evaluation").joinpath("audit.html").read_text(encoding="utf-8")
-    sections = [(*SECTIONS[verdict], [(line, bars(line)) for line in audit.with_verdict(verdict)]) for verdict in ORDER]
+    sections = [
+        (*SECTIONS[verdict], [(line, measure_bars(line)) for line in audit.with_verdict(verdict)])
+        for verdict in AUDIT_ORDER
+    ]
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(audit=audit, sections=sections, facts=dict(facts or {}))
 
 
-def bars(line: Line) -> list[Bar]:
+def measure_bars(line: AuditLine) -> list[MeasureBar]:
     """Returns a line's measures on one common scale, which holds all intervals and bands."""
     ends = [end for measure in line.measures for end in _ends(measure, signed=line.name == "empty_rows")]
     low, high = min(ends, default=0.0), max(ends, default=1.0)
-    margin = max(high - low, 1e-9) * MARGIN
+    margin = max(high - low, 1e-9) * _MARGIN
     low, width = low - margin, high - low + 2 * margin
 
     def place(share: float) -> float:
         return round(100 * min(max((share - low) / width, 0.0), 1.0), 2)
 
     return [
-        Bar(
+        MeasureBar(
             name=measure.name,
             text=_text(measure, line.name == "empty_rows"),
             dot=place(measure.estimate),

@@ -15,7 +15,7 @@ from maskwise.masking.columns import NO_ID
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-COLUMNS = ("word_ids", "offset_mapping", "example_id")
+_COLUMNS = ("word_ids", "offset_mapping", "example_id")
 
 
 def audit_rows(
@@ -43,8 +43,8 @@ def audit_rows(
         InputError: If the source cannot be read, has no text, or a column is unknown or cannot be had from it.
     """
     for column in columns:
-        if column not in COLUMNS:
-            raise InputError(f"No column {column!r}; there are {', '.join(COLUMNS)}.{nearest(column, COLUMNS)}")
+        if column not in _COLUMNS:
+            raise InputError(f"No column {column!r}; there are {', '.join(_COLUMNS)}.{nearest(column, _COLUMNS)}")
     is_data_folder = (Path(source) / MANIFEST).is_file()
     made = _blocks(source, tokenizer, columns) if is_data_folder else _windows(source, tokenizer, length, columns)
     rows = list(islice(made, num_rows))

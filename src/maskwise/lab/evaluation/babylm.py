@@ -18,7 +18,7 @@ from maskwise.files.atomic import atomic_write
 from maskwise.lab.evaluation import babylm_tree as tree
 from maskwise.lab.evaluation.babylm_sets import FINETUNE_SIZES, BabylmSet, babylm_sets
 from maskwise.lab.evaluation.item_files import read_item_sets
-from maskwise.lab.evaluation.pair_results import percent, summarize, without_nan
+from maskwise.lab.evaluation.pair_results import percent_or_dash, summarize, without_nan
 from maskwise.lab.evaluation.pairs import count_items, score_items
 from maskwise.lab.evaluation.plain_table import aligned
 from maskwise.lab.evaluation.reading_data import read_reading_times
@@ -61,7 +61,7 @@ class BabylmReport:
         """Returns the scores as plain text, and what is missing."""
         rows = [["revision", "data set", "items", "pipeline's", "fair", "unigram floor", "ties"]]
         for one in self.scores:
-            numbers = (percent(one.pipeline), percent(one.fair), percent(one.floor))
+            numbers = (percent_or_dash(one.pipeline), percent_or_dash(one.fair), percent_or_dash(one.floor))
             rows.append([one.revision, one.dataset, f"{one.items:,}", *numbers, f"{one.ties:,}"])
         touched = sum(one.ties for one in self.scores)
         lines = [
@@ -117,6 +117,13 @@ def evaluate_babylm(
     Raises:
         InputError: If there is none of BabyLM's data, a set has another size than BabyLM's, or the model does not
             load. Sets that a model cannot read are named in the notes.
+
+    Example:
+        ```python
+        from maskwise.lab import evaluate_babylm
+
+        evaluate_babylm("run", "evaluation_data", "results", tuned="tuned")
+        ```
     """
     results, name = Path(out), name or Path(model).resolve().stem
     found = find_sets(Path(data))
@@ -136,10 +143,10 @@ def evaluate_babylm(
                 except InputError as error:
                     notes[f"{revision}, {one.name} is not scored: {error}"] = None
                     continue
-                tree.write_predictions(file, predictions)
+                tree.write_babylm_predictions(file, predictions)
                 scores += made
     for task, predictions in answers.items():
-        tree.write_predictions(tree.finetune_file(results, name, MAIN, task), predictions)
+        tree.write_babylm_predictions(tree.finetune_file(results, name, MAIN, task), predictions)
     report = BabylmReport(name, results / name, scores, tree.missing_files(results, name), list(notes))
     report.folder.mkdir(parents=True, exist_ok=True)
     atomic_write(report.folder / REPORT, report.as_json() + "\n")
@@ -191,14 +198,14 @@ def _only_file(folder: Path) -> Path:
 
 def _score(
     opened: ScoredModel, one: BabylmSet, folder: Path, revision: str, show: bool
-) -> tuple[list[BabylmScore], tree.Predictions]:
+) -> tuple[list[BabylmScore], tree.BabylmPredictions]:
     score = {"items": _score_items, "word formation": _score_word_forms, "reading": _score_reading}[one.kind]
     return score(opened, one, folder, revision, show)
 
 
 def _score_items(
     opened: ScoredModel, one: BabylmSet, folder: Path, revision: str, show: bool
-) -> tuple[list[BabylmScore], tree.Predictions]:
+) -> tuple[list[BabylmScore], tree.BabylmPredictions]:
     (item_set,) = read_item_sets([folder]).sets
     scored = score_items(opened, item_set, metric="original", show=show)
     first = count_items(scored, "first")
@@ -209,7 +216,7 @@ def _score_items(
 
 def _score_word_forms(
     opened: ScoredModel, one: BabylmSet, folder: Path, revision: str, show: bool
-) -> tuple[list[BabylmScore], tree.Predictions]:
+) -> tuple[list[BabylmScore], tree.BabylmPredictions]:
     path = _only_file(folder)
     result = evaluate_word_formation(opened, path, metric="original", show=show)
     sentences = [form.sentences for form in read_word_forms(path)]
@@ -220,7 +227,7 @@ def _score_word_forms(
 
 def _score_reading(
     opened: ScoredModel, one: BabylmSet, folder: Path, revision: str, show: bool
-) -> tuple[list[BabylmScore], tree.Predictions]:
+) -> tuple[list[BabylmScore], tree.BabylmPredictions]:
     """The fair number of reading times, a gain in nats, has another unit: `maskwise evaluate --reading` has it."""
     result = evaluate_reading(opened, _only_file(folder), show=show)
     made = [
@@ -230,9 +237,9 @@ def _score_reading(
     return made, tree.of_reading(result.items)
 
 
-def _tuned_answers(tuned: Path) -> dict[str, tree.Predictions]:
+def _tuned_answers(tuned: Path) -> dict[str, tree.BabylmPredictions]:
     """Returns the predictions of the first seed of each of BabyLM's tasks in an output folder of `finetune`."""
-    found: dict[str, tree.Predictions] = {}
+    found: dict[str, tree.BabylmPredictions] = {}
     for task in FINETUNE_SIZES:
         files = sorted((tuned / task).glob(f"seed-*/{TUNED}"), key=lambda path: int(path.parent.name[5:]))
         if files:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from maskwise.lab.pretraining.word_checkpoints import BABYLM, revision_of
 
-Kind = Literal["items", "word formation", "reading"]
+SetKind = Literal["items", "word formation", "reading"]
 
 _BLIMP_FULL = """
     adjunct_island 928 anaphor_gender_agreement 971 anaphor_number_agreement 931 animate_subject_passive 895
@@ -72,7 +72,7 @@ class BabylmSet:
     sizes: Mapping[str, int] | int
     is_fast: bool
     is_full: bool
-    kind: Kind = "items"
+    kind: SetKind = "items"
 
     @property
     def place(self) -> str:

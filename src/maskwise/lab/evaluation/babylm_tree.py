@@ -25,30 +25,30 @@ from maskwise.lab.evaluation.babylm_sets import (
 )
 from maskwise.lab.evaluation.item_files import ItemSet
 
-PREDICTIONS = "predictions.json"
-Predictions = dict[str, dict[str, list[dict[str, Any]]]]
+_PREDICTIONS = "predictions.json"
+BabylmPredictions = dict[str, dict[str, list[dict[str, Any]]]]
 
 
 def zero_shot_file(results: Path, model: str, revision: str, one: BabylmSet) -> Path:
     """Returns where a data set's predictions belong."""
-    return results / model / revision / "zero_shot" / "mlm" / one.place / PREDICTIONS
+    return results / model / revision / "zero_shot" / "mlm" / one.place / _PREDICTIONS
 
 
 def finetune_file(results: Path, model: str, revision: str, task: str) -> Path:
     """Returns where a tuned task's predictions belong."""
-    return results / model / revision / "finetune" / task / PREDICTIONS
+    return results / model / revision / "finetune" / task / _PREDICTIONS
 
 
-def of_items(item_set: ItemSet, counted: pd.DataFrame) -> Predictions:
+def of_items(item_set: ItemSet, counted: pd.DataFrame) -> BabylmPredictions:
     """Returns the chosen completion of each item, as the data have it."""
-    found: Predictions = {}
+    found: BabylmPredictions = {}
     for uid, number, chosen in zip(counted["uid"], counted["item"], counted["chosen"], strict=True):
         completion = item_set.paradigms[uid][number].completions[chosen]
         found.setdefault(uid, {"predictions": []})["predictions"].append({"id": f"{uid}_{number}", "pred": completion})
     return found
 
 
-def of_word_forms(task: str, sentences: Sequence[tuple[str, str]], frame: pd.DataFrame) -> Predictions:
+def of_word_forms(task: str, sentences: Sequence[tuple[str, str]], frame: pd.DataFrame) -> BabylmPredictions:
     """Returns the chosen sentence of each pair of forms, and the model's share `prob` of the first."""
     rows = zip(sentences, frame["first"], frame["second"], frame["prob"], strict=True)
     listed = [
@@ -58,14 +58,14 @@ def of_word_forms(task: str, sentences: Sequence[tuple[str, str]], frame: pd.Dat
     return {task: {"predictions": listed}}
 
 
-def of_reading(words: pd.DataFrame) -> Predictions:
+def of_reading(words: pd.DataFrame) -> BabylmPredictions:
     """Returns the surprisals of each word and of the one before, in nats; NaN if the file names none."""
     rows = zip(words["pred"], words["prev_pred"], strict=True)
     listed = [{"id": i, "pred": float(pred), "prev_pred": float(before)} for i, (pred, before) in enumerate(rows)]
     return {"reading": {"predictions": listed}}
 
 
-def of_classes(task: str, answers: Sequence[int]) -> Predictions:
+def of_classes(task: str, answers: Sequence[int]) -> BabylmPredictions:
     """Returns the class number that a tuned model gives each validation example.
 
     Raises:
@@ -106,7 +106,7 @@ def require_sizes(one: BabylmSet, sizes: Mapping[str, int]) -> None:
         raise InputError(f"{one.name} lacks {len(absent)} of BabyLM's UIDs, the first is {sorted(absent)[0]!r}.")
 
 
-def write_predictions(path: Path, predictions: Predictions) -> None:
+def write_babylm_predictions(path: Path, predictions: BabylmPredictions) -> None:
     """Writes a file of predictions, its folder too; a reader finds the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(path, json.dumps(predictions, ensure_ascii=False))

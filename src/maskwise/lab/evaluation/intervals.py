@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-NUM_DRAWS = 2000
-ALPHA = 0.05
+_NUM_DRAWS = 2000
+_ALPHA = 0.05
 
 
 class Interval(NamedTuple):
@@ -30,7 +30,7 @@ class Interval(NamedTuple):
         return f"{self.value:.2%} ({self.low:.2%} to {self.high:.2%})"
 
 
-def macro_average(credits_by_paradigm: Sequence[np.ndarray], *, seed: int = 0, num_draws: int = NUM_DRAWS) -> Interval:
+def macro_average(credits_by_paradigm: Sequence[np.ndarray], *, seed: int = 0, num_draws: int = _NUM_DRAWS) -> Interval:
     """Returns the mean over paradigms of the mean credit, with the interval of items drawn anew within paradigms.
 
     The paradigms are what the benchmark is, so they are not drawn.
@@ -55,7 +55,7 @@ def macro_average(credits_by_paradigm: Sequence[np.ndarray], *, seed: int = 0, n
 
 
 def resampled(
-    statistic: Callable[[np.ndarray], float], num_items: int, *, seed: int = 0, num_draws: int = NUM_DRAWS
+    statistic: Callable[[np.ndarray], float], num_items: int, *, seed: int = 0, num_draws: int = _NUM_DRAWS
 ) -> Interval:
     """Returns a statistic of items with the percentile interval over items drawn anew.
 
@@ -73,5 +73,5 @@ def resampled(
 def _percentiles(value: float, draws_D: np.ndarray) -> Interval:
     if len(draws_D) < 2:
         return Interval(value, float("nan"), float("nan"), float("nan"))
-    low, high = np.quantile(draws_D, [ALPHA / 2, 1 - ALPHA / 2])
+    low, high = np.quantile(draws_D, [_ALPHA / 2, 1 - _ALPHA / 2])
     return Interval(value, float(low), float(high), float(draws_D.std(ddof=1)))

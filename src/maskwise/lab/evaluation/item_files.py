@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from maskwise.errors import InputError
-from maskwise.lab.evaluation.lines import json_objects, kind_of, text_lines
+from maskwise.lab.text.compressed import open_source
+from maskwise.lab.text.lines import lines
+from maskwise.lab.text.rows import file_kind, json_objects
 
-Columns = tuple[str, str]
+TextColumns = tuple[str, str]
 
 
 class Item(NamedTuple):
@@ -59,7 +61,7 @@ class Found:
     notes: list[str] = field(default_factory=list)
 
 
-def read_item_sets(folders: str | Path | Iterable[str | Path], columns: Columns | None = None) -> Found:
+def read_item_sets(folders: str | Path | Iterable[str | Path], columns: TextColumns | None = None) -> Found:
     """Returns every set of items in or below the folders: one for each folder that holds files of a known layout.
 
     Args:
@@ -98,10 +100,10 @@ def _named(made: ItemSet, folder: Path, *, alone: bool) -> ItemSet:
     return ItemSet(str(name).split(".")[0] if folder.is_file() else str(name), made.path, made.layout, made.paradigms)
 
 
-def _set_in(place: Path, columns: Columns | None, notes: list[str]) -> ItemSet | None:
+def _set_in(place: Path, columns: TextColumns | None, notes: list[str]) -> ItemSet | None:
     files = [place] if place.is_file() else sorted(path for path in place.iterdir() if path.is_file())
-    jsonl = [path for path in files if kind_of(path) == ".jsonl" and not path.name.startswith(".")]
-    texts = [path for path in files if kind_of(path) == ".txt" and not path.name.startswith(".")]
+    jsonl = [path for path in files if file_kind(path) == ".jsonl" and not path.name.startswith(".")]
+    texts = [path for path in files if file_kind(path) == ".txt" and not path.name.startswith(".")]
     about = [path for path in texts if path.stem.lower().startswith(("readme", "license"))]
     texts = [path for path in texts if path not in about]
     paradigms: dict[str, list[Item]] = {}
@@ -130,7 +132,7 @@ class _Layout(NamedTuple):
     read: Callable[[Mapping[str, Any], str, str], tuple[str, Item]] | None
 
 
-def _layout_of(path: Path, columns: Columns | None) -> _Layout:
+def _layout_of(path: Path, columns: TextColumns | None) -> _Layout:
     """Returns the layout of a JSON lines file by the columns of its first line."""
     if columns is not None:
         return _Layout("two columns", columns, _pairs_of(*columns))
@@ -208,10 +210,11 @@ LAYOUTS = (
 
 
 def _read_zorro(path: Path) -> list[Item]:
-    lines = text_lines(path)
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
+    with open_source(path) as (stream, _):
+        sentences = [(line.number, line.text(path)) for line in lines(stream, path)]
+    for number, (found, _) in enumerate(sentences, start=1):
+        if number != found:
             raise InputError(f"{path}, line {number:,} is blank; an odd line is a bad sentence, the next the good one.")
-    if len(lines) % 2:
-        raise InputError(f"{path} has {len(lines):,} lines; pairs need an even number (odd: bad, even: good).")
-    return [_whole(good, bad) for bad, good in zip(lines[::2], lines[1::2], strict=True)]
+    if len(sentences) % 2:
+        raise InputError(f"{path} has {len(sentences):,} lines; pairs need an even number (odd: bad, even: good).")
+    return [_whole(good, bad) for (_, bad), (_, good) in zip(sentences[::2], sentences[1::2], strict=True)]

@@ -20,7 +20,7 @@ from maskwise.files.atomic_folder import atomic_folder
 from maskwise.lab.evaluation.intervals import macro_average
 from maskwise.lab.evaluation.plain_table import aligned
 
-RESULT, PREDICTIONS = "pairs.json", "predictions.parquet"
+_RESULT, _PREDICTIONS = "pairs.json", "predictions.parquet"
 FEW_ITEMS = 1000
 MEANS = ("credit", "credit_mean", "floor", "floor_mean", "chance")
 
@@ -132,7 +132,10 @@ class PairsResult:
         """Returns the accuracy of each paradigm next to its floor: a picture of the set, and no interval."""
         rows = [["set", "paradigm", "items", "accuracy", "unigram floor"]]
         for one in self.sets:
-            rows += [[one.name, p.uid, f"{p.items:,}", percent(p.accuracy), percent(p.floor)] for p in one.paradigms]
+            rows += [
+                [one.name, p.uid, f"{p.items:,}", percent_or_dash(p.accuracy), percent_or_dash(p.floor)]
+                for p in one.paradigms
+            ]
         return aligned(rows)
 
     def as_json(self) -> str:
@@ -144,8 +147,8 @@ class PairsResult:
     def write(self, folder: str | Path) -> Path:
         """Writes `pairs.json` and `predictions.parquet` (one row per item) into a new folder, both or none."""
         with atomic_folder(Path(folder)) as made:
-            (made / RESULT).write_text(self.as_json() + "\n", encoding="utf-8")
-            self.items.to_parquet(made / PREDICTIONS, index=False)
+            (made / _RESULT).write_text(self.as_json() + "\n", encoding="utf-8")
+            self.items.to_parquet(made / _PREDICTIONS, index=False)
         return Path(folder)
 
     def __repr__(self) -> str:
@@ -182,19 +185,20 @@ def pairs_table(results: Sequence[PairsResult]) -> str:
         for one in result.sets:
             rows.append(
                 [
-                    result.model, one.name, f"{one.items:,}", percent(one.accuracy),
-                    f"{percent(one.low)} to {percent(one.high)}", percent(one.floor), percent(one.chance),
-                    percent(one.accuracy_per_token), percent(one.floor_per_token),
-                    percent(one.reordered_accuracy), percent(one.reordered_floor),
+                    result.model, one.name, f"{one.items:,}", percent_or_dash(one.accuracy),
+                    f"{percent_or_dash(one.low)} to {percent_or_dash(one.high)}",
+                    percent_or_dash(one.floor), percent_or_dash(one.chance),
+                    percent_or_dash(one.accuracy_per_token), percent_or_dash(one.floor_per_token),
+                    percent_or_dash(one.reordered_accuracy), percent_or_dash(one.reordered_floor),
                 ]
             )  # fmt: skip
     return aligned(rows)
 
 
-def percent(value: float) -> str:
+def percent_or_dash(value: float) -> str:
     """Returns a share in percent, or a dash if it is not known.
 
-    >>> percent(0.5627), percent(float("nan"))
+    >>> percent_or_dash(0.5627), percent_or_dash(float("nan"))
     ('56.27', '-')
     """
     return "-" if math.isnan(value) else f"{100 * value:.2f}"

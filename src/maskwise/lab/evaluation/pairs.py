@@ -26,7 +26,7 @@ from maskwise.evaluation.choices import (
 )
 from maskwise.evaluation.pseudo_likelihood import Metric, check_metric, score_sentences
 from maskwise.evaluation.sentences import encode_sentences, require_divided_words
-from maskwise.lab.evaluation.item_files import Columns, ItemSet, read_item_sets
+from maskwise.lab.evaluation.item_files import ItemSet, TextColumns, read_item_sets
 from maskwise.lab.evaluation.pair_results import PairsResult, summarize
 from maskwise.lab.evaluation.scored_model import Counts, ScoredModel, open_model
 
@@ -37,7 +37,7 @@ def evaluate_pairs(
     *,
     metric: Metric = "within-word",
     ties: Ties = "half",
-    columns: Columns | None = None,
+    columns: TextColumns | None = None,
     tokenizer: Any = None,
     token_counts: Counts | None = None,
     seed: int = 0,
@@ -63,6 +63,16 @@ def evaluate_pairs(
 
     Raises:
         InputError: If the model does not load, a file cannot be read, or a sentence does not fit the model.
+
+    >>> import tempfile
+    >>> from maskwise.testing import tiny_model, word_tokenizer
+    >>> tokenizer = word_tokenizer("the cat sits sit")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pair = '{"sentence_good": "the cat sits", "sentence_bad": "the cat sit"}'
+    ...     _ = Path(folder, "agreement.jsonl").write_text(pair)
+    ...     result = evaluate_pairs(tiny_model(tokenizer), folder, tokenizer=tokenizer, show=False)
+    >>> len(result.items)
+    1
     """
     check_metric(metric)
     check_ties(ties)

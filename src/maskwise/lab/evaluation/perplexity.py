@@ -90,8 +90,18 @@ def evaluate_perplexity(
         seed: Of the bootstrap over windows.
         show: Show the progress on stderr.
 
+    Returns:
+        The perplexity with its interval over windows, and the floor of word frequencies alone.
+
     Raises:
         InputError: If the model does not load, or no window is left that fits it.
+
+    Example:
+        ```python
+        from maskwise.lab import evaluate_perplexity
+
+        evaluate_perplexity("run", "held-out.txt", num_windows=256)
+        ```
     """
     check_metric(metric)
     sources = [sources] if isinstance(sources, str) else sources

@@ -20,7 +20,7 @@ from itertools import combinations
 import numpy as np
 
 NUM_FOLDS = 10
-ROUNDING = 1e-18
+_ROUNDING = 1e-18
 
 
 def design(predictors_WK: np.ndarray) -> np.ndarray:
@@ -68,7 +68,7 @@ def held_out_gains(base_WK: np.ndarray, values_WP: np.ndarray, times_WY: np.ndar
 def _slopes(left_WP: np.ndarray, left_WY: np.ndarray, values_WP: np.ndarray) -> np.ndarray:
     """Returns the coefficients [P, Y] of the added predictors; 0 for one that the base explains up to rounding."""
     square_P = (left_WP**2).sum(axis=0)
-    square_P = np.where(square_P > ROUNDING * (values_WP**2).sum(axis=0), square_P, np.inf)
+    square_P = np.where(square_P > _ROUNDING * (values_WP**2).sum(axis=0), square_P, np.inf)
     return (left_WP.T @ left_WY) / square_P[:, None]
 
 

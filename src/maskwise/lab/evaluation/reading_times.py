@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 from maskwise.errors import InputError
-from maskwise.evaluation.surprisal import NUM_MASKS, encode_words, word_surprisal
+from maskwise.evaluation.surprisal import NUM_MASKS, encode_last_words, word_surprisal
 from maskwise.lab.evaluation import reading_data as data
 from maskwise.lab.evaluation.intervals import Interval, resampled
 from maskwise.lab.evaluation.pair_results import without_nan
@@ -44,12 +44,12 @@ from maskwise.lab.evaluation.scored_model import Counts, ScoredModel, open_model
 
 NUM_PERMUTATIONS = 200
 MIN_SENTENCES = 20
-ALPHA = 0.05
+_ALPHA = 0.05
 EYE, PACED = "eye tracking", "self-paced"
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredReading:
     """One kind of reading: eye tracking, or self-paced.
 
     `partial_r2` is BabyLM's number (x 100, in the sample), `gain` ours (nats per word, held out, signed). `*_permuted`
@@ -71,7 +71,7 @@ class Measured:
     @property
     def is_finding(self) -> bool:
         """True if the held-out gain is above 0 and above what permuted surprisals give, each at 2.5%."""
-        return self.gain.low > 0 and self.p <= ALPHA / 2
+        return self.gain.low > 0 and self.p <= _ALPHA / 2
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class ReadingResult:
     """The results of one model. `items` has a row per word: `pred`, `prev_pred` and `unigram` are in nats."""
 
     model: str
-    measured: tuple[Measured, ...]
+    measured: tuple[MeasuredReading, ...]
     items: pd.DataFrame = field(repr=False)
     note: str = ""
 
@@ -108,7 +108,7 @@ class ReadingResult:
         return self.table()
 
 
-def _as_dict(one: Measured) -> dict[str, Any]:
+def _as_dict(one: MeasuredReading) -> dict[str, Any]:
     return asdict(one) | {"gain": one.gain._asdict(), "is_finding": one.is_finding}
 
 
@@ -135,8 +135,18 @@ def evaluate_reading(
         seed: Of the folds, the permutations and the bootstrap.
         show: Show the progress on stderr.
 
+    Returns:
+        What was gained per kind of reading, in nats per word of held-out data, and BabyLM's partial R2.
+
     Raises:
         InputError: If the model does not load, or the file cannot be read or has fewer than 20 sentences.
+
+    Example:
+        ```python
+        from maskwise.lab import evaluate_reading
+
+        evaluate_reading("run", "evaluation_data/reading/reading_data.csv")
+        ```
     """
     words = data.read_reading_times(path)
     opened = open_model(model, tokenizer, token_counts)
@@ -158,14 +168,14 @@ def add_surprisals(
     found = word_surprisal(opened.model, opened.tokenizer, contexts, asked, num_masks=num_masks, show=show)
     previous_W = np.full(len(words), np.nan)
     previous_W[has_previous_W] = found[len(words) :]
-    floor = opened.floor(encode_words(opened.tokenizer, contexts[: len(words)], asked[: len(words)]))
+    floor = opened.floor(encode_last_words(opened.tokenizer, contexts[: len(words)], asked[: len(words)]))
     unigram_W = np.full(len(words), np.nan) if floor is None else -floor.sums_S
     return words.assign(pred=found[: len(words)], prev_pred=previous_W, unigram=unigram_W)
 
 
 def fit_reading(
     words: pd.DataFrame, *, num_permutations: int = NUM_PERMUTATIONS, seed: int = 0
-) -> tuple[Measured, ...]:
+) -> tuple[MeasuredReading, ...]:
     """Returns the results of words with `pred`, `prev_pred` and `unigram`.
 
     A word with a missing value is left out of the fits that need it.
@@ -180,7 +190,7 @@ def fit_reading(
 
 def _measure(
     words: pd.DataFrame, name: str, base: tuple[str, ...], times: tuple[str, ...], num_permutations: int, seed: int
-) -> Measured:
+) -> MeasuredReading:
     is_whole_W = np.isfinite(words[[*base, *times, "pred"]].to_numpy(dtype=float)).all(axis=1)
     whole = pd.DataFrame(words.loc[is_whole_W])
     sentences_W = whole[data.SENTENCE].to_numpy()
@@ -199,7 +209,7 @@ def _measure(
     gain, gains_P = over_sentences(gains_WP[:, 0], sentences_W, seed=seed), gains_WP.mean(axis=0)
     unigram_W1 = whole[["unigram"]].to_numpy(dtype=float)
     has_unigram = bool(np.isfinite(unigram_W1).all())
-    return Measured(
+    return MeasuredReading(
         name=name,
         words=len(values_W),
         sentences=num_sentences,
@@ -227,4 +237,4 @@ def over_sentences(gain_W: np.ndarray, sentences_W: np.ndarray, *, seed: int = 0
 
 
 def _mean_and_top(values_P: np.ndarray) -> tuple[float, float]:
-    return float(values_P.mean()), float(np.quantile(values_P, 1 - ALPHA / 2))
+    return float(values_P.mean()), float(np.quantile(values_P, 1 - _ALPHA / 2))

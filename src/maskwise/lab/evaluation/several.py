@@ -12,7 +12,7 @@ from maskwise.evaluation.choices import Ties, check_ties
 from maskwise.evaluation.pseudo_likelihood import Metric, check_metric
 from maskwise.lab.evaluation.evaluation_record import Evaluated, kept_in, timed, write_evaluated
 from maskwise.lab.evaluation.figures import figures_of
-from maskwise.lab.evaluation.item_files import Columns
+from maskwise.lab.evaluation.item_files import TextColumns
 from maskwise.lab.evaluation.pairs import evaluate_pairs
 from maskwise.lab.evaluation.perplexity import evaluate_perplexity
 from maskwise.lab.evaluation.reading_times import evaluate_reading
@@ -58,7 +58,7 @@ def evaluate_several(
     perplexity: Sequence[str] = (),
     metric: Metric = "within-word",
     ties: Ties = "half",
-    columns: Columns | None = None,
+    columns: TextColumns | None = None,
     token_counts: Counts | None = None,
     out: str | Path | None = None,
     seed: int = 0,
@@ -80,8 +80,18 @@ def evaluate_several(
         seed: Of bootstrap, folds and permutations.
         show: Show the progress on stderr.
 
+    Returns:
+        Every result, by checkpoint and evaluation.
+
     Raises:
         InputError: If a checkpoint is named twice, or one of the evaluations refuses something.
+
+    Example:
+        ```python
+        from maskwise.lab import evaluate_several
+
+        evaluate_several(["run", "another-run"], pairs=["blimp"], reading="reading_data.csv", out="zero-shot")
+        ```
     """
     check_metric(metric)
     check_ties(ties)

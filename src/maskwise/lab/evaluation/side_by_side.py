@@ -138,6 +138,13 @@ def evaluate(
 
     Raises:
         InputError: For a checkpoint made with another tokenizer, or with weights that are not finite.
+
+    Example:
+        ```python
+        from maskwise.lab import evaluate
+
+        evaluate(["run", "another-run"], "data").table()
+        ```
     """
     teacher = None if by_entropy_of is None else fspath(by_entropy_of)
     names = names_of(checkpoints)
@@ -232,6 +239,13 @@ def evaluate_words(
 
     Raises:
         InputError: If no word is left, and for a checkpoint with weights that are not finite.
+
+    Example:
+        ```python
+        from maskwise.lab import evaluate_words
+
+        evaluate_words(["run", "bert-base-uncased"], "held-out.txt").table()
+        ```
     """
     names, texts = names_of(checkpoints), names_of(sources)
     with kept_in(out, names) as folder, timed() as recorder:

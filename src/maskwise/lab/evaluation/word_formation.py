@@ -24,9 +24,9 @@ from maskwise.errors import InputError
 from maskwise.evaluation.pseudo_likelihood import Metric, check_metric, score_sentences
 from maskwise.evaluation.sentences import encode_sentences, require_divided_words
 from maskwise.lab.evaluation.intervals import Interval, resampled
-from maskwise.lab.evaluation.lines import json_objects
 from maskwise.lab.evaluation.pair_results import without_nan
 from maskwise.lab.evaluation.scored_model import Counts, open_model
+from maskwise.lab.text.rows import json_objects
 
 
 class WordForms(NamedTuple):
@@ -113,8 +113,18 @@ def evaluate_word_formation(
         seed: Of the bootstrap over items.
         show: Show the progress on stderr.
 
+    Returns:
+        The correlation with its interval over items, and that of word frequencies alone.
+
     Raises:
         InputError: If the model does not load, or the file cannot be read.
+
+    Example:
+        ```python
+        from maskwise.lab import evaluate_word_formation
+
+        evaluate_word_formation("run", "evaluation_data/wug_past_tense.jsonl")
+        ```
     """
     check_metric(metric)
     forms = read_word_forms(path)

@@ -34,7 +34,7 @@ from maskwise.lab.evaluation.scored_model import Counts, open_model
 from maskwise.lab.evaluation.word_formation import evaluate_word_formation
 from maskwise.lab.records.record import LESS_IS_BETTER
 
-RESULT, PREDICTIONS = "zero_shot.json", "predictions.parquet"
+ZERO_SHOT_RESULT, ZERO_SHOT_PREDICTIONS = "zero_shot.json", "predictions.parquet"
 TOO_SMALL_ALONE = ("supplement_fast",)
 
 
@@ -58,8 +58,8 @@ class ZeroShotResult:
     def write(self, folder: str | Path) -> Path:
         """Writes `zero_shot.json` and `predictions.parquet` into a new folder, both or none."""
         with atomic_folder(Path(folder)) as made:
-            (made / RESULT).write_text(self.json + "\n", encoding="utf-8")
-            self.predictions.to_parquet(made / PREDICTIONS, index=False)
+            (made / ZERO_SHOT_RESULT).write_text(self.json + "\n", encoding="utf-8")
+            self.predictions.to_parquet(made / ZERO_SHOT_PREDICTIONS, index=False)
         return Path(folder)
 
 
@@ -149,8 +149,18 @@ def evaluate_zero_shot(
         seed: Of bootstrap, folds and permutations.
         show: Show the progress on stderr.
 
+    Returns:
+        The task's metrics, and the result they are from.
+
     Raises:
         InputError: If there is no such task, its data are not there, or the model does not load.
+
+    Example:
+        ```python
+        from maskwise.lab import evaluate_zero_shot
+
+        evaluate_zero_shot("run", "pairs:blimp", "evaluation_data")
+        ```
     """
     parsed = parse_zero_shot(task)
     path = find_task_data(parsed, Path(task_data))

@@ -11,7 +11,15 @@ from maskwise.lab.jobs.job import JobSpec
 
 
 class InProcessExecutor:
-    """Runs each job to its end when it is submitted. What it prints goes to its log; its peak memory is not known."""
+    """Runs each job to its end when it is submitted. What it prints goes to its log; its peak memory is not known.
+
+    Example:
+        ```python
+        from maskwise.lab import InProcessExecutor, load_study, run_study
+
+        run_study(load_study("study.toml"), "out", executor=InProcessExecutor())
+        ```
+    """
 
     in_this_process = True
 

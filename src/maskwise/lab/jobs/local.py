@@ -37,6 +37,16 @@ class LocalExecutor:
         num_gpus: How many GPUs the jobs share; default: those that torch sees, within CUDA_VISIBLE_DEVICES if it is
             set.
         inherit: Open files that the processes hold too, such as a lock's. POSIX only; elsewhere they are not passed.
+
+    Raises:
+        InputError: If `jobs` is below 1.
+
+    Example:
+        ```python
+        from maskwise.lab import LocalExecutor, load_study, run_study
+
+        run_study(load_study("study.toml"), "out", executor=LocalExecutor(jobs=4, num_gpus=2))
+        ```
     """
 
     in_this_process = False

@@ -25,7 +25,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from importlib import metadata
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from maskwise.errors import InputError, nearest
 from maskwise.files.atomic import atomic_write
 from maskwise.files.checksums import record_files
 from maskwise.files.disk_full import disk_full_as_input_error
+from maskwise.files.path_names import path_text
 from maskwise.lab.jobs.claims import locked
 from maskwise.lab.pretraining.scores_record import write_scores_record
 from maskwise.lab.pretraining.stored_scores import data_identity, scores_folder
@@ -54,7 +55,7 @@ from maskwise.scores.score_file import ScoreFile, row_offsets
 from maskwise.scores.stored import OFFSETS, VALUES
 
 CHUNK_ROWS = 512
-PLAN, DONE, LOCK = "plan.json", "done", "lock"
+_PLAN, _DONE, _LOCK = "plan.json", "done", "lock"
 
 
 @silent_if_not_shown
@@ -89,8 +90,16 @@ def annotate(
     Raises:
         InputError: The teacher has no masked-LM head or another vocabulary, logits are not finite (the message names
             the block), the disk is full, or another annotate is writing the same scores.
+
+    Example:
+        ```python
+        from maskwise import Stored
+        from maskwise.lab import annotate
+
+        score = Stored(annotate("data", "teacher"))
+        ```
     """
-    data_folder, teacher_name = fspath(data), fspath(teacher)
+    data_folder, teacher_name = path_text(data, "data folder"), path_text(teacher, "teacher")
     return _annotate(data_folder, teacher_name, statistic, batch_size, jobs, show, recorder or Recorder())
 
 
@@ -111,7 +120,7 @@ def _annotate(
     if (folder / MANIFEST).exists():
         return folder
     busy = f"Another annotate is writing {folder} now. Wait for it, or stop it and resume it here."
-    with locked(folder / LOCK, busy), recorder.attempt_in(folder / ATTEMPTS):
+    with locked(folder / _LOCK, busy), recorder.attempt_in(folder / ATTEMPTS):
         manifest = _manifest(data, teacher_name, statistic)
         chunks = Chunks(folder, row_offsets(data.train))
         chunks.open(manifest)
@@ -121,7 +130,7 @@ def _annotate(
         written = manifest | {"files": record_files(folder, [VALUES, OFFSETS])}
         with disk_full_as_input_error(folder / MANIFEST):
             atomic_write(folder / MANIFEST, json.dumps(written, indent=2) + "\n")
-        (folder / PLAN).unlink()
+        (folder / _PLAN).unlink()
     return folder
 
 
@@ -135,17 +144,17 @@ class Chunks:
     def open(self, plan: dict[str, Any]) -> None:
         """Makes the files, or takes up those of an earlier run with the same plan."""
         if _without_name(self._plan()) != _without_name(plan):
-            (self.folder / DONE).unlink(missing_ok=True)
-            with disk_full_as_input_error(self.folder / PLAN):
-                atomic_write(self.folder / PLAN, json.dumps(plan, indent=2) + "\n")
+            (self.folder / _DONE).unlink(missing_ok=True)
+            with disk_full_as_input_error(self.folder / _PLAN):
+                atomic_write(self.folder / _PLAN, json.dumps(plan, indent=2) + "\n")
         self.file.reserve()
         with disk_full_as_input_error(self.folder / OFFSETS):
             np.save(self.folder / OFFSETS, self.file.offsets)
-        with disk_full_as_input_error(self.folder / DONE), (self.folder / DONE).open("ab") as done:
+        with disk_full_as_input_error(self.folder / _DONE), (self.folder / _DONE).open("ab") as done:
             done.truncate(self.count)
 
     def _plan(self) -> dict[str, Any]:
-        return json.loads((self.folder / PLAN).read_text()) if (self.folder / PLAN).exists() else {}
+        return json.loads((self.folder / _PLAN).read_text()) if (self.folder / _PLAN).exists() else {}
 
     def rows(self, chunk: int) -> range:
         """Returns the row numbers of a chunk."""
@@ -158,13 +167,13 @@ class Chunks:
 
     def to_do(self) -> list[int]:
         """Returns the chunks that are not done."""
-        return [chunk for chunk, is_done in enumerate((self.folder / DONE).read_bytes()) if not is_done]
+        return [chunk for chunk, is_done in enumerate((self.folder / _DONE).read_bytes()) if not is_done]
 
     def finish(self, chunk: int, values_X: np.ndarray) -> None:
         """Writes a chunk's values, then its mark."""
         self.file.write(self.rows(chunk).start, values_X)
         self.file.sync()
-        with (self.folder / DONE).open("r+b") as done:
+        with (self.folder / _DONE).open("r+b") as done:
             done.seek(chunk)
             done.write(b"\x01")
 

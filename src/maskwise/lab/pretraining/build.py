@@ -16,7 +16,7 @@ from transformers.integrations import get_reporting_integration_callbacks
 
 from maskwise.errors import InputError
 from maskwise.lab.config import (
-    MODEL_SCORES,
+    MODEL_SCORE_NAMES,
     DistillationSettings,
     MaskingSettings,
     PretrainSettings,
@@ -213,7 +213,7 @@ def load_teacher(settings: PretrainSettings, data: DataFolder) -> Any:
     Raises InputError where it does not load, has no masked-LM head, or has another vocabulary than the data.
     """
     masking = settings.masking
-    scores_live = masking.score in MODEL_SCORES and masking.source != "self" and not masking.stored
+    scores_live = masking.score in MODEL_SCORE_NAMES and masking.source != "self" and not masking.stored
     if settings.teacher is None or not (scores_live or settings.distillation.weight > 0):
         return None
     teacher = load_checkpoint(settings.teacher, data.tokenizer)

@@ -12,7 +12,7 @@ from maskwise.files.atomic import atomic_write
 PANEL_WIDTH, PANEL_HEIGHT = 7.0, 2.6  # inches
 
 
-class Curve(NamedTuple):
+class LoggedCurve(NamedTuple):
     """A figure at each of the steps where it was taken."""
 
     steps: list[int]
@@ -23,18 +23,18 @@ class Panel(NamedTuple):
     """Curves by name that share an axis, one a run for instance; `limit` is a value not to be exceeded."""
 
     title: str
-    curves: Mapping[str, Curve]
+    curves: Mapping[str, LoggedCurve]
     limit: float | None = None
 
 
-def read_curve(records: Iterable[Mapping[str, Any]], name: str) -> Curve:
+def read_curve(records: Iterable[Mapping[str, Any]], name: str) -> LoggedCurve:
     """Returns the figure `name` of the records of a `metrics.jsonl` (`runs.read_metrics`).
 
     >>> read_curve([{"step": 0, "loss": 5.0}, {"step": 4, "epoch": 1}, {"step": 9, "loss": 3.0}], "loss")
-    Curve(steps=[0, 9], values=[5.0, 3.0])
+    LoggedCurve(steps=[0, 9], values=[5.0, 3.0])
     """
     points = [(record["step"], record[name]) for record in records if name in record]
-    return Curve([step for step, _ in points], [value for _, value in points])
+    return LoggedCurve([step for step, _ in points], [value for _, value in points])
 
 
 def draw_curves(panels: Sequence[Panel], path: Path, *, marked_step: int | None = None) -> None:

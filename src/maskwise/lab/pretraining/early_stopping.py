@@ -34,7 +34,7 @@ class Evaluation(NamedTuple):
     general: float | None = None
 
 
-class Verdict(NamedTuple):
+class StoppingVerdict(NamedTuple):
     """What a rule says of a run: why it stops (None: it goes on), and the evaluation whose model is kept."""
 
     rule: StoppingRule
@@ -84,7 +84,7 @@ class StoppingRule:
     by: Literal["held_out", "strategy_masks"] = "held_out"
     trained_only: bool = False
 
-    def judge(self, evaluations: Iterable[Evaluation]) -> Verdict:
+    def judge(self, evaluations: Iterable[Evaluation]) -> StoppingVerdict:
         """Returns the verdict on the evaluations of a run so far, which are in the order of their steps."""
         start, *later = evaluations
         best = last = start
@@ -99,7 +99,7 @@ class StoppingRule:
             reason = "over-specialisation"
         elif self.patience is not None and num_since_best >= self.patience:
             reason = "no improvement"
-        return Verdict(self, reason, start, best, last)
+        return StoppingVerdict(self, reason, start, best, last)
 
 
 def _worsening(start: Evaluation, now: Evaluation) -> float:
@@ -129,7 +129,7 @@ class StopByHeldOut(TrainerCallback):
     ) -> None:
         self.trainer, self.rule, self.general, self.say = trainer, rule, general, say
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> StoppingVerdict:
         """Returns what the rule says of the trainer's history."""
         return self.rule.judge(evaluations(self.trainer.state.log_history, self.rule.by))
 
@@ -182,7 +182,7 @@ def had_ended(checkpoint: Path, rule: StoppingRule | None) -> TrainerState | Non
     return state if stopped or state.global_step >= state.max_steps else None
 
 
-def draw_held_out(metrics: Path, verdict: Verdict, out: Path) -> None:
+def draw_held_out(metrics: Path, verdict: StoppingVerdict, out: Path) -> None:
     """Draws the held-out losses of a `metrics.jsonl`, with the tolerance and the step that is kept."""
     records = read_metrics(metrics)
     panels = [Panel("Evaluation: loss in nats a token", {"held_out": read_curve(records, LOSS)})]

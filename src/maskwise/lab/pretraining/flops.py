@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from maskwise.lab.config import MODEL_SCORES, MaskingSettings, PretrainSettings, RateSettings, TyphoonSettings
+from maskwise.lab.config import MODEL_SCORE_NAMES, MaskingSettings, PretrainSettings, RateSettings, TyphoonSettings
 from maskwise.masking.rates import mean_over_run
 from maskwise.models.flops import TRAINING, ForwardFlops
 
@@ -74,7 +74,7 @@ def _scoring_flops(masking: MaskingSettings, student: ForwardFlops, teacher: For
     if masking.typhoon is not None and masking.typhoon.loss == "task":
         tokens = _labelled_tokens(masking.typhoon, run)
         return TRAINING * student.body * tokens / (run.tokens_a_step * run.steps)
-    if masking.score not in MODEL_SCORES:
+    if masking.score not in MODEL_SCORE_NAMES:
         return 0.0
     own = _scoring_pass(student, masking.folds) / (masking.refresh_epochs or 1)
     if masking.source == "self":

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PROBE_BLOCKS = 256
 PROBE_BATCH = 32
-NUM_TYPES = 10
+_NUM_TYPES = 10
 
 
 class MaskProbe:
@@ -85,7 +85,7 @@ class MaskProbe:
 
     def _most_masked(self, picked_ids: Tensor) -> str:
         counts = torch.bincount(picked_ids)
-        top = counts.argsort(descending=True, stable=True)[:NUM_TYPES]
+        top = counts.argsort(descending=True, stable=True)[:_NUM_TYPES]
         return " ".join(self.masker.tokenizer.convert_ids_to_tokens([int(i) for i in top if counts[i] > 0]))
 
 

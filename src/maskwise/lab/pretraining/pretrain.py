@@ -40,7 +40,7 @@ from maskwise.lab.pretraining.early_stopping import (
     GENERAL_LOSS,
     StopByHeldOut,
     StoppingRule,
-    Verdict,
+    StoppingVerdict,
     draw_held_out,
     had_ended,
 )
@@ -67,7 +67,13 @@ from maskwise.training.trainer import MaskingTrainer
 from maskwise.training.what_is_trained import check_runs_eager
 
 CURVES = "curves.svg"
-RATES, RATES_PICTURE = "type-rates", "type-rates.svg"
+_RATES, _RATES_PICTURE = "type-rates", "type-rates.svg"
+_EXAMPLES = {
+    "masking": "{'rate': 0.3}",
+    "distillation": "{'weight': 0.5}",
+    "stopping": "{'patience': 3}",
+    "trainer": "{'learning_rate': 1e-4}",
+}
 GENERAL_ROW = "on the general evaluation"
 
 
@@ -158,7 +164,11 @@ def pretrain(
         InputError: For settings, data or a folder that cannot work, and if what a resumed run depends on has changed.
 
     Example:
-        `pretrain(data="data", model="mini", recipe="whole-word", out="run", steps=1000)`
+        ```python
+        from maskwise.lab import pretrain
+
+        pretrain(data="data", model="mini", recipe="whole-word", out="run", steps=1000)
+        ```
     """
     if out is None:
         raise InputError("A run needs a folder: pretrain(..., out='run').")
@@ -167,6 +177,12 @@ def pretrain(
             f"score= is a function or an object; found {score!r}. A name goes to masking={{'score': ...}}."
         )
     tables = {"masking": masking, "distillation": distillation, "stopping": stopping, "trainer": trainer}
+    for name, table in tables.items():
+        if table is not None and not isinstance(table, Mapping):
+            raise InputError(
+                f"{name} is a mapping of settings; found {type(table).__name__}. Write "
+                f"pretrain(..., {name}={_EXAMPLES[name]})."
+            )
     changes = merge(changes or {}, {name: dict(table) for name, table in tables.items() if table is not None})
     score = score or score_object(settings, changes)
     if score is not None:
@@ -235,7 +251,7 @@ def _follow(trainer: MaskingTrainer, data: DataFolder, out: Path, *, show: bool)
     trainer.add_callback(RunLog(out, data, show=show))
     trainer.add_callback(LogMasks(MaskProbe(masker, data.train, held_out.quintile_V), trainer))
     if isinstance(masker.score, SaliencyTable):
-        trainer.add_callback(KeepRates(out / RATES, masker))
+        trainer.add_callback(KeepRates(out / _RATES, masker))
 
 
 def _held_out(data: DataFolder, settings: PretrainSettings) -> HeldOutEval:
@@ -263,7 +279,7 @@ def train(trainer: MaskingTrainer, rule: StoppingRule | None, checkpoint: Path |
 
 
 def keep_best(
-    trainer: MaskingTrainer, verdict: Verdict, settings: PretrainSettings, data: DataFolder, out: Path
+    trainer: MaskingTrainer, verdict: StoppingVerdict, settings: PretrainSettings, data: DataFolder, out: Path
 ) -> None:
     """Gives the trainer's model the weights of the best evaluation, if these are not the last ones."""
     step = verdict.best.step
@@ -301,8 +317,8 @@ def finish(
         trainer.save_model(str(out))
         if verdict is not None:
             draw_held_out(out / run_folder.METRICS, verdict, out / CURVES)
-        if (out / RATES).exists():
-            draw_rates(out / RATES, data, out / RATES_PICTURE)
+        if (out / _RATES).exists():
+            draw_rates(out / _RATES, data, out / _RATES_PICTURE)
         atomic_write(out / run_folder.CARD, model_card(settings, data.manifest, result.held_out, result.stopping))
         finish_record(out, size, grades, trainer.state.global_step, verdict, recorder)
         done = _done(trainer, result, verdict) | {"files": run_folder.record_run(out)}
@@ -312,7 +328,7 @@ def finish(
     return result
 
 
-def _done(trainer: MaskingTrainer, result: PretrainResult, verdict: Verdict | None) -> dict[str, Any]:
+def _done(trainer: MaskingTrainer, result: PretrainResult, verdict: StoppingVerdict | None) -> dict[str, Any]:
     figures = {name: grade.as_dict() for name, grade in result.held_out.items()}
     done = {"steps": trainer.state.global_step, "held_out": figures}
     return done | ({"stopping": verdict.as_dict()} if verdict else {})

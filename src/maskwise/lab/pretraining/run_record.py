@@ -12,7 +12,7 @@ from transformers import TrainingArguments
 from maskwise.evaluation.held_out import HeldOutResult
 from maskwise.files.atomic import atomic_write
 from maskwise.lab.config import PretrainSettings
-from maskwise.lab.pretraining.early_stopping import Verdict
+from maskwise.lab.pretraining.early_stopping import StoppingVerdict
 from maskwise.lab.pretraining.run_size import RunSize, corpus_figures, run_size
 from maskwise.lab.records.content import score_hash, source_file, weights_hash
 from maskwise.lab.records.environment import environment
@@ -108,7 +108,7 @@ def finish_record(
     size: RunSize | None,
     held_out: Mapping[str, HeldOutResult],
     steps: int,
-    verdict: Verdict | None,
+    verdict: StoppingVerdict | None,
     recorder: Recorder,
 ) -> None:
     """Writes the finished record of a run; one that ended early cost its share of what was planned.

@@ -18,7 +18,7 @@ from maskwise.models.flops import ForwardFlops, forward_flops
 
 
 @dataclass(frozen=True)
-class Corpus:
+class CorpusSize:
     """What a budget needs to know of a data folder: blocks, their length at most and in the mean, and vocabulary."""
 
     num_blocks: int
@@ -55,21 +55,21 @@ class RunSize(NamedTuple):
 
 
 @cache
-def corpus_of(data: str) -> Corpus:
+def corpus_of(data: str) -> CorpusSize:
     """Returns the figures of a data folder; raises InputError if there is none."""
     return corpus_figures(open_data(data))
 
 
-def corpus_figures(data: DataFolder) -> Corpus:
+def corpus_figures(data: DataFolder) -> CorpusSize:
     """Returns the figures of an open data folder."""
     counts = data.manifest["counts"]
     num_blocks = counts["blocks"]["train"]
     mean_length = counts["tokens"]["train"] / num_blocks
-    return Corpus(num_blocks, data.manifest["block"], mean_length, data.manifest["vocabulary"])
+    return CorpusSize(num_blocks, data.manifest["block"], mean_length, data.manifest["vocabulary"])
 
 
 def run_size(
-    settings: PretrainSettings, corpus: Corpus, args: TrainingArguments | None = None, *, teacher: str | None = None
+    settings: PretrainSettings, corpus: CorpusSize, args: TrainingArguments | None = None, *, teacher: str | None = None
 ) -> RunSize:
     """Returns the size of the run that settings describe on a corpus.
 
@@ -92,7 +92,7 @@ def run_size(
     )
 
 
-def _budget(settings: PretrainSettings, corpus: Corpus, args: TrainingArguments) -> Budget:
+def _budget(settings: PretrainSettings, corpus: CorpusSize, args: TrainingArguments) -> Budget:
     steps, _ = planned_run(args, corpus.num_blocks)
     a_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
     tokens = min(a_step, corpus.num_blocks) * corpus.mean_length
@@ -101,7 +101,7 @@ def _budget(settings: PretrainSettings, corpus: Corpus, args: TrainingArguments)
     return Budget(steps, steps_an_epoch(args, corpus.num_blocks), tokens, corpus.mean_length, *texts)
 
 
-def _labelled(settings: PretrainSettings, corpus: Corpus) -> Corpus | None:
+def _labelled(settings: PretrainSettings, corpus: CorpusSize) -> CorpusSize | None:
     """Returns the figures of the text that Typhoon takes a task's loss from, if it does."""
     typhoon = settings.masking.typhoon
     if typhoon is None or typhoon.loss != "task":

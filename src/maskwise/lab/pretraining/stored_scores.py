@@ -10,7 +10,7 @@ from maskwise.lab.records.content import weights_hash
 from maskwise.lab.tokens.blocks import MANIFEST, TOKEN_COUNTS, DataFolder
 from maskwise.scores.stored import Stored
 
-SCORES = "scores"
+_SCORES = "scores"
 
 
 def open_stored(data: DataFolder, teacher: str, statistic: str) -> Stored:
@@ -28,7 +28,7 @@ def open_stored(data: DataFolder, teacher: str, statistic: str) -> Stored:
 
 def scores_folder(data: DataFolder, teacher: str, statistic: str) -> Path:
     """Returns where a teacher's scores of a data folder are kept: named by statistic and the teacher's weights."""
-    return data.path / SCORES / f"{statistic}-{weights_hash(teacher)[:16]}"
+    return data.path / _SCORES / f"{statistic}-{weights_hash(teacher)[:16]}"
 
 
 def data_identity(data: DataFolder) -> dict[str, str]:

@@ -20,10 +20,10 @@ from maskwise.masking.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from maskwise.lab.tokens.blocks import DataFolder
 
-NUM_TYPES = 10  # at either end
+_NUM_TYPES = 10  # at either end
 MIN_SHARE = 1e-4  # of the training text: rarer types are noise
-WIDTH, HEIGHT = 9.0, 6.0  # inches
-MOST, LEAST = "#b5452c", "#2c6fb5"
+_WIDTH, HEIGHT = 9.0, 6.0  # inches
+_MOST, _LEAST = "#b5452c", "#2c6fb5"
 
 
 class KeepRates(TrainerCallback):
@@ -47,7 +47,9 @@ def read_rates(folder: Path) -> tuple[list[int], np.ndarray]:
     return sorted(found), np.stack([np.load(found[step]) for step in sorted(found)])
 
 
-def extreme_types(rates_V: np.ndarray, counts_V: np.ndarray, num_types: int = NUM_TYPES) -> tuple[list[int], list[int]]:
+def extreme_types(
+    rates_V: np.ndarray, counts_V: np.ndarray, num_types: int = _NUM_TYPES
+) -> tuple[list[int], list[int]]:
     """Returns the ids masked most, highest first, and least, lowest first; of equal ones the frequent come first.
 
     Types below 1 / 10,000 of the text are left out, as long as enough others are there. `counts_V` is 0 for what is
@@ -75,9 +77,9 @@ def draw_rates(folder: Path, data: DataFolder, path: Path) -> None:
     counts_V[~eligible_V] = 0
     average = float(np.average(rates_SV[-1], weights=counts_V))
     with matplotlib.rc_context({"svg.hashsalt": "maskwise", "svg.fonttype": "none", "text.parse_math": False}):
-        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+        figure = Figure(figsize=(_WIDTH, HEIGHT), layout="constrained")
         rows: Any = figure.subplots(2, 2, width_ratios=(2, 3))
-        sides = zip(("most", "least"), (MOST, LEAST), extreme_types(rates_SV[-1], counts_V), rows, strict=True)
+        sides = zip(("most", "least"), (_MOST, _LEAST), extreme_types(rates_SV[-1], counts_V), rows, strict=True)
         for which, color, ids, (bars, lines) in sides:
             names = [str(data.tokenizer.convert_ids_to_tokens(i)) for i in ids]
             _draw_bars(bars, f"masked {which}, step {steps[-1]:,}", names, rates_SV[-1, ids], color, average)

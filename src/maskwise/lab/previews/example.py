@@ -6,9 +6,10 @@ Shapes: 1 sequence, T positions with the two special tokens, N tokens of the tex
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from os import PathLike, fspath
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from maskwise.errors import InputError
-from maskwise.lab.previews.page import page
-from maskwise.lab.previews.shown_text import STRATEGIES, Piece, ShownText, Window
+from maskwise.files.path_names import path_text
+from maskwise.lab.previews.own_masker import Own, picked_by
+from maskwise.lab.previews.page import preview_page
+from maskwise.lab.previews.shown_text import SHOWN_STRATEGIES, Piece, ShownText, ShownWindow
 from maskwise.lab.text.clean import normalize
 from maskwise.lab.text.encodings import BYTE_ORDER_MARK, check_start, decode
 from maskwise.lab.text.lines import MAX_LINE_BYTES
@@ -25,7 +28,7 @@ from maskwise.lab.tokens.blocks import split_lengths
 from maskwise.lab.tokens.tokenizer import block_borders, plain_backend
 from maskwise.masking.masker import Masker
 from maskwise.masking.noise import Stream, text_positions, uniform_noise
-from maskwise.masking.score import uniform
+from maskwise.masking.score import Score, uniform
 from maskwise.models.loading import load_checkpoint, load_tokenizer
 from maskwise.models.model_limits import longest_window
 from maskwise.progress import Progress, silent_if_not_shown
@@ -44,7 +47,7 @@ class Preview(ShownText):
 
     def _repr_html_(self) -> str:
         frame = "width: 100%; height: 44rem; border: 0"
-        return f'<iframe srcdoc="{escape(page(self))}" style="{frame}" title="maskwise preview"></iframe>'
+        return f'<iframe srcdoc="{escape(preview_page(self))}" style="{frame}" title="maskwise preview"></iframe>'
 
 
 @silent_if_not_shown
@@ -52,7 +55,10 @@ def preview(
     text: str,
     checkpoint: str | PathLike[str],
     *,
-    rate: float = 0.15,
+    recipe: str | Path | None = None,
+    score: str | Score | type | None = None,
+    score_arguments: Mapping[str, Any] | None = None,
+    rate: float | None = None,
     folds: int | None = None,
     window: int | None = None,
     show: bool = True,
@@ -66,7 +72,12 @@ def preview(
     Args:
         text: The text.
         checkpoint: A run folder, a checkpoint or a hub name.
-        rate: The share of tokens that is masked.
+        recipe: A recipe to show next to the strategies: its name, or the path of your own .toml file. A teacher in it
+            is the checkpoint.
+        score: Your own score instead: a function, a class or object of scores, or `package.module:name` or
+            `path/to/file.py:name`.
+        score_arguments: Keyword arguments of the score.
+        rate: The share of tokens that is masked; by default the recipe's, else 0.15.
         folds: None scores the text unmasked; K scores each token masked, in K passes.
         window: Tokens scored together, special ones included; by default 128, the block of `prepare`.
         show: Whether to show progress of a long text.
@@ -76,29 +87,39 @@ def preview(
 
     Raises:
         InputError: For a text without a maskable token, a rate outside (0, 1), fewer than 2 folds, a window that the
-            model does not have, and a checkpoint without tokenizer, mask token or masked-LM head.
+            model does not have, an unknown recipe, a score that cannot be made, and a checkpoint without tokenizer,
+            mask token or masked-LM head.
+
+    Example:
+        ```python
+        from maskwise.lab import preview
+
+        preview("The river Thames rises in the hills.", "run", recipe="whole-word")
+        ```
     """
     if not isinstance(text, str):
         raise InputError(f"A preview is of one text; found {type(text).__name__}. Write preview('a text', checkpoint).")
-    return _preview(text, fspath(checkpoint), rate, folds, window, show)
+    own = Own(recipe, score, score_arguments, rate).check()
+    return _preview(text, path_text(checkpoint, "checkpoint"), own, folds, window, show)
 
 
-def _preview(text: str, checkpoint: str, rate: float, folds: int | None, window: int | None, show: bool) -> Preview:
+def _preview(text: str, checkpoint: str, own: Own, folds: int | None, window: int | None, show: bool) -> Preview:
     text = normalize(text)
     if not text.strip():
         raise InputError("There is no text to preview: it is empty. Give some words, or - to read them from stdin.")
     tokenizer = load_tokenizer(checkpoint)
-    evaluator = _Evaluator(tokenizer, rate, folds)
+    evaluator = _Evaluator(tokenizer, own, folds)
     pieces, after = pieces_of(text, tokenizer)
     if not any(evaluator.may_mask(piece) for piece in pieces):
         raise InputError(f"The text has no token that may be masked: {checkpoint} reads nothing in it.")
     model = load_checkpoint(checkpoint, tokenizer)
     size = _checked_window(window, longest_window(model, tokenizer))
     evaluator.bind(model)
-    return Preview(checkpoint, rate, folds, tuple(_windows(pieces, evaluator, size, show)), after)
+    windows = tuple(_windows(pieces, evaluator, size, show))
+    return Preview(checkpoint, own.shown_rate(), folds, windows, after, own.name)
 
 
-def read_text(text: str) -> str:
+def text_or_stdin(text: str) -> str:
     """Returns the text of a command line itself, or what comes from stdin for "-".
 
     Raises:
@@ -145,7 +166,7 @@ def _checked_window(window: int | None, longest: int) -> int:
     return window
 
 
-def _windows(pieces: Sequence[Piece], evaluator: _Evaluator, size: int, show: bool) -> Iterator[Window]:
+def _windows(pieces: Sequence[Piece], evaluator: _Evaluator, size: int, show: bool) -> Iterator[ShownWindow]:
     lengths = split_lengths(np.array([len(pieces)]), size - 2).tolist()
     start = 0
     with Progress("preview", len(lengths), "windows", show=show and len(lengths) >= SHOWN_FROM_WINDOWS) as progress:
@@ -158,10 +179,11 @@ def _windows(pieces: Sequence[Piece], evaluator: _Evaluator, size: int, show: bo
 class _Evaluator:
     """One masker a strategy, all with the same entropy; what can be refused is refused before a model is loaded."""
 
-    def __init__(self, tokenizer: Any, rate: float, folds: int | None) -> None:
+    def __init__(self, tokenizer: Any, own: Own, folds: int | None) -> None:
+        self.tokenizer, self.own, rate = tokenizer, own, own.shown_rate()
         # A text is short, and compiling takes longer than its sums.
         self.entropy, self.surprisal = Entropy(folds=folds, compiled=False), Surprisal(folds=folds, compiled=False)
-        by_entropy = [strategy for strategy in STRATEGIES if strategy != "random"]
+        by_entropy = [strategy for strategy in SHOWN_STRATEGIES if strategy != "random"]
         self.maskers = {pick: Masker(self.entropy, tokenizer, pick=pick, rate=rate) for pick in by_entropy}
         self.random = Masker(uniform, tokenizer, rate=rate)
         self.borders = block_borders(tokenizer)
@@ -169,18 +191,22 @@ class _Evaluator:
     def bind(self, model: nn.Module) -> None:
         self.entropy.bind(model)
         self.surprisal.bind(model)
+        self.own_masker = self.own.masker(self.tokenizer, model)
 
     def may_mask(self, piece: Piece) -> bool:
         return bool(self.random.vocabulary.eligible_V[piece.token_id])
 
-    def window(self, pieces: tuple[Piece, ...]) -> Window:
+    def window(self, pieces: tuple[Piece, ...]) -> ShownWindow:
         first, last = self.borders
-        batch = self.random.prepare({"input_ids": torch.tensor([[first, *(piece.token_id for piece in pieces), last]])})
+        input_ids_1T = torch.tensor([[first, *(piece.token_id for piece in pieces), last]])
+        batch = self.random.prepare({"input_ids": input_ids_1T})
         entropy_1T = self.maskers["high"].scores(batch)
         noise_1T = uniform_noise(self.random.seed, 0, batch["example_id"], text_positions(batch), Stream.PICK)
         picks = {strategy: masker.choose(batch, entropy_1T)[0] for strategy, masker in self.maskers.items()}
         picks["random"] = self.random.choose(batch, uniform(batch))[0]
-        return Window(
+        if self.own_masker is not None:
+            picks[self.own.name] = picked_by(self.own_masker, input_ids_1T, pieces)
+        return ShownWindow(
             pieces,
             may_mask_N=_of_text(batch["eligible"]),
             entropy_N=_of_text(entropy_1T),

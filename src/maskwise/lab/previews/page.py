@@ -15,7 +15,7 @@ from torch import Tensor
 
 from maskwise.errors import InputError
 from maskwise.files.atomic import atomic_write
-from maskwise.lab.previews.shown_text import STRATEGIES, Scale, ShownText, Window
+from maskwise.lab.previews.shown_text import EntropyScale, ShownText, ShownWindow
 
 NOISE_STEPS = 2**24
 
@@ -23,14 +23,14 @@ NOISE_STEPS = 2**24
 def write_page(preview: ShownText, path: Path) -> None:
     """Writes a preview's page; raises InputError where the file cannot be written."""
     try:
-        atomic_write(path, page(preview))
+        atomic_write(path, preview_page(preview))
     except OSError as error:
         raise InputError(
             f"The page cannot be written to {path}: {error.strerror}. Give a file in a folder that exists."
         ) from None
 
 
-def page(preview: ShownText) -> str:
+def preview_page(preview: ShownText) -> str:
     """Returns a preview as a self-contained HTML page.
 
     Its script picks tokens exactly as `Masker` does, from the float32 scores and the noise that the page carries. The
@@ -46,16 +46,24 @@ def page(preview: ShownText) -> str:
         middle=f"{(scale.low + scale.high) / 2:.1f}",
         high=f"{scale.high:.1f}",
         windows="\n".join(_windows(preview, scale)),
-        data=_json({"rate": preview.rate, "strategies": STRATEGIES, "windows": [_data(w) for w in preview.windows]}),
+        data=_json(
+            {
+                "rate": preview.rate,
+                "strategies": preview.strategies,
+                "own": preview.own,
+                "windows": [_data(window, preview.own) for window in preview.windows],
+            }
+        ),
     )
 
 
 def _amount(preview: ShownText) -> str:
     tokens, windows = f"{preview.num_tokens:,} tokens", len(preview.windows)
-    return tokens if windows == 1 else f"{tokens} in {windows:,} windows, the budget spent in each"
+    amount = tokens if windows == 1 else f"{tokens} in {windows:,} windows, the budget spent in each"
+    return f"{amount}; {escape(preview.own)} is shown at {preview.rate:.4g} alone" if preview.own else amount
 
 
-def _windows(preview: ShownText, scale: Scale) -> Iterator[str]:
+def _windows(preview: ShownText, scale: EntropyScale) -> Iterator[str]:
     windows = preview.windows
     ends = [*(window.pieces[0].before for window in windows[1:]), preview.after]
     for number, (window, end) in enumerate(zip(windows, ends, strict=True), 1):
@@ -65,7 +73,7 @@ def _windows(preview: ShownText, scale: Scale) -> Iterator[str]:
         yield f'<section class="window">{heading}<p class="text">{text}</p><div class="curve"></div></section>'
 
 
-def _tokens(window: Window, scale: Scale) -> Iterator[str]:
+def _tokens(window: ShownWindow, scale: EntropyScale) -> Iterator[str]:
     rows = zip(window.pieces, window.may_mask_N.tolist(), window.entropy_N.tolist(), strict=True)
     for i, (piece, may_mask, entropy) in enumerate(rows):
         kind = "token continues" if piece.continues else "token"
@@ -74,7 +82,7 @@ def _tokens(window: Window, scale: Scale) -> Iterator[str]:
         yield f'{before}<span class="{kind}"{place}>{escape(piece.text or piece.name)}</span>'
 
 
-def _data(window: Window) -> dict[str, Any]:
+def _data(window: ShownWindow, own: str) -> dict[str, Any]:
     """The scores in the shortest decimals that give the same float32 back, so no order and no tie is lost."""
     entropies = zip(_shortest(window.entropy_N), window.may_mask_N.tolist(), strict=True)
     return {
@@ -82,6 +90,7 @@ def _data(window: Window) -> dict[str, Any]:
         "surprisal": [round(value, 3) for value in window.surprisal_N.tolist()],
         "noise": (window.noise_N * NOISE_STEPS).long().tolist(),
         "name": [piece.name for piece in window.pieces],
+        "own": window.picks[own].nonzero().flatten().tolist() if own else [],
     }
 
 

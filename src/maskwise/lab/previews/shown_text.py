@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-STRATEGIES = ("high", "low", "mid", "marginal", "random")
+SHOWN_STRATEGIES = ("high", "low", "mid", "marginal", "random")
 
 
 class Piece(NamedTuple):
@@ -28,7 +28,7 @@ class Piece(NamedTuple):
     name: str
 
 
-class Window(NamedTuple):
+class ShownWindow(NamedTuple):
     """One sequence as it would be masked: its tokens, what is known of each, and the tokens each strategy picks.
 
     `noise_N` is what random masking goes by, and what breaks ties. `may_mask_N` is False at special tokens.
@@ -42,7 +42,7 @@ class Window(NamedTuple):
     picks: dict[str, Tensor]
 
 
-class Scale(NamedTuple):
+class EntropyScale(NamedTuple):
     """The colour scale: the lowest and highest entropy of a text, rounded outwards to 0.1 nats."""
 
     low: float
@@ -51,7 +51,7 @@ class Scale(NamedTuple):
     def at(self, entropy: float) -> float:
         """Returns where an entropy lies on the scale, from 0 to 1.
 
-        >>> Scale(1.0, 5.0).at(2.0)
+        >>> EntropyScale(1.0, 5.0).at(2.0)
         0.25
         """
         return min(max((entropy - self.low) / (self.high - self.low), 0.0), 1.0)
@@ -59,20 +59,29 @@ class Scale(NamedTuple):
 
 @dataclass(frozen=True)
 class ShownText:
-    """A text cut into windows; the budget of `rate` is spent in each. `after`: what lies behind the last token."""
+    """A text cut into windows; the budget of `rate` is spent in each. `after`: what lies behind the last token.
+
+    `own` names the recipe or score that is shown next to the strategies, at `rate` alone; empty if there is none.
+    """
 
     checkpoint: str
     rate: float
     folds: int | None
-    windows: tuple[Window, ...]
+    windows: tuple[ShownWindow, ...]
     after: str
+    own: str = ""
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """What is shown, in order: the keys of each window's `picks`."""
+        return (*SHOWN_STRATEGIES, self.own) if self.own else SHOWN_STRATEGIES
 
     @property
     def num_tokens(self) -> int:
         return sum(len(window.pieces) for window in self.windows)
 
-    def scale(self) -> Scale:
+    def scale(self) -> EntropyScale:
         """Returns the scale that all windows share."""
         entropies = torch.cat([window.entropy_N[window.may_mask_N] for window in self.windows])
         low, high = math.floor(float(entropies.min()) * 10) / 10, math.ceil(float(entropies.max()) * 10) / 10
-        return Scale(low, max(high, low + 0.1))
+        return EntropyScale(low, max(high, low + 0.1))

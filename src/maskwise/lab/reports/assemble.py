@@ -14,6 +14,7 @@ import pandas as pd
 import tomli_w
 
 from maskwise.errors import InputError, nearest
+from maskwise.files.path_names import path_text
 from maskwise.lab.config import StoppingSettings
 from maskwise.lab.jobs.job import JobKind, attempts_of, log_of
 from maskwise.lab.records.attempts import read_attempts
@@ -91,7 +92,7 @@ def assemble(
         if results is None:
             raise InputError("report(study) needs results; or give the study's folder: report('out').")
         return _assemble(study, to_frame(results), None, against, published)
-    runs = read_runs(Path(study))
+    runs = read_runs(Path(path_text(study, "folder of a study")))
     frame = results_frame(runs) if results is None else to_frame(results)
     if frame.empty:
         damaged = "".join(f"\nDamaged: {name}: {what}" for name, what in runs.damaged.items())

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree as Tree
 
-WIDTH = 360.0
+_WIDTH = 360.0
 LABELS = 142.0  # room for names at the left of rows
-MARGIN = 14.0
+_MARGIN = 14.0
 ROW = 34.0
 LETTER = 6.6  # the mean width of a letter, to cut names that would not fit
 NUM_COLOURS = 8
@@ -35,7 +35,7 @@ class Strip:
 
 
 @dataclass(frozen=True)
-class Line:
+class ChartLine:
     """A line of points (x, y); `bold` is the mean of an arm, others are its seeds."""
 
     arm: int
@@ -51,7 +51,7 @@ class Bar:
     shares: Sequence[float]
 
 
-class Scale:
+class AxisScale:
     """Where a value lies between two ends of the picture."""
 
     def __init__(self, low: float, high: float, start: float, end: float) -> None:
@@ -70,7 +70,7 @@ class Scale:
     def ticks(self, number: int = 5) -> list[tuple[float, str]]:
         """Returns about this many round values with their labels.
 
-        >>> [label for _, label in Scale(0.68, 0.742, 0, 1).ticks()]
+        >>> [label for _, label in AxisScale(0.68, 0.742, 0, 1).ticks()]
         ['0.68', '0.70', '0.72', '0.74']
         """
         rough = (self.high - self.low) / number
@@ -96,7 +96,7 @@ def strips(title: str, rows: Sequence[Strip], *, line: float | None = None, line
     if line is not None and low - (high - low) <= line <= high + (high - low):
         low, high = min(low, line), max(high, line)
     pad = 0.06 * (high - low)
-    x = Scale(low - pad, high + pad, LABELS, WIDTH - MARGIN)
+    x = AxisScale(low - pad, high + pad, LABELS, _WIDTH - _MARGIN)
     height = 8 + ROW * len(rows)
     svg = _picture(title, height + (40 if line_name else 22))
     if band is not None:
@@ -109,23 +109,23 @@ def strips(title: str, rows: Sequence[Strip], *, line: float | None = None, line
     return Tree.tostring(svg, encoding="unicode")
 
 
-def curves(title: str, x_name: str, lines: Sequence[Line]) -> str:
+def curves(title: str, x_name: str, lines: Sequence[ChartLine]) -> str:
     """Returns evaluation losses over training; those of its first tenth may lie above the picture."""
     xs = [x for line in lines for x, _ in line.points]
     last = max(xs)
     ys = [y for line in lines for x, y in line.points if x >= WARM_UP * last]
     pad = 0.05 * (max(ys) - min(ys))
     left, height = 44.0, 236.0
-    x = Scale(0.0, last, left, WIDTH - MARGIN)
-    y = Scale(min(ys) - pad, max(ys) + pad, height - 36, 8)
+    x = AxisScale(0.0, last, left, _WIDTH - _MARGIN)
+    y = AxisScale(min(ys) - pad, max(ys) + pad, height - 36, 8)
     svg = _picture(title, height)
     for value, label in y.ticks():
-        _add(svg, "line", cls="grid", x1=left, x2=WIDTH - MARGIN, y1=y(value), y2=y(value))
+        _add(svg, "line", cls="grid", x1=left, x2=_WIDTH - _MARGIN, y1=y(value), y2=y(value))
         _text(svg, label, left - 6, y(value) + 4, "tick", anchor="end")
     for value, label in x.ticks(4):
         _text(svg, label, x(value), height - 20, "tick", anchor="middle")
-    _text(svg, x_name, (left + WIDTH - MARGIN) / 2, height - 4, "tick", anchor="middle")
-    inside = _add(svg, "svg", x=left, y=4, width=WIDTH - left, height=height - 36, viewBox=_box(left, 4, height - 36))
+    _text(svg, x_name, (left + _WIDTH - _MARGIN) / 2, height - 4, "tick", anchor="middle")
+    inside = _add(svg, "svg", x=left, y=4, width=_WIDTH - left, height=height - 36, viewBox=_box(left, 4, height - 36))
     for line in sorted(lines, key=lambda line: line.bold):
         _curve(inside, x, y, line)
     return Tree.tostring(svg, encoding="unicode")
@@ -135,7 +135,7 @@ def bars(title: str, rows: Sequence[Bar], names: Sequence[str]) -> str:
     """Returns one bar a row, cut into shares; `names` say what the shares are of."""
     height = 6 + 26.0 * len(rows)
     svg = _picture(title, height)
-    x = Scale(0.0, 1.0, LABELS, WIDTH - MARGIN)
+    x = AxisScale(0.0, 1.0, LABELS, _WIDTH - _MARGIN)
     for number, row in enumerate(rows):
         top, begin = 6 + 26.0 * number, 0.0
         _name(svg, row.label, top + 14)
@@ -152,7 +152,7 @@ def bars(title: str, rows: Sequence[Bar], names: Sequence[str]) -> str:
 def swatch(arm: int) -> str:
     """Returns the sample of an arm's line and dot for a legend."""
     svg = Tree.Element("svg", {"viewBox": "0 0 30 10", "class": "swatch", "aria-hidden": "true"})
-    _curve(svg, lambda x: x, lambda y: y, Line(arm, [(1, 5), (29, 5)], bold=True))
+    _curve(svg, lambda x: x, lambda y: y, ChartLine(arm, [(1, 5), (29, 5)], bold=True))
     _add(svg, "circle", cls=f"dot {colour(arm)}", cx=15, cy=5, r=3.5)
     return Tree.tostring(svg, encoding="unicode")
 
@@ -169,7 +169,7 @@ def mean_points(many: Iterable[Sequence[tuple[float, float]]]) -> list[tuple[flo
     return [(x, sum(table[x] for table in tables) / len(tables)) for x in sorted(shared)]
 
 
-def _strip(svg: Tree.Element, x: Scale, row: Strip, middle: float) -> None:
+def _strip(svg: Tree.Element, x: AxisScale, row: Strip, middle: float) -> None:
     _name(svg, row.label, middle + 4)
     group = _add(svg, "g", cls=colour(row.arm))
     if not math.isnan(row.low):
@@ -194,7 +194,7 @@ def _end_of(group: Tree.Element, is_inside: bool, tip: float, y: float, outward:
         _add(group, "polygon", cls="arrow", points=points)
 
 
-def _band(svg: Tree.Element, x: Scale, band: float, height: float) -> None:
+def _band(svg: Tree.Element, x: AxisScale, band: float, height: float) -> None:
     start, end = x(max(-band, x.low)), x(min(band, x.high))
     if end > start:
         _hint(
@@ -202,23 +202,23 @@ def _band(svg: Tree.Element, x: Scale, band: float, height: float) -> None:
         )
 
 
-def _axis(svg: Tree.Element, x: Scale, height: float) -> None:
+def _axis(svg: Tree.Element, x: AxisScale, height: float) -> None:
     for value, label in x.ticks():
         _add(svg, "line", cls="grid", x1=x(value), x2=x(value), y1=4, y2=height)
         _text(svg, label, x(value), height + 16, "tick", anchor="middle")
 
 
-def _line(svg: Tree.Element, x: Scale, value: float, name: str, height: float) -> None:
+def _line(svg: Tree.Element, x: AxisScale, value: float, name: str, height: float) -> None:
     if x.holds(value):
         _add(svg, "line", cls="reference", x1=x(value), x2=x(value), y1=2, y2=height)
         text = f"dashed: {name} {value:.4g}" if name else ""
     else:
         text = f"{name} {value:.4g}, {'left' if value < x.low else 'right'} of the picture"
     if text:
-        _text(svg, text, (LABELS + WIDTH - MARGIN) / 2, height + 33, "tick", anchor="middle")
+        _text(svg, text, (LABELS + _WIDTH - _MARGIN) / 2, height + 33, "tick", anchor="middle")
 
 
-def _curve(svg: Tree.Element, x: Any, y: Any, line: Line) -> None:
+def _curve(svg: Tree.Element, x: Any, y: Any, line: ChartLine) -> None:
     path = " ".join(f"{x(px):.1f},{y(py):.1f}" for px, py in line.points)
     shape = _add(svg, "polyline", cls=f"{'curve' if line.bold else 'thin'} {colour(line.arm)}", points=path)
     if line.bold and DASHES[line.arm % len(DASHES)]:
@@ -226,12 +226,12 @@ def _curve(svg: Tree.Element, x: Any, y: Any, line: Line) -> None:
 
 
 def _picture(title: str, height: float) -> Tree.Element:
-    box = {"viewBox": f"0 0 {WIDTH:g} {height:g}", "role": "img", "aria-label": title, "class": "chart"}
+    box = {"viewBox": f"0 0 {_WIDTH:g} {height:g}", "role": "img", "aria-label": title, "class": "chart"}
     return Tree.Element("svg", box)
 
 
 def _box(left: float, top: float, height: float) -> str:
-    return f"{left:g} {top:g} {WIDTH - left:g} {height:g}"
+    return f"{left:g} {top:g} {_WIDTH - left:g} {height:g}"
 
 
 def _name(svg: Tree.Element, name: str, y: float) -> None:

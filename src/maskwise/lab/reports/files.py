@@ -8,7 +8,7 @@ from pathlib import Path
 
 from maskwise.errors import InputError
 from maskwise.lab.reports.assemble import Report
-from maskwise.lab.reports.page import page
+from maskwise.lab.reports.page import report_page
 
 
 def write_report(report: Report, path: Path) -> list[Path]:
@@ -20,7 +20,7 @@ def write_report(report: Report, path: Path) -> list[Path]:
         raise InputError(f"--out is the report's page, such as report.html; found {str(path)!r}.")
     folder = path.with_name(f"{path.stem}-tables")
     markdown, data = path.with_suffix(".md"), path.with_suffix(".json")
-    texts = {path: page(report), markdown: as_markdown(report), data: as_json(report)}
+    texts = {path: report_page(report), markdown: as_markdown(report), data: as_json(report)}
     texts |= {folder / f"{name}.csv": table.csv() for name, table in report.tables.items() if table.rows}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

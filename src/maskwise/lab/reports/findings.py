@@ -12,7 +12,7 @@ import numpy as np
 
 from maskwise.lab.reports.hypotheses import NO_VERDICT, Hypothesis, judge
 from maskwise.lab.reports.predictions import PairedItems, stored_items
-from maskwise.lab.reports.scores import Rows
+from maskwise.lab.reports.scores import ResultRows
 from maskwise.lab.reports.sentences import NOT_DECLARED, sentence
 from maskwise.lab.reports.tables import Column, Table
 from maskwise.lab.stats.bootstrap import Bootstrapped
@@ -22,7 +22,7 @@ from maskwise.lab.stats.verdicts import NO_SIGNAL, ORDER, SMALL
 from maskwise.lab.study.study_file import Study
 
 REPORT_ORDER = (*ORDER, NOT_DECLARED, NO_VERDICT)
-COLUMNS = (
+_COLUMNS = (
     Column("ours", "arm"), Column("task"), Column("backbone"), Column("verdict"),
     Column("mean", "mean difference", "difference"), Column("low", "95% from", "difference"),
     Column("high", "to", "difference"), Column("p_holm", "p, Holm", "p"), Column("p", "p, paired t", "p"),
@@ -47,7 +47,7 @@ class Finding:
     sentence: str
 
 
-def find(rows: Rows, study: Study, against: str, out: Path | None = None) -> list[Finding]:
+def find(rows: ResultRows, study: Study, against: str, out: Path | None = None) -> list[Finding]:
     """Returns the findings of the declared family, what was shown first, those against the baseline before others.
 
     Arms that the study file did not compare with `against` follow, without a verdict: they were no hypotheses. With
@@ -91,7 +91,7 @@ def verdict_table(findings: Sequence[Finding], study: Study) -> Table:
     """Returns the table of all comparisons with their figures."""
     rows = tuple(_figures(finding) for finding in findings)
     level = f"{1 - study.statistics.alpha:.0%}"
-    columns = tuple(replace(column, heading=column.heading.replace("95%", level)) for column in COLUMNS)
+    columns = tuple(replace(column, heading=column.heading.replace("95%", level)) for column in _COLUMNS)
     return Table("verdicts", "Every comparison", columns, rows, _note(study))
 
 

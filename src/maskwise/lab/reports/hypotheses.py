@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from maskwise.lab.reports.predictions import PairedItems
-from maskwise.lab.reports.scores import Rows, Scores, as_frame, is_adaptation, scores_by
+from maskwise.lab.reports.scores import ResultRows, Scores, as_frame, is_adaptation, scores_by
 from maskwise.lab.stats.bootstrap import Bootstrapped
 from maskwise.lab.stats.gain import ShareOfGain, share_of_gain
 from maskwise.lab.stats.items import ItemInterval
@@ -115,7 +115,7 @@ class Hypothesis:
 
 
 def judge(
-    rows: Rows, study: Study, items: Callable[[Hypothesis], PairedItems | None] | None = None
+    rows: ResultRows, study: Study, items: Callable[[Hypothesis], PairedItems | None] | None = None
 ) -> list[Hypothesis]:
     """Returns the family with its verdicts, then the same pairs of arms on the held-out loss, without any.
 
@@ -137,7 +137,7 @@ def judge(
     return _decided(family, study.statistics.alpha) + [one for one in measured if one.task == HELD_OUT]
 
 
-def _main_scores(rows: Rows, study: Study) -> dict[tuple[str, str, str], Scores]:
+def _main_scores(rows: ResultRows, study: Study) -> dict[tuple[str, str, str], Scores]:
     """Returns the scores by (arm, backbone, task) in the metric of the task's hypotheses, more being better."""
     frame, metrics = as_frame(rows), {task: study.metric(task) for task in study.tasks}
     found = [one for one in scores_by(frame) if metrics.get(one.task) == one.metric] if len(frame) else []

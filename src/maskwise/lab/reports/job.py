@@ -41,7 +41,11 @@ def report(
         InputError: The folder has no results, `against` is not an arm of the study, or the page cannot be written.
 
     Example:
-        `report("out", out="report.html").findings`
+        ```python
+        from maskwise.lab import report
+
+        report("out", out="report.html").findings
+        ```
     """
     made, _ = make_files(study, results, against=against, out=out, other=other, published=published)
     return made

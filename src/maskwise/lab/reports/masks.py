@@ -18,10 +18,10 @@ from maskwise.lab.study.layout import run_name
 from maskwise.lab.study.results import StudyRuns
 
 QUINTILES = tuple(f"masked_q{number}" for number in range(1, 6))
-RATES = ("budget", "trained_rate", "masked_rate")
+_RATES = ("budget", "trained_rate", "masked_rate")
 LAST = ("masked_score", "eligible_score", "overlap", *QUINTILES)
 PLACE = ["arm", "backbone", "adapted_to"]
-COLUMNS = (
+_COLUMNS = (
     Column("arm"), Column("backbone"), Column("adapted_to", "on the text of"), Column("budget", kind="share"),
     Column("trained_rate", "masked in training", "share"), Column("masked_rate", "on the probe", "share"),
     Column("most_masked", "most masked at the end"),
@@ -90,13 +90,13 @@ def held_out_curves(lines: Lines, results: pd.DataFrame) -> list[Curve]:
 
 def mask_table(lines: Lines) -> Table:
     """Returns what each arm masks: realised rates next to the budget, scores, frequencies, and the types themselves."""
-    looks = pd.DataFrame(list(_looks(lines)), columns=[*PLACE, "seed", "score_source", "most_masked", *RATES, *LAST])
+    looks = pd.DataFrame(list(_looks(lines)), columns=[*PLACE, "seed", "score_source", "most_masked", *_RATES, *LAST])
     rows = [
         {**dict(zip(PLACE, (_text(part) for part in place), strict=True)), **_figures(group)}
         for place, group in looks.groupby(PLACE, sort=False, dropna=False)
         if isinstance(place, tuple)
     ]
-    return Table("masks", "What each arm masks", COLUMNS, tuple(rows), NOTE)
+    return Table("masks", "What each arm masks", _COLUMNS, tuple(rows), NOTE)
 
 
 def _looks(lines: Lines) -> Iterable[dict[str, Any]]:
@@ -111,7 +111,7 @@ def _figures(looks: pd.DataFrame) -> dict[str, Any]:
     first_run: Any = looks[looks["seed"] == looks["seed"].iloc[0]]
     sources = dict.fromkeys(first_run["score_source"].dropna())
     return {
-        **{name: _mean(looks[name]) for name in RATES},
+        **{name: _mean(looks[name]) for name in _RATES},
         **{name: _mean(last[name]) for name in LAST},
         "most_masked": _text(first_run["most_masked"].iloc[-1]),
         "sources": ", then ".join(sources) or None,

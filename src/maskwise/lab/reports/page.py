@@ -36,7 +36,7 @@ class Picture:
     svg: Markup
 
 
-def page(report: Report) -> str:
+def report_page(report: Report) -> str:
     """Returns a report as a self-contained HTML page; its security policy forbids it to fetch anything."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["cells"] = cells
@@ -160,11 +160,11 @@ def _sort_key(value: Any) -> str:
     return "" if missing else repr(float(value)) if isinstance(value, int | float) else str(value)
 
 
-def _lines(many: Sequence[Curve], arms: Sequence[str], x_name: str) -> Iterator[charts.Line]:
+def _lines(many: Sequence[Curve], arms: Sequence[str], x_name: str) -> Iterator[charts.ChartLine]:
     by_arm: Mapping[str, list[Curve]] = {arm: [curve for curve in many if curve.arm == arm] for arm in arms}
     for number, runs in enumerate(by_arm.values()):
         points = [list(zip(getattr(run, x_name), run.losses, strict=True)) for run in runs if getattr(run, x_name)]
-        yield from (charts.Line(number, line, bold=False) for line in points)
+        yield from (charts.ChartLine(number, line, bold=False) for line in points)
         finished = [list(zip(getattr(run, x_name), run.losses, strict=True)) for run in runs if run.flops]
         if mean := charts.mean_points(finished):
-            yield charts.Line(number, mean, bold=True)
+            yield charts.ChartLine(number, mean, bold=True)

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from maskwise.lab.reports.paper_tables import CONSTANT, METRICS, TASKS, find_row
+from maskwise.lab.reports.paper_tables import CONSTANT, PRINTED_METRICS, PRINTED_TASKS, find_row
 from maskwise.lab.reports.scores import Scores
 from maskwise.lab.reports.tables import Column, Table
 from maskwise.lab.study.study_file import Study
 
-BASELINES = {"random": "paper-baseline", "bert": "paper-baseline"}  # random masking at the same rate
+_BASELINES = {"random": "paper-baseline", "bert": "paper-baseline"}  # random masking at the same rate
 BACKBONES = ("bert", "bertlet")
-MARKS = {"": "", "at": " (constant classifier)", "other": " (other constant class)", "below": " (below constant)"}
-COLUMNS = (
+_MARKS = {"": "", "at": " (constant classifier)", "other": " (other constant class)", "below": " (below constant)"}
+_COLUMNS = (
     Column("arm"), Column("task"), Column("metric"), Column("backbone"), Column("measured"),
     Column("measured_gain", "over the baseline"), Column("bert", "BERT, printed"),
     Column("bert_gain", "over the baseline"), Column("bertlet", "BERTlet, printed"),
@@ -29,14 +29,19 @@ def published_table(scores: Sequence[Scores], study: Study, against: str) -> Tab
         "training differ from those here, so gains over each one's own baseline compare better than scores do. A mark "
         "says where a printed cell is what a model scores that reads nothing."
     )
-    return Table("published", "Beside the published tables", COLUMNS, tuple(_rows(scores, study, against)), note)
+    return Table("published", "Beside the published tables", _COLUMNS, tuple(_rows(scores, study, against)), note)
 
 
 def _rows(scores: Sequence[Scores], study: Study, against: str) -> Iterator[dict[str, Any]]:
-    recipes = {arm.name: BASELINES.get(arm.recipe_name, arm.recipe_name) for arm in study.arms}
+    recipes = {arm.name: _BASELINES.get(arm.recipe_name, arm.recipe_name) for arm in study.arms}
     means = {(one.arm, one.backbone, one.task, one.metric): fmean(one.by_seed.values()) for one in scores}
     for (arm, backbone, task, metric), mean in means.items():
-        if arm not in recipes or task not in TASKS or metric != METRICS[task] or find_row("bert", recipes[arm]) is None:
+        if (
+            arm not in recipes
+            or task not in PRINTED_TASKS
+            or metric != PRINTED_METRICS[task]
+            or find_row("bert", recipes[arm]) is None
+        ):
             continue
         base = means.get((against, backbone, task, metric))
         yield {
@@ -51,7 +56,7 @@ def _printed(recipe: str, task: str) -> Mapping[str, str | None]:
     for backbone in BACKBONES:
         row, base = find_row(backbone, recipe), find_row(backbone, "paper-baseline")
         assert row is not None and base is not None
-        cells[backbone] = f"{row.cells[task]:.2f}{MARKS[row.mark(task)]}"
+        cells[backbone] = f"{row.cells[task]:.2f}{_MARKS[row.mark(task)]}"
         cells[f"{backbone}_gain"] = _gain(None if row == base else row.cells[task] - base.cells[task])
     return cells
 

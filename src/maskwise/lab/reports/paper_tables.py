@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-TASKS = ("cola", "mrpc", "qnli", "qqp", "rte", "sst2", "mnli")
+PRINTED_TASKS = ("cola", "mrpc", "qnli", "qqp", "rte", "sst2", "mnli")
 CONSTANT = {"cola": 69.13, "mrpc": 81.22, "qnli": 50.54, "qqp": 63.18, "rte": 52.71, "sst2": 50.92, "mnli": 35.22}
-METRICS = dict.fromkeys(TASKS, "accuracy") | {"mrpc": "f1", "mnli": "accuracy_mismatched"}
+PRINTED_METRICS = dict.fromkeys(PRINTED_TASKS, "accuracy") | {"mrpc": "f1", "mnli": "accuracy_mismatched"}
 OTHER_CONSTANT = {"qnli": 49.46}  # the class that is not the larger one
-ROUNDING = 0.011  # a mean of seven cells rounded to hundredths is off by 0.005 at most, and rounded again by as much
+_ROUNDING = 0.011  # a mean of seven cells rounded to hundredths is off by 0.005 at most, and rounded again by as much
 VALIDATION_SIZE = {"cola": 1043, "rte": 277, "sst2": 872, "qnli": 5463}
 
 Mark = Literal["", "at", "other", "below"]
@@ -39,7 +39,7 @@ class PublishedRow:
     @property
     def total_agrees(self) -> bool:
         """Whether the printed Total is that mean, up to rounding."""
-        return abs(self.printed_total - self.total) <= ROUNDING
+        return abs(self.printed_total - self.total) <= _ROUNDING
 
     def mean_of(self, *tasks: str) -> float:
         """Returns the mean of some tasks' cells."""
@@ -63,7 +63,7 @@ def _rows(table: int, text: str) -> tuple[PublishedRow, ...]:
     for line in text.strip().splitlines():
         backbone, arm, recipe, *numbers = line.split()
         *cells, total = map(float, numbers)
-        rows.append(PublishedRow(table, backbone, arm, recipe, dict(zip(TASKS, cells, strict=True)), total))  # type: ignore[arg-type]
+        rows.append(PublishedRow(table, backbone, arm, recipe, dict(zip(PRINTED_TASKS, cells, strict=True)), total))  # type: ignore[arg-type]
     return tuple(rows)
 
 

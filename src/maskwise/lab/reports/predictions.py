@@ -22,7 +22,7 @@ from maskwise.lab.stats.items import (
     CLASS_METRICS,
     TAG_METRICS,
     ItemInterval,
-    Metric,
+    ItemMetric,
     class_counts,
     interval_over_items,
     macro_average_counts,
@@ -37,8 +37,8 @@ from maskwise.lab.tuning.results import PREDICTIONS
 
 CREDITS = {"accuracy": "credit", "accuracy_per_token": "credit_mean"}  # of minimal pairs: what a pair counts
 PARADIGM = "uid"  # what it tests
-Columns = Mapping[str, list[Any]]
-Runs = Sequence[Sequence[Columns]]  # by pretraining and tuning seed, the columns of a run's predictions
+_Columns = Mapping[str, list[Any]]
+_Runs = Sequence[Sequence[_Columns]]  # by pretraining and tuning seed, the columns of a run's predictions
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class PairedItems:
 
     ours_SKEX: Sequence[Sequence[np.ndarray]]
     theirs_SKEX: Sequence[Sequence[np.ndarray]]
-    metric: Metric
+    metric: ItemMetric
     differences_SE: np.ndarray
     strata_E: np.ndarray | None = None
 
@@ -168,7 +168,7 @@ def held_out_of(task: Task, metric: str) -> tuple[str, tuple[str, ...]]:
     return metric, tuple(split for split, ending in endings.items() if not ending)
 
 
-def _read(path: Path, columns: Sequence[str], splits: Sequence[str] | None) -> Columns:
+def _read(path: Path, columns: Sequence[str], splits: Sequence[str] | None) -> _Columns:
     if splits is None:
         return pq.read_table(path, columns=list(columns)).to_pydict()
     table = pq.read_table(path, columns=["split", *columns]).to_pydict()
@@ -176,7 +176,7 @@ def _read(path: Path, columns: Sequence[str], splits: Sequence[str] | None) -> C
     return {name: [table[name][i] for i in rows] for name in columns}
 
 
-def _same_items(arms: Sequence[Runs], told_by: str | None) -> bool:
+def _same_items(arms: Sequence[_Runs], told_by: str | None) -> bool:
     """Whether all runs answered the same questions: as many, and with the same values in the column that tells them."""
     runs = [run for arm in arms for of_seed in arm for run in of_seed]
     first = runs[0]
@@ -184,7 +184,7 @@ def _same_items(arms: Sequence[Runs], told_by: str | None) -> bool:
     return len(sizes) == 1 and sizes != {0} and all(told_by is None or run[told_by] == first[told_by] for run in runs)
 
 
-def _count_classes(arms: Sequence[Runs]) -> Any:
+def _count_classes(arms: Sequence[_Runs]) -> Any:
     runs = [run for arm in arms for of_seed in arm for run in of_seed]
     num_classes = 1 + max(max(run[column]) for run in runs for column in ("label", "prediction"))
     return lambda labels, answers: class_counts(np.array(labels), np.array(answers), num_classes)

@@ -17,7 +17,7 @@ from maskwise.lab.stats.paired import paired_t
 from maskwise.lab.study.statistics import REFERENCES
 from maskwise.lab.study.study_file import HELD_OUT, LESS_IS_BETTER, Study
 
-Rows = Sequence[Mapping[str, Any]] | pd.DataFrame
+ResultRows = Sequence[Mapping[str, Any]] | pd.DataFrame
 # What needs no pretrained model, by the column of the results that has its score.
 BASELINES = {
     "constant": "constant classifier", "word_list": "word list", "bm25": "BM25", "unigram_floor": "unigram floor",
@@ -73,7 +73,7 @@ class Scores:
         return replace(self, by_seed=next(turned), baselines=next(turned))
 
 
-def scores_of(rows: Rows, study: Study) -> list[Scores]:
+def scores_of(rows: ResultRows, study: Study) -> list[Scores]:
     """Returns the scores by task, backbone, metric and arm: tasks and arms in the study's order, held-out ones last.
 
     What is no arm of the study, such as the models without pretraining, follows the arms.
@@ -93,7 +93,7 @@ def scores_of(rows: Rows, study: Study) -> list[Scores]:
     return sorted(found, key=place)
 
 
-def as_frame(rows: Rows) -> Any:
+def as_frame(rows: ResultRows) -> Any:
     """Returns the rows as a data frame. Its type is Any: what pandas says of a frame's columns fits no use of them."""
     return pd.DataFrame(rows)
 
@@ -116,7 +116,7 @@ def scores_by(frame: Any) -> list[Scores]:
     return found
 
 
-def num_copies(rows: Rows) -> dict[tuple[str, str, str], int]:
+def num_copies(rows: ResultRows) -> dict[tuple[str, str, str], int]:
     """Returns how many seeds of (arm, backbone, task) have the same scores to the last digit, if more than one has.
 
     Collapsed runs are left out: they score alike, but each went there by itself.
@@ -131,7 +131,7 @@ def num_copies(rows: Rows) -> dict[tuple[str, str, str], int]:
     return found
 
 
-def collapsed_runs(rows: Rows) -> list[dict[str, Any]]:
+def collapsed_runs(rows: ResultRows) -> list[dict[str, Any]]:
     """Returns one row for each tuned model that gives one answer to every held-out item."""
     frame = as_frame(rows)
     one_each = frame[_is_collapsed(frame)].drop_duplicates(["arm", "backbone", "seed", "task", "tuning_seed"])

@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 from maskwise.progress import format_seconds
 
-Kind = Literal["text", "number", "difference", "p", "share", "times", "count", "flops", "seconds", "bytes", "exact"]
+ValueKind = Literal[
+    "text", "number", "difference", "p", "share", "times", "count", "flops", "seconds", "bytes", "exact"
+]
 NOTHING = "-"
 
 
@@ -21,7 +23,7 @@ class Column:
 
     name: str
     heading: str = ""
-    kind: Kind = "text"
+    kind: ValueKind = "text"
 
     @property
     def title(self) -> str:
@@ -74,7 +76,7 @@ class Table:
         return [{column.name: _plain(row.get(column.name)) for column in self.columns} for row in self.rows]
 
 
-def shown(value: Any, kind: Kind) -> str:
+def shown(value: Any, kind: ValueKind) -> str:
     """Returns a value as people read it.
 
     >>> [shown(0.0213, "difference"), shown(0.00004, "p"), shown(0.151, "share"), shown(None, "p")]
@@ -89,7 +91,7 @@ def shown(value: Any, kind: Kind) -> str:
     return _number(value, kind)
 
 
-def _number(value: float, kind: Kind) -> str:
+def _number(value: float, kind: ValueKind) -> str:
     match kind:
         case "number":
             return f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}"

@@ -24,7 +24,7 @@ EFFECTS = (
     Column("change", "there - here", "difference"), Column("low", "95% from", "difference"),
     Column("high", "to", "difference"), Column("metric"), Column("theirs", "against"),
 )  # fmt: skip
-SCORES = (
+_SCORES = (
     Column("arm"), Column("task"), Column("metric"), Column("backbone"), Column("here", kind="number"),
     Column("there", kind="number"), Column("change", "there - here", "difference"),
 )  # fmt: skip
@@ -48,7 +48,7 @@ def with_other(report: Report, other: Report) -> Report:
     )
     tables = (
         Table("other_verdicts", "The other study: verdicts", EFFECTS, effects, effect_note),
-        Table("other_scores", "The other study: scores", SCORES, tuple(_scores(report, other))),
+        Table("other_scores", "The other study: scores", _SCORES, tuple(_scores(report, other))),
         Table("other_settings", "The other study: settings that differ", SETTINGS, tuple(_settings(report, other))),
     )
     shown = dict(report.tables)

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maskwise.lab.stats.items import Metric, score_items
+from maskwise.lab.stats.items import ItemMetric, weighted_scores
 
-NUM_DRAWS = 2000
+_NUM_DRAWS = 2000
 DRAWS_AT_A_TIME = 100
 
 
@@ -31,11 +31,11 @@ class Bootstrapped(NamedTuple):
 def multi_bootstrap(
     ours_SKEX: Sequence[Sequence[np.ndarray]],
     theirs_SKEX: Sequence[Sequence[np.ndarray]],
-    metric: Metric,
+    metric: ItemMetric,
     *,
     strata_E: np.ndarray | None = None,
     seed: int = 0,
-    num_draws: int = NUM_DRAWS,
+    num_draws: int = _NUM_DRAWS,
     alpha: float = 0.05,
 ) -> Bootstrapped:
     """Returns the mean difference of a metric, ours minus theirs, with an interval over seeds and items.
@@ -56,7 +56,7 @@ def multi_bootstrap(
     num_seeds, num_items = len(ours_SKEX), len(ours_SKEX[0][0])
 
     def differences(weights_DE: np.ndarray) -> np.ndarray:
-        ours_DS, theirs_DS = (score_items(weights_DE, counts, metric) for counts in (ours_SKEX, theirs_SKEX))
+        ours_DS, theirs_DS = (weighted_scores(weights_DE, counts, metric) for counts in (ours_SKEX, theirs_SKEX))
         return ours_DS - theirs_DS
 
     drawn = []

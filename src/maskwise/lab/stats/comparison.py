@@ -20,7 +20,7 @@ from maskwise.lab.stats.paired import ALPHA, equivalence_p, paired_t
 from maskwise.lab.stats.sign_flip import sign_flip_floor, sign_flip_p
 from maskwise.lab.stats.verdicts import decide, has_signal
 
-Scores = Mapping[Any, float] | Sequence[float]
+SeedScores = Mapping[Any, float] | Sequence[float]
 NO_REFERENCE = "(no model without pretraining was run)"
 ALONE = "The p values are of this comparison alone; with several, adjust them together (Holm)."
 
@@ -90,11 +90,11 @@ class Comparison:
 
 
 def compare(
-    ours: Scores,
-    theirs: Scores,
+    ours: SeedScores,
+    theirs: SeedScores,
     margin: float | str | None = None,
     *,
-    not_pretrained: Scores | None = None,
+    not_pretrained: SeedScores | None = None,
     constant: float | None = None,
     alpha: float = ALPHA,
 ) -> Comparison:
@@ -169,7 +169,7 @@ def _compared(
     )
 
 
-def by_seed(scores: Scores, name: str) -> dict[Any, float]:
+def by_seed(scores: SeedScores, name: str) -> dict[Any, float]:
     """Returns the scores by seed, those of a list numbered from 0; raises InputError for what is no finite number."""
     if isinstance(scores, str) or not (hasattr(scores, "keys") or hasattr(scores, "__len__")):
         raise InputError(f"{name} has to be scores by seed, {{0: 0.81, 1: 0.84}}, or a list of them; found {scores!r}.")

@@ -19,7 +19,7 @@ from scipy import stats
 from maskwise.lab.stats.paired import ALPHA
 
 # A metric of summed counts, whatever axes come before those of one item's counts.
-Metric = Callable[[np.ndarray], np.ndarray]
+ItemMetric = Callable[[np.ndarray], np.ndarray]
 
 
 def accuracy(counts_CC: np.ndarray) -> np.ndarray:
@@ -65,10 +65,10 @@ def total(values_1: np.ndarray) -> np.ndarray:
     return values_1[..., 0]
 
 
-CLASS_METRICS: dict[str, Metric] = {
+CLASS_METRICS: dict[str, ItemMetric] = {
     "accuracy": accuracy, "f1": f1, "macro_f1": macro_f1, "matthews_correlation": matthews_correlation,
 }  # fmt: skip
-TAG_METRICS: dict[str, Metric] = {"accuracy": share_right, "entity_f1": entity_f1}
+TAG_METRICS: dict[str, ItemMetric] = {"accuracy": share_right, "entity_f1": entity_f1}
 
 
 def class_counts(labels_E: np.ndarray, answers_E: np.ndarray, num_classes: int) -> np.ndarray:
@@ -87,7 +87,9 @@ def macro_average_counts(values_E: ArrayLike, strata_E: np.ndarray) -> np.ndarra
     return (np.asarray(values_E, dtype=float) / sizes[places_E] / len(sizes))[:, None]
 
 
-def score_items(weights_DE: np.ndarray, counts_SKEX: Sequence[Sequence[np.ndarray]], metric: Metric) -> np.ndarray:
+def weighted_scores(
+    weights_DE: np.ndarray, counts_SKEX: Sequence[Sequence[np.ndarray]], metric: ItemMetric
+) -> np.ndarray:
     """Returns the metric of weighted items [D, S], tuning seeds averaged."""
     scores_DS = np.empty((len(weights_DE), len(counts_SKEX)))
     for s, counts_KEX in enumerate(counts_SKEX):
@@ -95,7 +97,7 @@ def score_items(weights_DE: np.ndarray, counts_SKEX: Sequence[Sequence[np.ndarra
     return scores_DS
 
 
-def pseudo_values(counts_EX: np.ndarray, metric: Metric) -> np.ndarray:
+def pseudo_values(counts_EX: np.ndarray, metric: ItemMetric) -> np.ndarray:
     """Returns the jackknife pseudo-value of each item [E]: E times the score less E - 1 times the score without it.
 
     Their mean is the score, up to its bias, and their spread is that of the score over items (Tukey 1958). For a mean

@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from maskwise.errors import InputError
+
 ALPHA = 0.05
-ROUNDING = 1e-12  # differences below this are what is left of adding the same numbers in another order
+_ROUNDING = 1e-12  # differences below this are what is left of adding the same numbers in another order
 
 Alternative = Literal["two-sided", "less", "greater"]
 
@@ -77,10 +79,22 @@ def holm(p_NM: ArrayLike) -> np.ndarray:
 
     p_(i) becomes the largest of min(1, (M - j + 1) p_(j)) over j <= i (Holm 1979).
 
+    Args:
+        p_NM: p values, of N families of M comparisons each, or of one family [M].
+
+    Returns:
+        The adjusted p values, of the same shape.
+
+    Raises:
+        InputError: For something other than numbers.
+
     >>> holm(np.array([0.01, 0.04, 0.03])).round(3).tolist()
     [0.03, 0.06, 0.06]
     """
-    p_NM = np.asarray(p_NM, dtype=float)
+    try:
+        p_NM = np.asarray(p_NM, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"p values are numbers; found {p_NM!r:.80}. Write holm([0.01, 0.04, 0.03]).") from None
     order = np.argsort(p_NM, axis=-1)
     weights_M = np.arange(p_NM.shape[-1], 0, -1)
     stepped = np.maximum.accumulate(np.take_along_axis(p_NM, order, -1) * weights_M, axis=-1)
@@ -134,12 +148,12 @@ def welch_interval(some: ArrayLike, others: ArrayLike, alpha: float = ALPHA) -> 
 def drop_rounding(values: ArrayLike) -> np.ndarray:
     """Returns the values as floats, those that are left of adding the same numbers in another order made 0."""
     values = np.asarray(values, dtype=float)
-    return np.where(np.abs(values) > ROUNDING, values, 0.0)
+    return np.where(np.abs(values) > _ROUNDING, values, 0.0)
 
 
 def _mean_and_sd(values_NS: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean, sd = values_NS.mean(-1), values_NS.std(-1, ddof=1)
-    return mean, np.where(sd > ROUNDING * np.maximum(1.0, np.abs(mean)), sd, 0.0)
+    return mean, np.where(sd > _ROUNDING * np.maximum(1.0, np.abs(mean)), sd, 0.0)
 
 
 def _scipys_t(values_NS: np.ndarray, sd_N: np.ndarray, alternative: Alternative) -> Any:

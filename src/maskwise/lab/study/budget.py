@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from maskwise.lab.config import PretrainSettings, check_settings
-from maskwise.lab.pretraining.run_size import Corpus, RunSize, corpus_of, run_size
+from maskwise.lab.pretraining.run_size import CorpusSize, RunSize, corpus_of, run_size
 from maskwise.lab.records.record import RunKey
 from maskwise.lab.study.declaration import TEACHER
 from maskwise.lab.study.layout import Layout, teacher_of
@@ -23,7 +23,7 @@ class ArmBudget:
     tokens: float
 
 
-def arm_budget(study: Study, key: RunKey, layout: Layout, corpus: Corpus | None = None) -> ArmBudget:
+def arm_budget(study: Study, key: RunKey, layout: Layout, corpus: CorpusSize | None = None) -> ArmBudget:
     """Returns what one pretraining run gets; `corpus` stands in for the figures of data that is not there yet.
 
     An arm with the compute of another gets the number of steps whose counted flops are nearest to the other's; one
@@ -62,7 +62,7 @@ def declared_settings(study: Study, key: RunKey, layout: Layout) -> PretrainSett
     return study.settings(study.arm(key.arm), backbone, key.seed, data, teacher)
 
 
-def _as_given(study: Study, key: RunKey, layout: Layout, corpus: Corpus | None) -> RunSize:
+def _as_given(study: Study, key: RunKey, layout: Layout, corpus: CorpusSize | None) -> RunSize:
     settings = declared_settings(study, key, layout)
     shape = study.backbone(key.backbone).model if study.teacher else None  # its teacher is a model like it
     return run_size(settings, corpus or corpus_of(settings.data.path), teacher=shape)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from maskwise.lab.pretraining.build import bf16_is_fast
-from maskwise.lab.pretraining.run_size import Corpus, corpus_of
+from maskwise.lab.pretraining.run_size import CorpusSize, corpus_of
 from maskwise.lab.records.record import RunKey
 from maskwise.lab.study.declaration import Backbone
 from maskwise.lab.study.layout import Layout
@@ -43,7 +43,7 @@ def flops_per_second(size: int = 768, seconds: float = 0.2) -> float:
     return 2 * size**3 * count / (time.perf_counter() - started_at)
 
 
-def expected_corpus(study: Study, key: RunKey, layout: Layout, tasks: dict[str, TaskData]) -> Corpus:
+def expected_corpus(study: Study, key: RunKey, layout: Layout, tasks: dict[str, TaskData]) -> CorpusSize:
     """Returns the figures of a task's blocks: those on disk, or else a guess from its words."""
     assert key.adapted_to is not None
     folder = layout.data(key.backbone, key.adapted_to)
@@ -53,7 +53,7 @@ def expected_corpus(study: Study, key: RunKey, layout: Layout, tasks: dict[str, 
     words = sum(len(text.split()) for texts in data.train.texts for text in texts)
     length = min(study.adapt_block, 2 + TOKENS_A_WORD * words / len(data.train))
     vocabulary = len(load_tokenizer(study.backbone(key.backbone).model))
-    return Corpus(round(0.95 * len(data.train)), study.adapt_block, length, vocabulary)
+    return CorpusSize(round(0.95 * len(data.train)), study.adapt_block, length, vocabulary)
 
 
 def tuning_flops(study: Study, backbone: Backbone, data: Any, pretraining_data: str) -> float:

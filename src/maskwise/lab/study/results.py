@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from maskwise.errors import InputError
+from maskwise.files.path_names import path_text
 from maskwise.lab.records.record import HELD_OUT, RECORD, RunKey, RunRecord, check_files, read_record
 from maskwise.lab.study.declaration import TEACHER
 from maskwise.lab.study.layout import Layout, is_pretrained, is_tuned, result_keys, run_name
@@ -115,10 +116,23 @@ def collect(out: str | Path) -> pd.DataFrame:
     model, whether a tuned model gives one answer to everything, steps, seconds of all attempts and of training,
     tokens, flops, peak memory (bytes) and a hash of the settings.
 
+    Args:
+        out: The study's folder.
+
+    Returns:
+        A frame with a row per value.
+
     Raises:
         InputError: The folder is not a study's, or its study file is damaged.
+
+    Example:
+        ```python
+        from maskwise.lab import collect
+
+        collect("out").groupby(["arm", "task", "metric"])["value"].mean()
+        ```
     """
-    return results_frame(read_runs(out))
+    return results_frame(read_runs(path_text(out, "folder of a study")))
 
 
 def results_frame(runs: StudyRuns) -> pd.DataFrame:

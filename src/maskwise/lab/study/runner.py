@@ -74,7 +74,23 @@ def run_study(
     Raises:
         InputError: The folder belongs to another study or one is running in it, a score has changed since runs were
             made, or something cannot run, before anything does.
+
+    Example:
+        ```python
+        from maskwise.lab import load_study, run_study
+
+        run_study(load_study("entropy-table1", scale="tiny"), "out", jobs=2)
+        ```
     """
+    if not isinstance(study, Study):
+        raise InputError(
+            f"run_study takes a Study; found {type(study).__name__}. Write run_study(load_study('study.toml'), out)."
+        )
+    if executor is not None and not hasattr(executor, "in_this_process"):
+        raise InputError(
+            f"executor is an object; found {executor!r:.60}. Write executor=LocalExecutor(jobs=2), or "
+            "executor=InProcessExecutor()."
+        )
     layout = Layout(Path(out))
     if executor is not None and not executor.in_this_process:
         _check_importable(study)

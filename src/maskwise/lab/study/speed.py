@@ -12,22 +12,22 @@ from maskwise.lab.config import PretrainSettings, StoppingSettings, merge
 from maskwise.lab.pretraining.flops import Budget, distillation_start, teacher_share
 from maskwise.lab.records.run_folder import METRICS, read_metrics
 
-WARM_STEPS, STEPS, LOGGED = 16, 48, 8
+_WARM_STEPS, _STEPS, _LOGGED = 16, 48, 8
 TIMED = {
-    "max_steps": STEPS, "logging_steps": LOGGED, "eval_strategy": "no", "save_strategy": "no", "report_to": [],
+    "max_steps": _STEPS, "logging_steps": _LOGGED, "eval_strategy": "no", "save_strategy": "no", "report_to": [],
 }  # fmt: skip
-MOST = 0.99  # of a run: a share below 1
+_MOST = 0.99  # of a run: a share below 1
 
 
 def short_run(settings: PretrainSettings, run: Budget) -> PretrainSettings:
     """Returns the settings of the short run; what changes after epochs or steps changes after the same share of it."""
     masking, distillation = settings.masking, settings.distillation
     if masking.source == "teacher-then-self":
-        share = min(teacher_share(masking, run), MOST)
+        share = min(teacher_share(masking, run), _MOST)
         changes = {"teacher_epochs": None, "teacher_steps": None, "teacher_share": share}
         masking = masking.model_copy(update=changes)
     if distillation.start_epochs is not None:
-        share = min(distillation_start(settings, run), MOST)
+        share = min(distillation_start(settings, run), _MOST)
         distillation = distillation.model_copy(update={"start_epochs": None, "start_share": share})
     return settings.model_copy(
         update={
@@ -43,4 +43,4 @@ def short_run(settings: PretrainSettings, run: Budget) -> PretrainSettings:
 def seconds_a_step(folder: Path) -> float | None:
     """Returns the mean time of a step after the first few, or None where the short run has not ended."""
     at = {record["step"]: record["seconds"] for record in read_metrics(folder / METRICS) if "loss" in record}
-    return (at[STEPS] - at[WARM_STEPS]) / (STEPS - WARM_STEPS) if {WARM_STEPS, STEPS} <= at.keys() else None
+    return (at[_STEPS] - at[_WARM_STEPS]) / (_STEPS - _WARM_STEPS) if {_WARM_STEPS, _STEPS} <= at.keys() else None

@@ -105,16 +105,27 @@ class Study(Declaration):
         return study
 
 
-def load_study(name: str, *, scale: str | None = None, changes: Mapping[str, Any] | None = None) -> Study:
+def load_study(name: str | Path, *, scale: str | None = None, changes: Mapping[str, Any] | None = None) -> Study:
     """Returns the checked study of a file, or of a ready one by name.
 
-    `scale` names a `[scale.NAME]` table to lay over it, `changes` come last. Raises InputError for anything that could
-    not run, before anything runs.
+    Args:
+        name: The path of a study file, or the name of a ready study.
+        scale: The `[scale.NAME]` table to lay over it.
+        changes: Tables of settings that come last, such as `{"seeds": [0, 1]}`.
+
+    Returns:
+        The study, for `run_study`.
+
+    Raises:
+        InputError: For anything that could not run, before anything runs.
+
+    >>> [arm.name for arm in load_study("typhoon", scale="tiny").arms][:2]
+    ['random', 'whole-word']
     """
     return check_study(study_tree(name, scale=scale, changes=changes))
 
 
-def study_tree(name: str, *, scale: str | None = None, changes: Mapping[str, Any] | None = None) -> Tree:
+def study_tree(name: str | Path, *, scale: str | None = None, changes: Mapping[str, Any] | None = None) -> Tree:
     """Returns the tables of a study's file with its scale and the changes laid over them, unchecked."""
     tree = read_toml(find_study(name))
     scales = tree.pop("scale", {})
@@ -124,8 +135,14 @@ def study_tree(name: str, *, scale: str | None = None, changes: Mapping[str, Any
     return merge(merge(tree, scales.get(scale, {})), changes or {})
 
 
-def find_study(name: str) -> Path:
+def find_study(name: str | Path) -> Path:
     """Returns the path of a study file, or of the package's ready one of that name; raises InputError for neither."""
+    if not isinstance(name, str | Path):
+        raise InputError(
+            f"A study is named by its file, or by the name of a ready one; found {type(name).__name__}. Write "
+            "load_study('study.toml')."
+        )
+    name = str(name)
     if Path(name).is_file():
         return Path(name)
     known = study_names()

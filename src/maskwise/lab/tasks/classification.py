@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from maskwise.errors import InputError, first_line
-from maskwise.lab.tasks.columns import Table, find_split, read_table
+from maskwise.lab.tasks.columns import SplitTable, find_split, read_table
 from maskwise.lab.tasks.labels import (
     LABEL_NAMES,
     ClassNames,
@@ -23,7 +23,7 @@ from maskwise.lab.tasks.labels import (
     count_classes,
     label_texts,
     read_class_names,
-    shown,
+    shown_names,
 )
 from maskwise.lab.tasks.table import Task
 from maskwise.lab.text.rows import require_columns
@@ -94,7 +94,7 @@ def load_task(task: Task, source: str | Path | None) -> TaskData:
 
 def read_task_columns(
     task: Task, source: str | Path | None, splits: Iterable[str], columns: tuple[str, ...], repairs: list[str]
-) -> tuple[dict[str, Table], ClassNames]:
+) -> tuple[dict[str, SplitTable], ClassNames]:
     """Returns the named columns of each split, and the classes as the task or the source lists them, if it does."""
     if source is None or str(source).startswith("hub:"):
         return _from_hub(task, source, splits, columns)
@@ -127,7 +127,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _read_split(task: Task, folder: Path, split: str, columns: tuple[str, ...], repairs: list[str]) -> Table:
+def _read_split(task: Task, folder: Path, split: str, columns: tuple[str, ...], repairs: list[str]) -> SplitTable:
     files, others = find_split(folder, split)
     if not files:
         found = ", ".join(sorted(path.name for path in folder.iterdir())[:12]) or "nothing"
@@ -152,13 +152,13 @@ def _read_split(task: Task, folder: Path, split: str, columns: tuple[str, ...], 
 
 def _from_hub(
     task: Task, source: str | Path | None, splits: Iterable[str], columns: tuple[str, ...]
-) -> tuple[dict[str, Table], ClassNames]:
+) -> tuple[dict[str, SplitTable], ClassNames]:
     import datasets
 
     name, _, config = (str(source).removeprefix("hub:") if source else task.hub).partition(":")
     if not name:
         raise InputError(f"The task {task.name!r} is not on the hub by that name: give --task-data DIR or hub:NAME.")
-    tables: dict[str, Table] = {}
+    tables: dict[str, SplitTable] = {}
     classes = task.classes
     for split in splits:
         try:
@@ -175,7 +175,7 @@ def _from_hub(
         classes = classes or names
         if names and not task.classes:
             read[task.label_column] = _with_names(read[task.label_column], names)
-        tables[split] = Table(f"{task.name} {split}", read)
+        tables[split] = SplitTable(f"{task.name} {split}", read)
     return tables, ClassNames(classes)
 
 
@@ -191,14 +191,14 @@ def _with_names(values: Any, names: tuple[str, ...]) -> Any:
     return names[values] if isinstance(values, int) and 0 <= values < len(names) else None
 
 
-def _texts(task: Task, table: Table) -> tuple[list[str], ...]:
+def _texts(task: Task, table: SplitTable) -> tuple[list[str], ...]:
     return tuple(
         [text_of(value, lambda i=i: table.where(i)) for i, value in enumerate(table.columns[column])]
         for column in task.text_columns
     )
 
 
-def _numbers(tables: Mapping[str, Table], task: Task) -> tuple[dict[str, list[Any]], tuple[str, ...]]:
+def _numbers(tables: Mapping[str, SplitTable], task: Task) -> tuple[dict[str, list[Any]], tuple[str, ...]]:
     """Returns the labels of a regression as numbers, None if one is missing."""
     labels: dict[str, list[Any]] = {}
     for name, table in tables.items():
@@ -224,7 +224,7 @@ def _is_empty(value: Any) -> bool:
 
 
 def _class_labels(
-    tables: Mapping[str, Table], task: Task, listed: ClassNames
+    tables: Mapping[str, SplitTable], task: Task, listed: ClassNames
 ) -> tuple[dict[str, list[Any]], tuple[str, ...]]:
     """Returns the labels of each split as the numbers of classes, None if one is missing, and the classes' names."""
     texts = _texts_of_labels(tables, task)
@@ -241,7 +241,7 @@ def _class_labels(
     return {name: [label and numbers[label] for label in split] for name, split in texts.items()}, known.names
 
 
-def _classes_of(table: Table, labels: list[str | None], task: Task) -> ClassNames:
+def _classes_of(table: SplitTable, labels: list[str | None], task: Task) -> ClassNames:
     """Returns the labels of a training set as its classes: a digit is a name here, not another class's place."""
     names = classes_among(label for label in labels if label is not None)
     if not names:
@@ -249,7 +249,7 @@ def _classes_of(table: Table, labels: list[str | None], task: Task) -> ClassName
     return ClassNames(names, labels=names)
 
 
-def _texts_of_labels(tables: Mapping[str, Table], task: Task) -> dict[str, list[str | None]]:
+def _texts_of_labels(tables: Mapping[str, SplitTable], task: Task) -> dict[str, list[str | None]]:
     """Returns the texts of the labels by split; a number written in two ways is found across splits too."""
     firsts = [(table, i) for table in tables.values() for i in range(len(table))]
     values = [table.columns[task.label_column][i] for table, i in firsts]
@@ -257,13 +257,13 @@ def _texts_of_labels(tables: Mapping[str, Table], task: Task) -> dict[str, list[
     return {name: [next(texts) for _ in range(len(table))] for name, table in tables.items()}
 
 
-def _outside(table: Table, i: int, task: Task, known: ClassNames) -> str:
+def _outside(table: SplitTable, i: int, task: Task, known: ClassNames) -> str:
     found = table.columns[task.label_column][i]
     hint = "" if task.classes else f" List all classes in {LABEL_NAMES} if the training set has not all of them."
     numbered = "; numbered from 0" if task.classes else ""
     return (
         f"{table.where(i)}: the label {found!r:.60} is outside the task's {len(known.names)} classes "
-        f"({shown(known.names)}{numbered}).{hint}"
+        f"({shown_names(known.names)}{numbered}).{hint}"
     )
 
 
@@ -271,7 +271,7 @@ def _empty(texts: tuple[list[str], ...]) -> list[bool]:
     return [not all(row) for row in zip(*texts, strict=True)]
 
 
-def _usable(table: Table, texts: tuple[list[str], ...], labels: list[Any], repairs: list[str]) -> Split:
+def _usable(table: SplitTable, texts: tuple[list[str], ...], labels: list[Any], repairs: list[str]) -> Split:
     """Returns the training examples that have texts and a label; how many were left out goes into `repairs`."""
     is_empty, no_label = _empty(texts), [label is None for label in labels]
     for left_out, what in ((is_empty, "with an empty text"), (no_label, "without a label")):

@@ -11,10 +11,19 @@ from typing import Any, NamedTuple
 
 from maskwise.errors import InputError
 from maskwise.lab.text.compressed import COMPRESSIONS, open_source
-from maskwise.lab.text.rows import Row, csv_rows, json_rows, kind_of, parquet_rows, require_columns, tab_rows, unit_of
+from maskwise.lab.text.rows import (
+    FileRow,
+    csv_rows,
+    file_kind,
+    json_rows,
+    parquet_rows,
+    require_columns,
+    tab_rows,
+    unit_of,
+)
 
-Columns = dict[str, list[Any]]
-KINDS = ("jsonl", "parquet", "csv", "tsv")
+_Columns = dict[str, list[Any]]
+_KINDS = ("jsonl", "parquet", "csv", "tsv")
 
 
 class Part(NamedTuple):
@@ -26,11 +35,11 @@ class Part(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Table:
+class SplitTable:
     """The columns of one split, and where its rows come from. `name` is the task's and the split's: "cola train"."""
 
     name: str
-    columns: Columns
+    columns: _Columns
     parts: Sequence[Part] = ()
     row_name: str = field(default="example")
 
@@ -46,7 +55,7 @@ class Table:
             left -= len(part.places)
         return here
 
-    def select(self, kept: Sequence[int]) -> Columns:
+    def select(self, kept: Sequence[int]) -> _Columns:
         """Returns the columns with the rows `kept` alone."""
         return {name: [values[i] for i in kept] for name, values in self.columns.items()}
 
@@ -70,14 +79,14 @@ def find_split(folder: Path, split: str) -> SplitFiles:
     names = list(dict.fromkeys(split.replace("validation", name) for name in ("validation", "dev", "valid")))
     endings = "|".join(map(re.escape, COMPRESSIONS))
     pattern = re.compile(
-        rf"({'|'.join(map(re.escape, names))})(?:-(\d+)-of-(\d+))?\.({'|'.join(KINDS)})({endings})?", re.IGNORECASE
+        rf"({'|'.join(map(re.escape, names))})(?:-(\d+)-of-(\d+))?\.({'|'.join(_KINDS)})({endings})?", re.IGNORECASE
     )
     candidates: defaultdict[tuple[Any, ...], dict[int, Path]] = defaultdict(dict)
     for path in sorted(folder.iterdir()):
         if not path.is_dir() and (found := pattern.fullmatch(path.name)):
             name, shard, num_shards, kind, compression = found.groups()
             key = (
-                KINDS.index(kind.lower()), names.index(name.lower()), int(num_shards or 0), (compression or "").lower()
+                _KINDS.index(kind.lower()), names.index(name.lower()), int(num_shards or 0), (compression or "").lower()
             )  # fmt: skip
             candidates[key][int(shard or 0)] = path
     if not candidates:
@@ -94,7 +103,9 @@ def find_split(folder: Path, split: str) -> SplitFiles:
     return SplitFiles([files[shard] for shard in sorted(files)], others)
 
 
-def read_table(name: str, files: Sequence[Path], columns: Sequence[str], official: Sequence[str | int] = ()) -> Table:
+def read_table(
+    name: str, files: Sequence[Path], columns: Sequence[str], official: Sequence[str | int] = ()
+) -> SplitTable:
     """Returns the named columns of a split's files, one after the other.
 
     Args:
@@ -106,7 +117,7 @@ def read_table(name: str, files: Sequence[Path], columns: Sequence[str], officia
     Raises:
         InputError: If a file cannot be read, is not what its name says, or lacks a column; names the file and the line.
     """
-    read: Columns = {column: [] for column in columns}
+    read: _Columns = {column: [] for column in columns}
     parts = []
     for path in files:
         part = Part(path, [], [])
@@ -116,13 +127,13 @@ def read_table(name: str, files: Sequence[Path], columns: Sequence[str], officia
                 for column in columns:
                     read[column].append(values[column])
         parts.append(part)
-    return Table(name, read, parts)
+    return SplitTable(name, read, parts)
 
 
 def _rows(
     stream: Any, path: Path, columns: Sequence[str], official: Sequence[str | int], malformed: list[int]
-) -> Iterator[Row]:
-    kind = kind_of(path)
+) -> Iterator[FileRow]:
+    kind = file_kind(path)
     if kind == ".tsv":
         return _tsv_rows(stream, path, columns, official, malformed)
     return {".jsonl": json_rows, ".parquet": parquet_rows, ".csv": csv_rows}[kind](stream, path, columns)
@@ -130,7 +141,7 @@ def _rows(
 
 def _tsv_rows(
     stream: Any, path: Path, columns: Sequence[str], official: Sequence[str | int], malformed: list[int]
-) -> Iterator[Row]:
+) -> Iterator[FileRow]:
     rows = tab_rows(stream, path)
     places: Mapping[str, int] | None = None
     width = 0
@@ -147,7 +158,7 @@ def _tsv_rows(
         if len(fields) != width:
             malformed.append(number)
         else:
-            yield Row(number, {column: fields[place] for column, place in (places or {}).items()})
+            yield FileRow(number, {column: fields[place] for column, place in (places or {}).items()})
     if not width:
         require_columns(path, columns, ())
 

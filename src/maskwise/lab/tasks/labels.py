@@ -121,18 +121,18 @@ def class_numbers(classes: ClassNames, labels: Collection[str], what: str) -> di
     )
     if places and names:
         raise InputError(
-            f"{what}: the label {places[0]} is a place among the classes ({shown(classes.names)}), and {names[0]} the "
-            "name of one of them, so it is not clear which classes the numbers mean.\n"
+            f"{what}: the label {places[0]} is a place among the classes ({shown_names(classes.names)}), and "
+            f"{names[0]} the name of one of them, so it is not clear which classes the numbers mean.\n"
             f'Say it in {LABEL_NAMES}, with a name for each label of the data: {{"{places[0]}": "...", "{names[0]}": '
             '"..."}.'
         )
     return by_name | {label: by_place[label] for label in places}
 
 
-def shown(names: Sequence[str]) -> str:
+def shown_names(names: Sequence[str]) -> str:
     """Returns the first names for a message.
 
-    >>> shown(["a", "b"])
+    >>> shown_names(["a", "b"])
     'a, b'
     """
     return ", ".join(names[:MAX_SHOWN]) + (", ..." if len(names) > MAX_SHOWN else "")

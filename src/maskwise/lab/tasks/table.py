@@ -11,7 +11,7 @@ from typing import Literal
 
 from maskwise.errors import InputError, nearest
 
-Kind = Literal["classify", "regress", "tag", "retrieve"]
+TaskKindName = Literal["classify", "regress", "tag", "retrieve"]
 POOLED = "_pooled"  # the ending of a metric over the validation and the test set together
 
 
@@ -25,7 +25,7 @@ class Task:
     """
 
     name: str
-    kind: Kind = "classify"
+    kind: TaskKindName = "classify"
     text_columns: tuple[str, ...] = ("sentence",)
     label_column: str = "label"
     classes: tuple[str, ...] = ()

@@ -10,8 +10,8 @@ from typing import Any
 
 from maskwise.errors import InputError
 from maskwise.lab.tasks.classification import find_folder, read_task_columns
-from maskwise.lab.tasks.columns import Table, find_split
-from maskwise.lab.tasks.labels import ClassNames, class_numbers, classes_among, label_texts, shown
+from maskwise.lab.tasks.columns import SplitTable, find_split
+from maskwise.lab.tasks.labels import ClassNames, class_numbers, classes_among, label_texts, shown_names
 from maskwise.lab.tasks.table import Task
 from maskwise.lab.text.values import is_missing, text_of
 
@@ -85,7 +85,7 @@ def _held_out(task: Task, source: str | Path | None) -> Iterable[str]:
     return [split for split in task.held_out if split != "test" or find_split(folder, split).files]
 
 
-def _words(task: Task, table: Table, repairs: list[str]) -> list[list[str]]:
+def _words(task: Task, table: SplitTable, repairs: list[str]) -> list[list[str]]:
     """Returns the words of each sentence, as many as it has tags."""
     columns = {"words": task.text_columns[0], "tags": task.label_column}
     sentences = [table.columns[column] for column in columns.values()]
@@ -108,7 +108,7 @@ def _words(task: Task, table: Table, repairs: list[str]) -> list[list[str]]:
 
 
 def _tags(
-    task: Task, tables: Mapping[str, Table], listed: ClassNames
+    task: Task, tables: Mapping[str, SplitTable], listed: ClassNames
 ) -> tuple[dict[str, list[list[str]]], tuple[str, ...]]:
     """Returns the name of each tag by split, and all names if the source lists them."""
     texts = {name: _tag_texts(table, table.columns[task.label_column]) for name, table in tables.items()}
@@ -120,12 +120,12 @@ def _tags(
             outside = next((tag for tag in row if tag not in numbers), None)
             if outside is not None:
                 where = tables[name].where(i)
-                raise InputError(f"{where}: {outside!r} is none of the task's tags ({shown(known.names)}).")
+                raise InputError(f"{where}: {outside!r} is none of the task's tags ({shown_names(known.names)}).")
             rows[i] = [known.names[numbers[tag]] for tag in row]
     return texts, listed.names
 
 
-def _tag_texts(table: Table, rows: Sequence[Sequence[Any]]) -> list[list[str]]:
+def _tag_texts(table: SplitTable, rows: Sequence[Sequence[Any]]) -> list[list[str]]:
     owner = [i for i, row in enumerate(rows) for _ in row]
     texts = label_texts([tag for row in rows for tag in row], lambda place: table.where(owner[place]))
     if None in texts:

@@ -14,7 +14,7 @@ from maskwise.lab.text.sources import Document, Source
 BATCH_CHARACTERS = 1_000_000
 
 
-class Batch(NamedTuple):
+class DocumentBatch(NamedTuple):
     """Documents [N] that are worked on together: about a million characters, at least one document."""
 
     texts: list[str]
@@ -45,20 +45,20 @@ class Corpus:
         self._seen = None if keep_duplicates else SeenDigests()
         self.counts = dict.fromkeys(("read", "kept", "too_short", "duplicates", "words", "joiners"), 0)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[DocumentBatch]:
         for source in self.valid_sources or ():
             yield from self._batches(source, held_out=True)
         for source in self.sources:
             yield from self._batches(source, held_out=False if self.valid_sources is not None else None)
 
-    def _batches(self, source: Source, held_out: bool | None) -> Iterator[Batch]:
+    def _batches(self, source: Source, held_out: bool | None) -> Iterator[DocumentBatch]:
         for documents in _grouped(source.documents()):
             batch = self._keep(documents, held_out)
             if batch.texts:
                 yield batch
         self.counts["joiners"] += source.num_joiners
 
-    def _keep(self, documents: list[Document], held_out: bool | None) -> Batch:
+    def _keep(self, documents: list[Document], held_out: bool | None) -> DocumentBatch:
         texts = [document.text for document in documents]
         num_words = np.fromiter(map(count_words, texts), np.int64, len(texts))
         keep = num_words >= max(self.min_words, 1)
@@ -72,7 +72,7 @@ class Corpus:
         kept = np.flatnonzero(keep)
         self.counts["kept"] += len(kept)
         self.counts["words"] += int(num_words[kept].sum())
-        return Batch(
+        return DocumentBatch(
             [texts[at] for at in kept],
             [documents[at].label for at in kept],
             np.array([self._held_out(digests[at]) if held_out is None else held_out for at in kept], bool),

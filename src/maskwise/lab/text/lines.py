@@ -26,7 +26,7 @@ class Chunk(NamedTuple):
     data: bytes
 
 
-class Line(NamedTuple):
+class TextLine(NamedTuple):
     """A line that is not blank, without its end: its number, counted from 1, and where in the file it begins."""
 
     number: int
@@ -62,7 +62,7 @@ def chunks(stream: BinaryIO, path: Path) -> Iterator[Chunk]:
         offset += size
 
 
-def lines(stream: BinaryIO, path: Path) -> Iterator[Line]:
+def lines(stream: BinaryIO, path: Path) -> Iterator[TextLine]:
     """Yields the lines that are not blank; raises InputError as `chunks` does."""
     number = 1
     for offset, data in chunks(stream, path):
@@ -72,5 +72,5 @@ def lines(stream: BinaryIO, path: Path) -> Iterator[Line]:
             number += data.count(b"\n", at, begin)
             at = begin
             if (line := found[0].rstrip(b"\r")) and not line.isspace():
-                yield Line(number, offset + begin, line)
+                yield TextLine(number, offset + begin, line)
         number += data.count(b"\n", at)

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from maskwise.errors import InputError, first_line
 from maskwise.files.json_text import parse_json
-from maskwise.lab.text.compressed import COMPRESSIONS, EXPANSION_FROM_BYTES, MAX_EXPANSION, READ_BYTES
+from maskwise.lab.text.compressed import COMPRESSIONS, EXPANSION_FROM_BYTES, MAX_EXPANSION, READ_BYTES, open_source
 from maskwise.lab.text.encodings import decode
 from maskwise.lab.text.lines import MAX_LINE_BYTES, chunks, lines
 
@@ -27,7 +27,7 @@ MAX_BATCH_ROWS = 16  # larger batches are hardly faster
 NAME_THE_COLUMNS = "Name the columns with --text-column and --label-column."
 
 
-class Row(NamedTuple):
+class FileRow(NamedTuple):
     """A row of a file: its place, counted from 1, and its values by column."""
 
     place: int
@@ -40,13 +40,13 @@ def unit_of(path: Path) -> str:
     >>> unit_of(Path("train.csv.gz")), unit_of(Path("train.parquet"))
     ('line', 'row')
     """
-    return "row" if kind_of(path) == ".parquet" else "line"
+    return "row" if file_kind(path) == ".parquet" else "line"
 
 
-def kind_of(path: Path) -> str:
+def file_kind(path: Path) -> str:
     """Returns the ending of a file's name that says what it holds, in small letters: the last but for a compression.
 
-    >>> kind_of(Path("news.2024.TXT.gz")), kind_of(Path("notes"))
+    >>> file_kind(Path("news.2024.TXT.gz")), file_kind(Path("notes"))
     ('.txt', '')
     """
     suffixes = path.suffixes
@@ -55,7 +55,9 @@ def kind_of(path: Path) -> str:
     return suffixes[-1].lower() if suffixes else ""
 
 
-def json_rows(stream: BinaryIO, path: Path, columns: Sequence[str], advice: str = NAME_THE_COLUMNS) -> Iterator[Row]:
+def json_rows(
+    stream: BinaryIO, path: Path, columns: Sequence[str], advice: str = NAME_THE_COLUMNS
+) -> Iterator[FileRow]:
     """Yields the objects of JSON lines.
 
     Raises:
@@ -66,13 +68,33 @@ def json_rows(stream: BinaryIO, path: Path, columns: Sequence[str], advice: str 
         where = f"{path}, line {line.number:,}"
         values = parse_json(line.text(path), where)
         if not isinstance(values, dict):
-            raise InputError(f"{where} holds a {type(values).__name__}, not an object with {columns[0]!r}.")
+            wish = f"an object with {columns[0]!r}" if columns else "an object"
+            raise InputError(f"{where} holds a {type(values).__name__}, not {wish}.")
         if not wanted <= values.keys():
             require_columns(where, columns, values, advice)
-        yield Row(line.number, values)
+        yield FileRow(line.number, values)
 
 
-def parquet_rows(stream: BinaryIO, path: Path, columns: Sequence[str], advice: str = NAME_THE_COLUMNS) -> Iterator[Row]:
+def json_objects(path: Path) -> Iterator[FileRow]:
+    r"""Yields the objects of a JSON lines file, decompressed, whatever their keys.
+
+    Raises:
+        InputError: As `json_rows` does.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "pairs.jsonl")
+    ...     _ = path.write_text('{"good": "a"}\n\n{"good": "b"}\n')
+    ...     [(place, values["good"]) for place, values in json_objects(path)]
+    [(1, 'a'), (3, 'b')]
+    """
+    with open_source(path) as (stream, _):
+        yield from json_rows(stream, path, ())
+
+
+def parquet_rows(
+    stream: BinaryIO, path: Path, columns: Sequence[str], advice: str = NAME_THE_COLUMNS
+) -> Iterator[FileRow]:
     """Yields the rows of a parquet file, with the columns named.
 
     Raises:
@@ -95,7 +117,7 @@ def parquet_rows(stream: BinaryIO, path: Path, columns: Sequence[str], advice: s
                 _require_plausible(path, size, num_bytes)
                 for values in _to_python(batch, path, place):
                     place += 1
-                    yield Row(place, values)
+                    yield FileRow(place, values)
         except (pa.ArrowException, OSError) as error:
             behind = f" behind row {place:,}" if place else ""
             raise InputError(
@@ -148,7 +170,7 @@ def _to_python(batch: Any, path: Path, place: int) -> list[dict[str, Any]]:
     raise AssertionError("a batch does not decode, and each of its rows does")
 
 
-def csv_rows(stream: BinaryIO, path: Path, columns: Sequence[str]) -> Iterator[Row]:
+def csv_rows(stream: BinaryIO, path: Path, columns: Sequence[str]) -> Iterator[FileRow]:
     """Yields the rows of comma-separated text under a header; a quoted field may hold commas and line breaks.
 
     Raises:
@@ -178,7 +200,7 @@ def csv_rows(stream: BinaryIO, path: Path, columns: Sequence[str]) -> Iterator[R
                     f"{path}, line {place:,} has {len(fields)} fields, and the header {len(header)}.\n"
                     'Quote a field that has a comma in it: "so good, so far".'
                 )
-            yield Row(place, dict(zip(header, fields, strict=True)))
+            yield FileRow(place, dict(zip(header, fields, strict=True)))
     require_columns(path, columns, header or ())
 
 

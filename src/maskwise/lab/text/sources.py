@@ -18,10 +18,10 @@ from maskwise.lab.text.encodings import decode
 from maskwise.lab.text.find_files import PassedOver, Search, is_there
 from maskwise.lab.text.lines import chunks
 from maskwise.lab.text.python_docs import python_documents
-from maskwise.lab.text.rows import json_rows, kind_of, parquet_rows, require_columns, unit_of
+from maskwise.lab.text.rows import file_kind, json_rows, parquet_rows, require_columns, unit_of
 from maskwise.lab.text.values import label_of
 
-FORMATS = (".txt", ".jsonl", ".parquet")
+_FORMATS = (".txt", ".jsonl", ".parquet")
 BUILT_IN = "python-docs"
 HUB = "hub:"
 MAX_DOCUMENT_BYTES = 64 << 20
@@ -123,7 +123,7 @@ def _resolve(name: str, label_column: str | None) -> Sources:
         return Sources([Source(name, _read_python_docs)])
     if name.startswith(HUB):
         return Sources([Source(name, partial(_read_hub, label_column=label_column))])
-    path, search = Path(name).expanduser(), Search(lambda path: kind_of(path) in FORMATS)
+    path, search = Path(name).expanduser(), Search(lambda path: file_kind(path) in _FORMATS)
     if is_there(path):
         files = search.in_folder(path) if path.is_dir() else [path]
     else:
@@ -131,7 +131,7 @@ def _resolve(name: str, label_column: str | None) -> Sources:
     if not files:
         passed = f"\nPassed over: {search.passed_over}." if str(search.passed_over) else ""
         if path.is_dir():
-            raise InputError(f"the folder {path} holds no {', '.join(FORMATS)} file, plain or compressed.{passed}")
+            raise InputError(f"the folder {path} holds no {', '.join(_FORMATS)} file, plain or compressed.{passed}")
         raise InputError(f"no such source: {name!r}.{_advice(name, path)}{passed}")
     return Sources([_file(file, label_column) for file in files], search.passed_over)
 
@@ -139,16 +139,16 @@ def _resolve(name: str, label_column: str | None) -> Sources:
 def _advice(name: str, path: Path) -> str:
     beside = [str(path.parent / other.name) for other in path.parent.iterdir()] if path.parent.is_dir() else []
     return nearest(name, [BUILT_IN, *beside]) or (
-        f"\nGive a file, a folder, a glob ({', '.join(FORMATS)}), {HUB}NAME[:CONFIG], or {BUILT_IN}."
+        f"\nGive a file, a folder, a glob ({', '.join(_FORMATS)}), {HUB}NAME[:CONFIG], or {BUILT_IN}."
     )
 
 
 def _file(path: Path, label_column: str | None) -> Source:
-    kind = kind_of(path)
-    if kind not in FORMATS:
+    kind = file_kind(path)
+    if kind not in _FORMATS:
         raise InputError(
             f"{path} has the unknown extension {''.join(path.suffixes[-2:]) or '(none)'!r}.\n"
-            f"Known: {', '.join(FORMATS)}, each also with {', '.join(COMPRESSIONS)}."
+            f"Known: {', '.join(_FORMATS)}, each also with {', '.join(COMPRESSIONS)}."
         )
     if label_column and kind == ".txt":
         raise InputError(
@@ -203,7 +203,7 @@ def _decoded(parts: list[bytes], began_at: int, path: Path) -> Iterator[Document
 
 
 def _read_rows(stream: BinaryIO, path: Path, label_column: str | None) -> Iterator[Document]:
-    read = json_rows if kind_of(path) == ".jsonl" else parquet_rows
+    read = json_rows if file_kind(path) == ".jsonl" else parquet_rows
     unit, columns = unit_of(path), [TEXT, *([label_column] if label_column else [])]
     for place, values in read(stream, path, columns, RENAME_THE_COLUMN):
         yield _document(values, f"{path}, {unit} {place:,}", label_column)

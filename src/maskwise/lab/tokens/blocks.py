@@ -215,9 +215,9 @@ class DataFolder:
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """The tokenizer whose ids the blocks hold; raises InputError if its files are damaged."""
-        from maskwise.lab.tokens.tokenizer import load_tokenizer
+        from maskwise.lab.tokens.tokenizer import open_tokenizer
 
-        return load_tokenizer(str(self.path / TOKENIZER))
+        return open_tokenizer(str(self.path / TOKENIZER))
 
     @cached_property
     def train(self) -> Dataset:

@@ -50,7 +50,7 @@ def extend(name: str, base: PreTrainedTokenizerFast, counts: Mapping[str, Counte
         "words_asked": num_words,
         "words": words,
         "pieces_per_word": {
-            split: {when: pieces_per_word(core, counted) for when, core in cores.items()}
+            split: {when: mean_pieces_per_word(core, counted) for when, core in cores.items()}
             for split, counted in counts.items()
             if counted
         },
@@ -108,7 +108,7 @@ def most_useful_words(core: Tokenizer, counts: Mapping[str, int], num_words: int
     return useful[:num_words]
 
 
-def pieces_per_word(core: Tokenizer, counts: Mapping[str, int]) -> float:
+def mean_pieces_per_word(core: Tokenizer, counts: Mapping[str, int]) -> float:
     """Returns how many pieces a word of letters takes on average; nan where there is no word."""
     num_pieces = sum(count * len(core.model.tokenize(word)) for word, count in counts.items())
     return num_pieces / total if (total := sum(counts.values())) else float("nan")

@@ -14,8 +14,8 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from maskwise.lab.text.clean import text_parts
-from maskwise.lab.text.corpus import Batch
-from maskwise.lab.tokens.subwords import ChunkEncoder, Pieces, chunk_splitter, encode
+from maskwise.lab.text.corpus import DocumentBatch
+from maskwise.lab.tokens.subwords import ChunkEncoder, Pieces, chunk_splitter, encode_pieces
 from maskwise.masking.word_marks import word_marks
 
 CHECKED_TEXTS = 32
@@ -23,7 +23,7 @@ CHECKED_CHARACTERS = 10_000  # of each: one document can be the whole corpus
 IN_FLIGHT_PER_WORKER = 2
 
 
-class Encoder:
+class PieceEncoder:
     """`encode` by the fastest way that gives the same pieces on the first texts met, with words told apart by marks."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -36,10 +36,10 @@ class Encoder:
         """Returns the pieces of the texts."""
         if self._quick and not self._checked:
             sample = [next(text_parts(text, CHECKED_CHARACTERS), "") for text in texts[:CHECKED_TEXTS]]
-            same = map(np.array_equal, self._quick(sample), encode(self.tokenizer, sample))
+            same = map(np.array_equal, self._quick(sample), encode_pieces(self.tokenizer, sample))
             self._quick = self._quick if all(same) else None
             self._checked = True
-        return self._quick(texts) if self._quick else encode(self.tokenizer, texts, self._marks)
+        return self._quick(texts) if self._quick else encode_pieces(self.tokenizer, texts, self._marks)
 
 
 def available_workers() -> int:
@@ -48,8 +48,8 @@ def available_workers() -> int:
 
 
 def encode_batches(
-    tokenizer: Tokenizer, batches: Iterable[Batch], workers: int | None = None
-) -> Iterator[tuple[Batch, Pieces]]:
+    tokenizer: Tokenizer, batches: Iterable[DocumentBatch], workers: int | None = None
+) -> Iterator[tuple[DocumentBatch, Pieces]]:
     """Yields each batch with its pieces, in order: the same whatever the number of `workers` (default: one a core).
 
     Batches are read as they are needed, so memory holds a few of them. With one worker, or for a single batch, all
@@ -61,7 +61,7 @@ def encode_batches(
     begin = list(islice(batches, 2))
     batches = chain(begin, batches)
     if workers == 1 or len(begin) < 2:
-        encoder = Encoder(tokenizer)
+        encoder = PieceEncoder(tokenizer)
         yield from ((batch, encoder(batch.texts)) for batch in batches)
         return
     context = multiprocessing.get_context("spawn")
@@ -78,7 +78,7 @@ def encode_batches(
         pool.shutdown(cancel_futures=True)
 
 
-_worker: Encoder  # set once in each spawned process, by its initializer
+_worker: PieceEncoder  # set once in each spawned process, by its initializer
 
 
 def _start_worker(tokenizer_json: str) -> None:
@@ -87,7 +87,7 @@ def _start_worker(tokenizer_json: str) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     tokenizer = Tokenizer.from_str(tokenizer_json)
     tokenizer.encode_special_tokens = True  # not part of the JSON
-    _worker = Encoder(tokenizer)
+    _worker = PieceEncoder(tokenizer)
 
 
 def _encode_in_worker(texts: list[str]) -> Pieces:

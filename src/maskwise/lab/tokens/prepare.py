@@ -21,7 +21,7 @@ from maskwise.files.checksums import record_files
 from maskwise.lab.records.recorder import Recorder
 from maskwise.lab.seeds import SEED_LIMIT
 from maskwise.lab.text.clean import text_parts
-from maskwise.lab.text.corpus import Batch, Corpus
+from maskwise.lab.text.corpus import Corpus, DocumentBatch
 from maskwise.lab.text.find_files import PassedOver
 from maskwise.lab.text.sources import BUILT_IN, Sources, find_sources, one_document_note
 from maskwise.lab.tokens.blocks import MANIFEST, TOKEN_COUNTS, TOKENIZER, BlockWriter, DataFolder, Mode, open_data
@@ -31,7 +31,7 @@ from maskwise.lab.tokens.parallel import encode_batches
 from maskwise.lab.tokens.tokenizer import (
     TokenizerKind,
     block_borders,
-    load_tokenizer,
+    open_tokenizer,
     plain_backend,
     tokenizer_hash,
     train_tokenizer,
@@ -189,12 +189,12 @@ def _prepare(settings: PrepareSettings, show: bool) -> DataFolder:
         sources, valid_sources, valid_share=settings.valid_share, min_words=settings.min_words,
         keep_duplicates=settings.keep_duplicates, seed=settings.seed,
     )  # fmt: skip
-    given = load_tokenizer(settings.tokenizer) if settings.tokenizer is not None else None
-    base = load_tokenizer(settings.extend_tokenizer) if settings.extend_tokenizer is not None else None
+    given = open_tokenizer(settings.tokenizer) if settings.tokenizer is not None else None
+    base = open_tokenizer(settings.extend_tokenizer) if settings.extend_tokenizer is not None else None
     if base is not None:
         check_extendable(str(settings.extend_tokenizer), base)
     with atomic_folder(settings.out) as folder:
-        batches: Iterable[Batch] = corpus if given else _spooled(corpus, folder, show)
+        batches: Iterable[DocumentBatch] = corpus if given else _spooled(corpus, folder, show)
         extension = _extension(base, folder, settings) if base else None
         tokenizer = given or (extension.tokenizer if extension else _trained(folder, settings))
         with Progress("tokenize", None, "words", show=show) as progress:
@@ -214,7 +214,7 @@ def _spool(folder: Path) -> Path:
     return folder / "kept.pickle"
 
 
-def _spooled(corpus: Corpus, folder: Path, show: bool) -> Iterator[Batch]:
+def _spooled(corpus: Corpus, folder: Path, show: bool) -> Iterator[DocumentBatch]:
     """Puts the kept documents down on disk, since training a tokenizer takes two more passes; returns them again."""
     with Progress("read", None, "words", show=show) as progress, _spool(folder).open("wb") as file:
         for batch in corpus:
@@ -223,7 +223,7 @@ def _spooled(corpus: Corpus, folder: Path, show: bool) -> Iterator[Batch]:
     return _read_spool(folder)
 
 
-def _read_spool(folder: Path) -> Iterator[Batch]:
+def _read_spool(folder: Path) -> Iterator[DocumentBatch]:
     with _spool(folder).open("rb") as file:
         while file.peek(1):
             yield pickle.load(file)
@@ -254,7 +254,7 @@ def _trained(folder: Path, settings: PrepareSettings) -> PreTrainedTokenizerFast
 
 
 def _write_blocks(
-    batches: Iterable[Batch],
+    batches: Iterable[DocumentBatch],
     tokenizer: PreTrainedTokenizerFast,
     settings: PrepareSettings,
     folder: Path,

@@ -37,7 +37,7 @@ class Pieces(NamedTuple):
         return np.diff(np.flatnonzero(np.append(self.starts_P, True)))
 
 
-def encode(tokenizer: Tokenizer, texts: Sequence[str], marks: WordMarks | None = None) -> Pieces:
+def encode_pieces(tokenizer: Tokenizer, texts: Sequence[str], marks: WordMarks | None = None) -> Pieces:
     """Returns the pieces of the texts, straight from the tokenizer; the reference for `ChunkEncoder`.
 
     `tokenizer` must not truncate or pad. Special tokens written in a text ("[MASK]") are read as ordinary text.
@@ -57,7 +57,7 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str], marks: WordMarks | None =
 
 
 class ChunkEncoder:
-    """`encode`, several times faster: each distinct chunk of text between white space goes to the tokenizer once.
+    """`encode_pieces`, several times faster: each distinct chunk between white space goes to the tokenizer once.
 
     Exact for tokenizers that never look across white space (`chunk_splitter` knows which). Half of the words of a text
     are among the few hundred most frequent ones, so most chunks are found in a table of those met before.
@@ -72,7 +72,7 @@ class ChunkEncoder:
         self._known = Pieces(np.zeros(0, np.int32), np.zeros(0, bool), np.zeros(0, np.int64))
 
     def __call__(self, texts: Sequence[str]) -> Pieces:
-        """Returns what `encode` returns; a long text goes through in parts, so that its chunks take little memory."""
+        """Returns what `encode_pieces` returns; long texts go through in parts, so that chunks take little memory."""
         if sum(map(len, texts)) <= PART_CHARACTERS:
             return self._encode(texts)
         parts_by_text = [list(text_parts(text)) or [""] for text in texts]
@@ -98,7 +98,7 @@ class ChunkEncoder:
         new = [chunk for chunk in dict.fromkeys(chunks) if chunk not in self._index]
         blank = [chunk for chunk in new if chunk.isspace()]
         solid = [chunk for chunk in new if not chunk.isspace()]
-        for group, encode_group in ((solid, _encode_lines), (blank, encode)):
+        for group, encode_group in ((solid, _encode_lines), (blank, encode_pieces)):
             if group:
                 self._index.update(zip(group, range(len(self._index), len(self._index) + len(group)), strict=True))
                 learnt = encode_group(self.tokenizer, group)
@@ -118,7 +118,7 @@ def _grouped(parts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _encode_lines(tokenizer: Tokenizer, chunks: Sequence[str]) -> Pieces:
-    """Returns what `encode` returns for chunks that are not blank, sent as the lines of one text: half the time."""
+    """Returns `encode_pieces` of chunks that are not blank, sent as the lines of one text: half the time."""
     encoding = tokenizer.encode("\n".join(chunks), add_special_tokens=False)
     ids_P, words_P = np.array(encoding.ids, np.int32), np.array(encoding.word_ids, np.int64)
     begins_P = np.fromiter((begin for begin, _ in encoding.offsets), np.int64, len(ids_P))

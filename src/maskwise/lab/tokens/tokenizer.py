@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from maskwise.errors import InputError, first_line
+from maskwise.errors import InputError
+from maskwise.masking.vocabulary import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -22,7 +23,7 @@ ROBERTA_SPECIALS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 MAX_ALPHABET = 1000
 
 
-def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
+def open_tokenizer(name: str) -> PreTrainedTokenizerFast:
     """Returns the fast tokenizer of a hub name, a folder, or a BERT vocabulary file (`.txt`, one token a line).
 
     A vocabulary file without capital letters makes an uncased tokenizer.
@@ -30,13 +31,11 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
     """
     if name.endswith(".txt"):
         return checked_tokenizer(_from_vocabulary_file(Path(name)), name)
-    from transformers import AutoTokenizer
-
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-    except Exception as error:  # the tokenizers library raises bare Exceptions for a damaged file
+        tokenizer = load_tokenizer(name)
+    except InputError as error:
         raise InputError(
-            f"cannot load a tokenizer from {name!r}: {first_line(error)}\n"
+            f"cannot load a tokenizer from {name!r}: {error}\n"
             "Give a folder with tokenizer.json, a hub name, or a BERT vocabulary file (.txt)."
         ) from error
     return checked_tokenizer(tokenizer, name)

@@ -14,7 +14,7 @@ from maskwise.lab.tasks.table import Task
 from maskwise.lab.tuning.batches import Example
 from maskwise.lab.tuning.fit import Fitted, fit, uses_bf16
 from maskwise.lab.tuning.holdout import set_aside
-from maskwise.lab.tuning.load import Loaded, encode, load_with_head
+from maskwise.lab.tuning.load import Loaded, encode_texts, load_with_head
 from maskwise.lab.tuning.majority_baseline import constant_scores
 from maskwise.lab.tuning.metrics import score_split, selection_score
 from maskwise.lab.tuning.predict import predict
@@ -23,46 +23,55 @@ from maskwise.lab.tuning.settings import TuneSettings
 from maskwise.progress import printer
 
 
-def load(task: Task, source: str | Path | None) -> TaskData:
-    """Returns the task's data; see `load_task`."""
-    return load_task(task, source)
+class Classification:
+    """The kind of task that gives a text, or a pair of texts, a class or a number: a `TaskKind`."""
 
+    def load(self, task: Task, source: str | Path | None) -> TaskData:
+        """Returns the task's data; see `load_task`."""
+        return load_task(task, source)
 
-def baselines(task: Task, data: TaskData) -> dict[str, dict[str, float]]:
-    """Returns the scores of the constant classifier."""
-    return {"constant": constant_scores(task, data)}
+    def baselines(self, task: Task, data: TaskData) -> dict[str, dict[str, float]]:
+        """Returns the scores of the constant classifier."""
+        return {"constant": constant_scores(task, data)}
 
+    def tune(
+        self,
+        checkpoint: str,
+        task: Task,
+        data: TaskData,
+        settings: TuneSettings,
+        seed: int,
+        out: Path,
+        *,
+        show: bool = True,
+    ) -> dict[str, Any]:
+        """Tunes a checkpoint on a task with one seed, and returns what `out/result.json` holds.
 
-def tune(
-    checkpoint: str, task: Task, data: TaskData, settings: TuneSettings, seed: int, out: Path, *, show: bool = True
-) -> dict[str, Any]:
-    """Tunes a checkpoint on a task with one seed, and returns what `out/result.json` holds.
-
-    The seed draws the new head, the share of the training set that selects, and the order of the examples. Run again
-    on an unfinished folder, it goes on from its last checkpoint. Raises InputError for a checkpoint that cannot be
-    tuned.
-    """
-    loaded = load_with_head(
-        AutoModelForSequenceClassification, checkpoint, seed=seed, freeze=settings.freeze, **_head(task, data)
-    )
-    examples = encode_task(loaded, data, settings)
-    if loaded.head_note:
-        printer(show)(f"{task.name}: {loaded.head_note}")
-    if show and examples.num_cut:
-        printer(show)(f"{task.name}: {examples.num_cut:,} texts are cut to {examples.max_length} tokens")
-    train, select = selection(examples, settings, seed)
-    labels = [example["labels"] for example in select]
-    fitted = fit(
-        loaded.model, settings, train, select,
-        lambda logits: selection_score(task, labels, answers(task, logits).tolist()),
-        pad_id=loaded.tokenizer.pad_token_id, seed=seed, out=out, title=f"{task.name}, seed {seed}", show=show,
-    )  # fmt: skip
-    metrics, one_class = grade_held_out(fitted, task, data, settings, examples, loaded.tokenizer.pad_token_id, out)
-    return write_result(
-        out, fitted, loaded.tokenizer, metrics, one_class=one_class, cut=examples.num_cut,
-        class_counts=data.class_counts, head="new" if loaded.new else "the checkpoint's",
-        trained=loaded.new if settings.freeze else "all",
-    )  # fmt: skip
+        The seed draws the new head, the share of the training set that selects, and the order of the examples. Run
+        again on an unfinished folder, it resumes from its last checkpoint. Raises InputError for a checkpoint that
+        cannot be tuned.
+        """
+        loaded = load_with_head(
+            AutoModelForSequenceClassification, checkpoint, seed=seed, freeze=settings.freeze, **_head(task, data)
+        )
+        examples = encode_task(loaded, data, settings)
+        if loaded.head_note:
+            printer(show)(f"{task.name}: {loaded.head_note}")
+        if show and examples.num_cut:
+            printer(show)(f"{task.name}: {examples.num_cut:,} texts are cut to {examples.max_length} tokens")
+        train, select = _selection(examples, settings, seed)
+        labels = [example["labels"] for example in select]
+        fitted = fit(
+            loaded.model, settings, train, select,
+            lambda logits: selection_score(task, labels, answers(task, logits).tolist()),
+            pad_id=loaded.tokenizer.pad_token_id, seed=seed, out=out, title=f"{task.name}, seed {seed}", show=show,
+        )  # fmt: skip
+        metrics, one_class = _grade_held_out(fitted, task, data, settings, examples, loaded.tokenizer.pad_token_id, out)
+        return write_result(
+            out, fitted, loaded.tokenizer, metrics, one_class=one_class, cut=examples.num_cut,
+            class_counts=data.class_counts, head="new" if loaded.new else "the checkpoint's",
+            trained=loaded.new if settings.freeze else "all",
+        )  # fmt: skip
 
 
 class Encoded(NamedTuple):
@@ -79,7 +88,7 @@ def encode_task(loaded: Loaded, data: TaskData, settings: TuneSettings) -> Encod
     max_length = min(settings.max_length, loaded.window)
 
     def encode_split(split: Split) -> tuple[list[Example], int]:
-        return encode(loaded.tokenizer, split.texts, split.labels, max_length)
+        return encode_texts(loaded.tokenizer, split.texts, split.labels, max_length)
 
     train, num_cut = encode_split(data.train)
     held_out = {name: encode_split(split) for name, split in data.held_out.items()}
@@ -87,7 +96,7 @@ def encode_task(loaded: Loaded, data: TaskData, settings: TuneSettings) -> Encod
     return Encoded(train, {name: examples for name, (examples, _) in held_out.items()}, max_length, num_cut)
 
 
-def selection(examples: Encoded, settings: TuneSettings, seed: int) -> tuple[list[Example], list[Example]]:
+def _selection(examples: Encoded, settings: TuneSettings, seed: int) -> tuple[list[Example], list[Example]]:
     """Returns what is trained on and what selects the epoch: a random share of the training set, or the held-out set.
 
     Raises InputError where the training set is too small to give a share away.
@@ -104,7 +113,7 @@ def answers(task: Task, logits: Sequence[np.ndarray]) -> np.ndarray:
     return logits_NC[:, 0] if task.kind == "regress" else logits_NC.argmax(-1)
 
 
-def grade_held_out(
+def _grade_held_out(
     fitted: Fitted, task: Task, data: TaskData, settings: TuneSettings, examples: Encoded, pad_id: int, out: Path
 ) -> tuple[dict[str, float], bool]:
     """Returns the metrics over all held-out splits, and whether one answer was given throughout; keeps predictions."""

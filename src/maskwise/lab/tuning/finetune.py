@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import pairwise, product
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from maskwise.errors import InputError
 from maskwise.files.atomic import atomic_write
 from maskwise.files.disk_full import disk_full_as_input_error
-from maskwise.files.path_names import checked_path_name
+from maskwise.files.path_names import checked_path_name, path_text
 from maskwise.lab.records.attempts import ATTEMPTS
 from maskwise.lab.records.content import weights_hash
 from maskwise.lab.records.record import RECORD, RunRecord, read_record, write_record
@@ -28,7 +28,7 @@ from maskwise.lab.tuning.settings import TuneSettings, tune_settings
 from maskwise.lab.tuning.tuned_record import TunedTask, finished_tuned_record, first_tuned_record, task_data_hash
 from maskwise.progress import printer, silent_if_not_shown
 
-RESULTS = "results.json"
+_RESULTS = "results.json"
 
 
 @silent_if_not_shown
@@ -69,13 +69,20 @@ def finetune(
         InputError: For tasks, data, a checkpoint or a folder that cannot work, for a full disk, and if what `out` was
             begun with has changed.
 
-    Example: `finetune("runs/random", ["cola", "mrpc"], task_data="glue", seeds=range(5), out="tuned").table()`
+    Example:
+        ```python
+        from maskwise.lab import finetune
+
+        finetune("runs/random", ["cola", "mrpc"], task_data="glue", seeds=range(5), out="tuned").table()
+        ```
     """
     out, settings, say = Path(out), tune_settings(settings), printer(show)
-    checkpoint = fspath(checkpoint)
+    checkpoint = path_text(checkpoint, "checkpoint")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file. --out is the folder for scores and models.")
-    asked = [tasks] if isinstance(tasks, str | Task) else list(tasks)
+    asked = [tasks] if isinstance(tasks, str | Task) else tasks
+    if not isinstance(asked, Iterable):
+        raise InputError(f"Tasks are names, such as 'mrpc' or ['cola', 'mrpc']; found {asked!r:.80}.")
     rows = [_checked_task(task, tuple(text_columns), label_column) for task in asked]
     check_seeds(seeds)
     loaded = [_load(task, task_data) for task in rows]
@@ -91,8 +98,8 @@ def finetune(
         _require_same_metrics(out / one.task.name, results)
         scores.append(TaskScores(one.task, results, one.baselines, one.data.repairs))
     result = FinetuneResult(out, str(checkpoint), settings, scores)
-    with disk_full_as_input_error(out / RESULTS):
-        atomic_write(out / RESULTS, result.as_json() + "\n")
+    with disk_full_as_input_error(out / _RESULTS):
+        atomic_write(out / _RESULTS, result.as_json() + "\n")
     return result
 
 

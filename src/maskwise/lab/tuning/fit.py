@@ -32,7 +32,7 @@ from maskwise.progress import Progress, printer
 from maskwise.training.checkpoints import Checkpoints
 from maskwise.training.cpu_dropout import use_bit_dropout
 
-Grade = Callable[[list[np.ndarray]], float]
+GradeLogits = Callable[[list[np.ndarray]], float]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def fit(
     settings: TuneSettings,
     train: Sequence[Example],
     select: Sequence[Example],
-    grade: Grade,
+    grade: GradeLogits,
     *,
     pad_id: int,
     seed: int,
@@ -141,7 +141,7 @@ class TuningTrainer(GradedTrainer):
         settings: TuneSettings,
         train: Sequence[Example],
         select: Sequence[Example],
-        grade: Grade,
+        grade: GradeLogits,
         best: BestWeights,
         pad_id: int,
     ) -> None:

@@ -22,7 +22,7 @@ class LoadedTask(Protocol):
 
 
 class TaskKind(Protocol):
-    """What a kind of task does; its module has these functions."""
+    """What a kind of task does."""
 
     def load(self, task: Task, source: str | Path | None) -> Any:
         """Returns the task's data, a `LoadedTask`; raises InputError for data that cannot be used."""
@@ -41,7 +41,14 @@ class TaskKind(Protocol):
 
 def kind_of(task: Task) -> TaskKind:
     """Returns the kind of a task; what it needs is imported now, and not with this module."""
-    from maskwise.lab.tuning import classify, retrieve, tag
+    if task.kind == "tag":
+        from maskwise.lab.tuning.tag import Tagging
 
-    kinds: dict[str, TaskKind] = {"classify": classify, "regress": classify, "tag": tag, "retrieve": retrieve}
-    return kinds[task.kind]
+        return Tagging()
+    if task.kind == "retrieve":
+        from maskwise.lab.tuning.retrieve import Retrieval
+
+        return Retrieval()
+    from maskwise.lab.tuning.classify import Classification
+
+    return Classification()

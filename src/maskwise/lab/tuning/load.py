@@ -123,7 +123,7 @@ def plain_attention() -> dict[str, str]:
     return {} if torch.accelerator.is_available() else {"attn_implementation": "eager"}
 
 
-def encode(
+def encode_texts(
     tokenizer: Any, texts: Sequence[Sequence[str]], labels: Sequence[Any], max_length: int
 ) -> tuple[list[Example], int]:
     """Returns texts (or pairs of texts) as examples, and how many of them were cut to `max_length` tokens."""

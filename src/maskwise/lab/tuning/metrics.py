@@ -12,10 +12,10 @@ from sklearn import metrics as sk
 from maskwise.lab.tasks.table import POOLED, Task
 
 TAG_ENDINGS = ("", "_test", POOLED)  # of the metrics of validation and test set, and of both together
-Metric = Callable[[np.ndarray, np.ndarray], float]
+TaskMetric = Callable[[np.ndarray, np.ndarray], float]
 
 
-def _correlation(kind: Callable[..., Any]) -> Metric:
+def _correlation(kind: Callable[..., Any]) -> TaskMetric:
     """A constant correlates with nothing: 0, where the libraries say not a number, or warn."""
     return lambda labels_N, predictions_N: (
         float(kind(labels_N, predictions_N)) if np.ptp(labels_N) and np.ptp(predictions_N) else 0.0
@@ -23,7 +23,7 @@ def _correlation(kind: Callable[..., Any]) -> Metric:
 
 
 NO_WARNING: dict[str, Any] = {"zero_division": 0}  # a class never predicted has F1 0, without being told
-METRICS: dict[str, Metric] = {
+TASK_METRICS: dict[str, TaskMetric] = {
     "accuracy": lambda labels, predictions: float(sk.accuracy_score(labels, predictions)),
     "f1": lambda labels, predictions: float(sk.f1_score(labels, predictions, **NO_WARNING)),
     "macro_f1": lambda labels, predictions: float(sk.f1_score(labels, predictions, average="macro", **NO_WARNING)),
@@ -55,11 +55,11 @@ def score_split(task: Task, split: str, labels: Sequence[float], predictions: Se
     suffix = split.removeprefix("validation") if len(task.held_out) > 1 else ""
     names = dict.fromkeys(name.removesuffix(suffix) for name in metric_names(task) if name.endswith(suffix))
     labels_N, predictions_N = np.asarray(labels), np.asarray(predictions)
-    return {name + suffix: METRICS[name](labels_N, predictions_N) for name in names}
+    return {name + suffix: TASK_METRICS[name](labels_N, predictions_N) for name in names}
 
 
 def selection_score(task: Task, labels: Sequence[float], predictions: Sequence[float]) -> float:
     """Returns the mean of the official metrics on one set of examples: what decides which epoch is kept."""
     names = dict.fromkeys(name.removesuffix("_matched").removesuffix("_mismatched") for name in task.official)
     labels_N, predictions_N = np.asarray(labels), np.asarray(predictions)
-    return float(np.mean([METRICS[name](labels_N, predictions_N) for name in names]))
+    return float(np.mean([TASK_METRICS[name](labels_N, predictions_N) for name in names]))

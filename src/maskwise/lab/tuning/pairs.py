@@ -96,7 +96,7 @@ def fit_pairs(
     loss = CachedMultipleNegativesRankingLoss(encoder, scale=SCALE, mini_batch_size=_rows_at_once(encoder, settings))
     trainer = PairTrainer(encoder, args, Dataset.from_dict(columns), loss, grade, best)
     train_to_the_best(trainer, settings, best, newest, ShowProgress(title, len(pairs), best, show=show))
-    epochs, tokens = len(best.history), sum(count_tokens(encoder, list(texts))[0] for texts in columns.values())
+    epochs, tokens = len(best.history), sum(count_read_tokens(encoder, list(texts))[0] for texts in columns.values())
     body: Any = encoder[0]
     flops = counted_tuning_flops(body.auto_model.config, tokens / (2 * len(pairs)), passes=PASSES)
     return Fitted(
@@ -170,7 +170,7 @@ def search(
     return [[(int(hit["corpus_id"]), float(hit["score"])) for hit in hits] for hits in found]
 
 
-def count_tokens(encoder: SentenceTransformer, texts: Sequence[str]) -> tuple[int, int]:
+def count_read_tokens(encoder: SentenceTransformer, texts: Sequence[str]) -> tuple[int, int]:
     """Returns how many tokens the encoder reads of texts, and how many of the texts are cut."""
     longest = int(encoder.max_seq_length or 0)
     lengths = [len(ids) for ids in encoder.tokenizer(list(texts), verbose=False)["input_ids"]]

@@ -39,18 +39,18 @@ def recall(ranked: Sequence[str], grades: Grades, depth: int) -> float:
     return len(relevant.intersection(ranked[:depth])) / len(relevant)
 
 
-METRICS: dict[str, tuple[Callable[[Sequence[str], Grades, int], float], int]] = {
+RANKING_METRICS: dict[str, tuple[Callable[[Sequence[str], Grades, int], float], int]] = {
     "ndcg@10": (ndcg, 10),
     "mrr@10": (reciprocal_rank, 10),
     "recall@100": (recall, 100),
 }
-DEPTH = max(depth for _, depth in METRICS.values())
+DEPTH = max(depth for _, depth in RANKING_METRICS.values())
 
 
 def query_scores(run: Run, judgements: Mapping[str, Grades]) -> dict[str, dict[str, float]]:
     """Returns each metric of each judged query; a query that the run has not found nothing."""
     return {
-        query: {name: measure(run.get(query, ()), grades, depth) for name, (measure, depth) in METRICS.items()}
+        query: {name: measure(run.get(query, ()), grades, depth) for name, (measure, depth) in RANKING_METRICS.items()}
         for query, grades in judgements.items()
     }
 
@@ -62,4 +62,4 @@ def mean_scores(run: Run, judgements: Mapping[str, Grades]) -> dict[str, float]:
     0.5
     """
     scores = query_scores(run, judgements).values()
-    return {name: sum(row[name] for row in scores) / len(scores) for name in METRICS}
+    return {name: sum(row[name] for row in scores) / len(scores) for name in RANKING_METRICS}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from maskwise.errors import InputError
 from maskwise.lab.tasks.classification import find_folder
-from maskwise.lab.tasks.retrieval import Collection, Document, load_beir
+from maskwise.lab.tasks.retrieval import BeirDocument, Collection, load_beir
 from maskwise.lab.tasks.table import Task
 from maskwise.lab.tuning.bm25 import bm25_run
 from maskwise.lab.tuning.fit import Fitted
@@ -27,60 +27,72 @@ if TYPE_CHECKING:
 EXTRA = {"sentence_transformers": "sentence-transformers", "bm25s": "bm25s"}
 
 
-def load(task: Task, source: str | Path | None) -> Collection:
-    """Returns the collection in a local folder.
+class Retrieval:
+    """The kind of task that finds the documents of a query: a `TaskKind`."""
 
-    Raises InputError where the extra is not installed, and where the folder is not in the layout of BEIR.
-    """
-    missing = [name for module, name in EXTRA.items() if find_spec(module) is None]
-    if missing:
-        raise InputError(f"Retrieval needs {' and '.join(missing)}: pip install maskwise[retrieval]")
-    if source is None or str(source).startswith("hub:"):
-        raise InputError(f"The task {task.name!r} is read from a folder in the layout of BEIR: give --task-data DIR.")
-    return load_beir(find_folder(task, Path(source)), task.held_out)
+    def load(self, task: Task, source: str | Path | None) -> Collection:
+        """Returns the collection in a local folder.
 
+        Raises InputError where the extra is not installed, and where the folder is not in the layout of BEIR.
+        """
+        missing = [name for module, name in EXTRA.items() if find_spec(module) is None]
+        if missing:
+            raise InputError(f"Retrieval needs {' and '.join(missing)}: pip install maskwise[retrieval]")
+        if source is None or str(source).startswith("hub:"):
+            raise InputError(
+                f"The task {task.name!r} is read from a folder in the layout of BEIR: give --task-data DIR."
+            )
+        return load_beir(find_folder(task, Path(source)), task.held_out)
 
-def baselines(task: Task, data: Collection) -> dict[str, dict[str, float]]:
-    """Returns the scores of BM25."""
-    scores: dict[str, float] = {}
-    for split in task.held_out:
-        judged = data.judgements[split]
-        found = bm25_run(data.documents, {query: data.queries[query] for query in judged}, DEPTH + 1)
-        run = {query: data.without_itself(query, keys, DEPTH) for query, keys in found.items()}
-        scores |= mean_scores(run, judged)
-    return {"BM25": scores}
+    def baselines(self, task: Task, data: Collection) -> dict[str, dict[str, float]]:
+        """Returns the scores of BM25."""
+        scores: dict[str, float] = {}
+        for split in task.held_out:
+            judged = data.judgements[split]
+            found = bm25_run(data.documents, {query: data.queries[query] for query in judged}, DEPTH + 1)
+            run = {query: data.without_itself(query, keys, DEPTH) for query, keys in found.items()}
+            scores |= mean_scores(run, judged)
+        return {"BM25": scores}
 
+    def tune(
+        self,
+        checkpoint: str,
+        task: Task,
+        data: Collection,
+        settings: TuneSettings,
+        seed: int,
+        out: Path,
+        *,
+        show: bool = True,
+    ) -> dict[str, Any]:
+        """Tunes a checkpoint to retrieve with one seed, and returns what `out/result.json` holds.
 
-def tune(
-    checkpoint: str, task: Task, data: Collection, settings: TuneSettings, seed: int, out: Path, *, show: bool = True
-) -> dict[str, Any]:
-    """Tunes a checkpoint to retrieve with one seed, and returns what `out/result.json` holds.
+        `untuned` there are the scores of the checkpoint's own mean-pooled states. Such an encoder has no new weights:
+        with `freeze` nothing is trained, and these are its scores. Raises InputError for a checkpoint that does not
+        load.
+        """
+        from maskwise.lab.tuning.pairs import build_encoder, count_read_tokens, fit_pairs
 
-    `untuned` there are the scores of the checkpoint's own mean-pooled states. Such an encoder has no new weights: with
-    `freeze` nothing is trained, and these are its scores. Raises InputError for a checkpoint that does not load.
-    """
-    from maskwise.lab.tuning.pairs import build_encoder, count_tokens, fit_pairs
-
-    load_tokenizer(checkpoint)  # raises for a checkpoint without one
-    encoder = build_encoder(checkpoint, seed, settings.max_length)
-    num_cut = sum(count_tokens(encoder, texts)[1] for texts in (_wholes(data), list(data.queries.values())))
-    if num_cut:
-        printer(show)(f"{task.name}: {num_cut:,} texts are cut to {encoder.max_seq_length} tokens")
-    untuned, _ = grade_held_out(encoder, task, data)
-    pairs, what = training_pairs(data)
-    if settings.freeze:
-        fitted = Fitted(encoder, 0, [], 0.0, 0, 0.0)
-    else:
-        train, grade = selection(task, data, pairs, settings, seed)
-        fitted = fit_pairs(
-            encoder, settings, train, grade, seed=seed, out=out, title=f"{task.name}, seed {seed}", show=show
-        )
-    metrics, kept = grade_held_out(encoder, task, data)
-    write_predictions(out / PREDICTIONS, kept)
-    return write_result(
-        out, fitted, encoder.tokenizer, metrics, one_class=False, untuned=untuned, cut=num_cut, pairs=what,
-        trained=[] if settings.freeze else "all", class_counts=data.class_counts,
-    )  # fmt: skip
+        load_tokenizer(checkpoint)  # raises for a checkpoint without one
+        encoder = build_encoder(checkpoint, seed, settings.max_length)
+        num_cut = sum(count_read_tokens(encoder, texts)[1] for texts in (_wholes(data), list(data.queries.values())))
+        if num_cut:
+            printer(show)(f"{task.name}: {num_cut:,} texts are cut to {encoder.max_seq_length} tokens")
+        untuned, _ = _grade_held_out(encoder, task, data)
+        pairs, what = training_pairs(data)
+        if settings.freeze:
+            fitted = Fitted(encoder, 0, [], 0.0, 0, 0.0)
+        else:
+            train, grade = _selection(task, data, pairs, settings, seed)
+            fitted = fit_pairs(
+                encoder, settings, train, grade, seed=seed, out=out, title=f"{task.name}, seed {seed}", show=show
+            )
+        metrics, kept = _grade_held_out(encoder, task, data)
+        write_predictions(out / PREDICTIONS, kept)
+        return write_result(
+            out, fitted, encoder.tokenizer, metrics, one_class=False, untuned=untuned, cut=num_cut, pairs=what,
+            trained=[] if settings.freeze else "all", class_counts=data.class_counts,
+        )  # fmt: skip
 
 
 def training_pairs(data: Collection) -> tuple[list[list[Pair]], str]:
@@ -106,12 +118,12 @@ def training_pairs(data: Collection) -> tuple[list[list[Pair]], str]:
     return whole, "titles and texts"
 
 
-def _body(document: Document) -> str:
+def _body(document: BeirDocument) -> str:
     """The text without the title: a pair that shares its first words would be found by these alone."""
     return document.text.removeprefix(document.title).strip()
 
 
-def selection(
+def _selection(
     task: Task, data: Collection, groups: Sequence[Sequence[Pair]], settings: TuneSettings, seed: int
 ) -> tuple[list[Pair], Any]:
     """Returns the pairs trained on, and the function that grades an encoder after each epoch.
@@ -130,11 +142,11 @@ def selection(
 def _grade_by_judgements(encoder: Any, task: Task, data: Collection) -> Grade:
     from maskwise.lab.tuning.pairs import Grade
 
-    metrics, _ = grade_held_out(encoder, task, data)
+    metrics, _ = _grade_held_out(encoder, task, data)
     return Grade(metrics[task.official[0]], 0.0)
 
 
-def grade_held_out(encoder: Any, task: Task, data: Collection) -> tuple[dict[str, float], Mapping[str, list[Any]]]:
+def _grade_held_out(encoder: Any, task: Task, data: Collection) -> tuple[dict[str, float], Mapping[str, list[Any]]]:
     """Returns the metrics, and columns with a row for each query.
 
     They are its relevant documents, those found and their cosines, and its own metrics.

@@ -20,23 +20,88 @@ from maskwise.lab.tuning.load import load_with_head
 from maskwise.lab.tuning.predict import predict
 from maskwise.lab.tuning.results import PREDICTIONS, write_predictions, write_result
 from maskwise.lab.tuning.settings import TuneSettings
-from maskwise.lab.tuning.windows import Windows, encode_words, separate_words
+from maskwise.lab.tuning.windows import Windows, encode_windows, separate_words
 from maskwise.progress import printer
 
 Tags = Sequence[Sequence[str]]
 ENTITY_F1 = "entity_f1"
 
 
-def load(task: Task, source: str | Path | None) -> TaggedData:
-    """Returns the task's data; tags that are not valid IOB2 are repaired and counted, see `iob.repair`."""
-    data = load_tagged(task, source, iob.repair if finds_entities(task) else None)
-    wrong = [tag for tag in data.classes if finds_entities(task) and not iob.is_iob2(tag)]
-    if wrong:
-        raise InputError(
-            f"{task.name}: the tag {wrong[0]!r} is not of IOB2, which has O, B-X and I-X. Found: "
-            f"{', '.join(data.classes[:12])}.\nNumbers need their names, in label_names.json beside the data."
-        )
-    return data
+class Tagging:
+    """The kind of task that gives every word a tag: a `TaskKind`."""
+
+    def load(self, task: Task, source: str | Path | None) -> TaggedData:
+        """Returns the task's data; tags that are not valid IOB2 are repaired and counted, see `iob.repair`."""
+        data = load_tagged(task, source, iob.repair if finds_entities(task) else None)
+        wrong = [tag for tag in data.classes if finds_entities(task) and not iob.is_iob2(tag)]
+        if wrong:
+            raise InputError(
+                f"{task.name}: the tag {wrong[0]!r} is not of IOB2, which has O, B-X and I-X. Found: "
+                f"{', '.join(data.classes[:12])}.\nNumbers need their names, in label_names.json beside the data."
+            )
+        return data
+
+    def baselines(self, task: Task, data: TaggedData) -> dict[str, dict[str, float]]:
+        """Returns what needs no model: the best that one tag for all words gives, and each word's commonest tag.
+
+        The second is learnt from the training words; one not among them gets the commonest tag of all.
+        """
+        commonest = _commonest_tags(data.train)
+        labels = {name: split.tags for name, split in data.held_out.items()}
+        listed = {
+            name: [[commonest[word] for word in words] for words in split.words]
+            for name, split in data.held_out.items()
+        }
+        constant = [
+            score_splits(task, labels, {name: [[tag] * len(tags) for tags in rows] for name, rows in labels.items()})
+            for tag in data.classes
+        ]
+        best = {metric: max(scores[metric] for scores in constant) for metric in constant[0]}
+        return {"constant": best, "word list": score_splits(task, labels, listed)}
+
+    def tune(
+        self,
+        checkpoint: str,
+        task: Task,
+        data: TaggedData,
+        settings: TuneSettings,
+        seed: int,
+        out: Path,
+        *,
+        show: bool = True,
+    ) -> dict[str, Any]:
+        """Tunes a checkpoint to label words with one seed, and returns what `out/result.json` holds.
+
+        The metrics of the test set, if there is one, end in `_test`, those of both sets together in `_pooled`. Run
+        again on an unfinished folder, it resumes from its last checkpoint. Raises InputError for a checkpoint that
+        cannot be tuned.
+        """
+        names = dict(enumerate(data.classes))
+        loaded = load_with_head(
+            AutoModelForTokenClassification, checkpoint, seed=seed, freeze=settings.freeze, num_labels=len(names),
+            id2label=names, label2id={tag: i for i, tag in names.items()},
+        )  # fmt: skip
+        if loaded.head_note:
+            printer(show)(f"{task.name}: {loaded.head_note}")
+        tokenizer = separate_words(loaded.tokenizer)
+        encode = TagEncoder(tokenizer, data.classes, min(settings.max_length, loaded.window))
+        train, select = _selection(data, settings, seed)
+        windows, select_windows = encode(train), encode(select)
+        held_out = {name: encode(split) for name, split in data.held_out.items()}
+        long = num_long([windows, *held_out.values()])
+        if show and any(long.values()):
+            printer(show)(f"{task.name}: " + ", ".join(f"{count:,} {what}" for what, count in long.items() if count))
+        fitted = fit(
+            loaded.model, settings, windows.examples, select_windows.examples,
+            lambda logits: score_tags(task, select.tags, encode.tags(select, select_windows, logits))[task.official[0]],
+            pad_id=tokenizer.pad_token_id, seed=seed, out=out, title=f"{task.name}, seed {seed}", show=show,
+        )  # fmt: skip
+        metrics, one_class, invalid = _grade_held_out(fitted.model, task, data, settings, encode, held_out, out)
+        return write_result(
+            out, fitted, tokenizer, metrics, one_class=one_class, long=long, invalid_predicted_tags=invalid,
+            class_counts=data.class_counts, head="new" if loaded.new else "the checkpoint's",
+            trained=loaded.new if settings.freeze else "all",
+        )  # fmt: skip
 
 
 def finds_entities(task: Task) -> bool:
@@ -71,24 +136,6 @@ def score_splits(task: Task, labels: Mapping[str, Tags], predictions: Mapping[st
     return scores | {name + POOLED: value for name, value in score_tags(task, *together).items()}
 
 
-def baselines(task: Task, data: TaggedData) -> dict[str, dict[str, float]]:
-    """Returns what needs no model: the best that one tag for all words gives, and each word's commonest tag.
-
-    The second is learnt from the training words; one not among them gets the commonest tag of all.
-    """
-    commonest = _commonest_tags(data.train)
-    labels = {name: split.tags for name, split in data.held_out.items()}
-    listed = {
-        name: [[commonest[word] for word in words] for words in split.words] for name, split in data.held_out.items()
-    }
-    constant = [
-        score_splits(task, labels, {name: [[tag] * len(tags) for tags in rows] for name, rows in labels.items()})
-        for tag in data.classes
-    ]
-    best = {metric: max(scores[metric] for scores in constant) for metric in constant[0]}
-    return {"constant": best, "word list": score_splits(task, labels, listed)}
-
-
 def _commonest_tags(train: Tagged) -> Mapping[str, str]:
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for words, tags in zip(train.words, train.tags, strict=True):
@@ -98,43 +145,7 @@ def _commonest_tags(train: Tagged) -> Mapping[str, str]:
     return defaultdict(lambda: overall, {word: found.most_common(1)[0][0] for word, found in counts.items()})
 
 
-def tune(
-    checkpoint: str, task: Task, data: TaggedData, settings: TuneSettings, seed: int, out: Path, *, show: bool = True
-) -> dict[str, Any]:
-    """Tunes a checkpoint to label words with one seed, and returns what `out/result.json` holds.
-
-    The metrics of the test set, if there is one, end in `_test`, those of both sets together in `_pooled`. Run again on
-    an unfinished folder, it resumes from its last checkpoint. Raises InputError for a checkpoint that cannot be tuned.
-    """
-    names = dict(enumerate(data.classes))
-    loaded = load_with_head(
-        AutoModelForTokenClassification, checkpoint, seed=seed, freeze=settings.freeze, num_labels=len(names),
-        id2label=names, label2id={tag: i for i, tag in names.items()},
-    )  # fmt: skip
-    if loaded.head_note:
-        printer(show)(f"{task.name}: {loaded.head_note}")
-    tokenizer = separate_words(loaded.tokenizer)
-    encode = Encoder(tokenizer, data.classes, min(settings.max_length, loaded.window))
-    train, select = selection(data, settings, seed)
-    windows, select_windows = encode(train), encode(select)
-    held_out = {name: encode(split) for name, split in data.held_out.items()}
-    long = num_long([windows, *held_out.values()])
-    if show and any(long.values()):
-        printer(show)(f"{task.name}: " + ", ".join(f"{count:,} {what}" for what, count in long.items() if count))
-    fitted = fit(
-        loaded.model, settings, windows.examples, select_windows.examples,
-        lambda logits: score_tags(task, select.tags, encode.tags(select, select_windows, logits))[task.official[0]],
-        pad_id=tokenizer.pad_token_id, seed=seed, out=out, title=f"{task.name}, seed {seed}", show=show,
-    )  # fmt: skip
-    metrics, one_class, invalid = grade_held_out(fitted.model, task, data, settings, encode, held_out, out)
-    return write_result(
-        out, fitted, tokenizer, metrics, one_class=one_class, long=long, invalid_predicted_tags=invalid,
-        class_counts=data.class_counts, head="new" if loaded.new else "the checkpoint's",
-        trained=loaded.new if settings.freeze else "all",
-    )  # fmt: skip
-
-
-class Encoder:
+class TagEncoder:
     """Turns sentences into windows of tokens, and the logits of windows into tags."""
 
     def __init__(self, tokenizer: Any, classes: Sequence[str], max_length: int) -> None:
@@ -145,7 +156,7 @@ class Encoder:
     def __call__(self, tagged: Tagged) -> Windows:
         """Returns the windows of a split."""
         labels = [[self.numbers[tag] for tag in tags] for tags in tagged.tags]
-        return encode_words(self.tokenizer, tagged.words, labels, self.max_length)
+        return encode_windows(self.tokenizer, tagged.words, labels, self.max_length)
 
     def tags(self, tagged: Tagged, windows: Windows, logits: Sequence[np.ndarray]) -> list[list[str]]:
         """Returns the likeliest tag of each word."""
@@ -156,7 +167,7 @@ class Encoder:
         return windows.by_sentence(logits, [len(words) for words in tagged.words])
 
 
-def selection(data: TaggedData, settings: TuneSettings, seed: int) -> tuple[Tagged, Tagged]:
+def _selection(data: TaggedData, settings: TuneSettings, seed: int) -> tuple[Tagged, Tagged]:
     """Returns the sentences trained on, and those that select the epoch: a share of them, or the validation set."""
     if settings.select_on == "validation":
         return data.train, data.held_out["validation"]
@@ -166,12 +177,12 @@ def selection(data: TaggedData, settings: TuneSettings, seed: int) -> tuple[Tagg
     return train, select
 
 
-def grade_held_out(
+def _grade_held_out(
     model: Any,
     task: Task,
     data: TaggedData,
     settings: TuneSettings,
-    encode: Encoder,
+    encode: TagEncoder,
     held_out: Mapping[str, Windows],
     out: Path,
 ) -> tuple[dict[str, float], bool, int]:

@@ -17,7 +17,7 @@ from maskwise.masking.corrupt import IGNORE
 OVERLAP = 4  # a window repeats a quarter of the one before
 
 
-class Window(NamedTuple):
+class WordWindow(NamedTuple):
     """The words `start` to `stop` of a sentence are seen, those in `labelled` are labelled."""
 
     start: int
@@ -47,7 +47,7 @@ class Windows(NamedTuple):
         return sentences
 
 
-def encode_words(
+def encode_windows(
     tokenizer: Any, sentences: Sequence[Sequence[str]], labels: Sequence[Sequence[int]], max_length: int
 ) -> Windows:
     """Returns the windows of sentences, `max_length` tokens at most, special ones included."""
@@ -95,11 +95,11 @@ def pieces_per_word(tokenizer: Any, sentences: Sequence[Sequence[str]]) -> list[
     return [np.bincount(found, minlength=len(words)).tolist() for found, words in zip(ids, sentences, strict=True)]
 
 
-def cut_windows(sizes: Sequence[int], room: int) -> list[Window]:
+def cut_windows(sizes: Sequence[int], room: int) -> list[WordWindow]:
     """Returns windows of whole words with at most `room` pieces; every word is labelled in exactly one.
 
     >>> cut_windows([1] * 6, room=4)
-    [Window(start=0, stop=4, labelled=[0, 1, 2, 3]), Window(start=3, stop=6, labelled=[4, 5])]
+    [WordWindow(start=0, stop=4, labelled=[0, 1, 2, 3]), WordWindow(start=3, stop=6, labelled=[4, 5])]
     """
     spans, start = [], 0
     while not spans or spans[-1][1] < len(sizes):
@@ -110,7 +110,7 @@ def cut_windows(sizes: Sequence[int], room: int) -> list[Window]:
     for word in range(len(sizes)):
         context = [min(word - start, stop - 1 - word) for start, stop in spans]
         labelled[context.index(max(context))].append(word)
-    return [Window(start, stop, words) for (start, stop), words in zip(spans, labelled, strict=True) if words]
+    return [WordWindow(start, stop, words) for (start, stop), words in zip(spans, labelled, strict=True) if words]
 
 
 def _end(sizes: Sequence[int], start: int, room: int) -> int:

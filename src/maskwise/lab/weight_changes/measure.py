@@ -80,7 +80,7 @@ def measure(weight: Tensor, tuned: Tensor) -> Change:
     return Change(weight.numel(), *(float(values.sum()) for values in sums))
 
 
-def compare(before: Weights, after: Weights) -> Drift:
+def measure_drift(before: Weights, after: Weights) -> Drift:
     """Returns how far `after` is from `before`; parameters that one of them lacks are named and skipped.
 
     Raises InputError where they have no parameter in common.

@@ -11,15 +11,15 @@ import numpy as np
 from maskwise.errors import InputError
 from maskwise.lab.weight_changes.report import MEASURES, DriftReport, parts_in
 
-FORMATS = (".svg", ".png")
-CELL_WIDTH, CELL_HEIGHT, MARGIN = 0.55, 0.32, 1.9  # inches
+_FORMATS = (".svg", ".png")
+CELL_WIDTH, CELL_HEIGHT, _MARGIN = 0.55, 0.32, 1.9  # inches
 DARK_BELOW = 0.6  # of viridis
 
 
 def check_picture(path: Path) -> None:
     """Raises InputError for a picture that is neither SVG nor PNG."""
-    if path.suffix.lower() not in FORMATS:
-        raise InputError(f"--picture writes {' or '.join(FORMATS)}; found {path.name!r}.")
+    if path.suffix.lower() not in _FORMATS:
+        raise InputError(f"--picture writes {' or '.join(_FORMATS)}; found {path.name!r}.")
 
 
 def draw_drift(report: DriftReport, path: Path) -> None:
@@ -32,7 +32,7 @@ def draw_drift(report: DriftReport, path: Path) -> None:
 
     check_picture(path)
     height, width = max(len(drift.layers) for drift in report.drifts), max(len(parts_in(d)) for d in report.drifts)
-    size = (2 * (CELL_WIDTH * width + MARGIN), len(report.drifts) * (CELL_HEIGHT * height + MARGIN))
+    size = (2 * (CELL_WIDTH * width + _MARGIN), len(report.drifts) * (CELL_HEIGHT * height + _MARGIN))
     with matplotlib.rc_context({"svg.hashsalt": "maskwise", "svg.fonttype": "none"}):
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(len(report.drifts), len(MEASURES), squeeze=False)

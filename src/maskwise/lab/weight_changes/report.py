@@ -7,18 +7,19 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from maskwise.files.atomic import atomic_write
-from maskwise.lab.weight_changes.measure import ALL, Change, Drift, compare
+from maskwise.files.path_names import path_text
+from maskwise.lab.weight_changes.measure import ALL, Change, Drift, measure_drift
 from maskwise.lab.weight_changes.parameter_groups import HEAD, OTHER, PARTS
 from maskwise.lab.weight_changes.weights import open_weights
 
-Measure = Callable[[Change], float | None]
+DriftMeasure = Callable[[Change], float | None]
 NORM_RATIO, ELEMENTWISE = "||W' - W|| / ||W||", "mean |W' - W| / (|W| + 1e-8)"
-MEASURES: dict[str, Measure] = {
+MEASURES: dict[str, DriftMeasure] = {
     NORM_RATIO: lambda change: change.norm_percent,
     ELEMENTWISE: lambda change: change.elementwise_percent,
 }
@@ -93,14 +94,25 @@ def drift(checkpoint: str | PathLike[str], tuned: str | PathLike[str] | Sequence
 
     Raises:
         InputError: For a checkpoint that does not load or that has no parameter in common with the first.
+
+    >>> import tempfile
+    >>> from maskwise.testing import tiny_model, word_tokenizer
+    >>> tokenizer = word_tokenizer("a b c")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for seed in (0, 1):
+    ...         tiny_model(tokenizer, seed=seed).save_pretrained(f"{folder}/{seed}")
+    ...     moved = drift(f"{folder}/0", f"{folder}/1")
+    >>> len(moved.drifts)
+    1
     """
-    names = [tuned] if isinstance(tuned, str | PathLike) else tuned
-    return _drift(fspath(checkpoint), [fspath(name) for name in names])
+    names = tuned if isinstance(tuned, Sequence) and not isinstance(tuned, str) else [tuned]
+    before = path_text(checkpoint, "checkpoint")
+    return _drift(before, [path_text(name, "tuned checkpoint") for name in names])
 
 
 def _drift(checkpoint: str, tuned: Sequence[str]) -> DriftReport:
     before = open_weights(checkpoint)
-    return DriftReport(checkpoint, [compare(before, open_weights(name)) for name in tuned])
+    return DriftReport(checkpoint, [measure_drift(before, open_weights(name)) for name in tuned])
 
 
 def parts_in(drift: Drift) -> list[str]:
