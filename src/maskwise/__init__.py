@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from maskwise.scores.refreshed import RefreshedScores
     from maskwise.scores.store import store_scores
     from maskwise.scores.stored import Stored
+    from maskwise.scores.token_feedback import TokenAccuracy, TokenEntropy, TokenLoss
     from maskwise.scores.typhoon import Typhoon
     from maskwise.training.distill import Distillation
     from maskwise.training.trainer import MaskingTrainer
@@ -46,6 +47,9 @@ __all__ = [
     "StatefulScore",
     "Stored",
     "Surprisal",
+    "TokenAccuracy",
+    "TokenEntropy",
+    "TokenLoss",
     "TrainState",
     "Typhoon",
     "check",
@@ -79,6 +83,9 @@ _MODULES = {
     "StatefulScore": "maskwise.masking.score",
     "Stored": "maskwise.scores.stored",
     "Surprisal": "maskwise.scores.model",
+    "TokenAccuracy": "maskwise.scores.token_feedback",
+    "TokenEntropy": "maskwise.scores.token_feedback",
+    "TokenLoss": "maskwise.scores.token_feedback",
     "TrainState": "maskwise.masking.score_context",
     "Typhoon": "maskwise.scores.typhoon",
     "check": "maskwise.evaluation.audit",

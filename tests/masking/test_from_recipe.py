@@ -36,7 +36,7 @@ def test_every_recipe_makes_a_masker_that_masks(tiny_tokenizer, tiny_model, coun
     assert (masked["labels"] >= 0).any()
     recipe = load_recipe(name)["masking"]
     assert (masker.unit, masker.pick, masker.budget) == (recipe["unit"], recipe["pick"], recipe["budget"])
-    assert masker.rate_at(0.5) == recipe["rate"]
+    assert masker.rate_at(0.5) == read_rate(recipe["rate"])(0.5)
     assert list(masker.corruption) == recipe["corruption"]
 
 

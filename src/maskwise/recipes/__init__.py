@@ -17,6 +17,9 @@ SCORES = {  # the scores that have a short name, as text: importing them is up t
     "entropy": "maskwise.scores.model:Entropy",
     "surprisal": "maskwise.scores.model:Surprisal",
     "typhoon": "maskwise.scores.typhoon:Typhoon",
+    "token-accuracy": "maskwise.scores.token_feedback:TokenAccuracy",
+    "token-loss": "maskwise.scores.token_feedback:TokenLoss",
+    "token-entropy": "maskwise.scores.token_feedback:TokenEntropy",
 }
 
 
