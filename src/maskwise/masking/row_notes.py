@@ -35,9 +35,7 @@ def check_feedback(feedback: Collection[str], who: str) -> None:
     """Raises InputError for feedback that there is not."""
     for name in feedback:
         if name not in NOTES:
-            raise InputError(
-                f"{who} asks for the feedback {name!r}; there is {', '.join(NOTES)}.{nearest(name, NOTES)}"
-            )
+            raise InputError(f"{who} asks for feedback {name!r}. Known: {', '.join(NOTES)}.{nearest(name, NOTES)}")
 
 
 def correctness(gold_R: Tensor, max_R: Tensor, num_max_R: Tensor) -> Tensor:
