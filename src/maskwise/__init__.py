@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from maskwise.masking.tokenize import count_tokens, tokenize_rows
     from maskwise.recipes import load_recipe
     from maskwise.scores.model import Entropy, Surprisal
+    from maskwise.scores.place_memory import CountMemory, PositionMemory
     from maskwise.scores.refreshed import RefreshedScores
     from maskwise.scores.store import store_scores
     from maskwise.scores.stored import Stored
@@ -36,12 +37,14 @@ if TYPE_CHECKING:
     from maskwise.training.trainer import MaskingTrainer
 
 __all__ = [
+    "CountMemory",
     "Distillation",
     "Entropy",
     "InputError",
     "Masker",
     "MaskingCollator",
     "MaskingTrainer",
+    "PositionMemory",
     "RefreshedScores",
     "ScoreContext",
     "StatefulScore",
@@ -72,12 +75,14 @@ __all__ = [
 __version__ = "0.1.0"
 
 _MODULES = {
+    "CountMemory": "maskwise.scores.place_memory",
     "Distillation": "maskwise.training.distill",
     "Entropy": "maskwise.scores.model",
     "InputError": "maskwise.errors",
     "Masker": "maskwise.masking.masker",
     "MaskingCollator": "maskwise.masking.collator",
     "MaskingTrainer": "maskwise.training.trainer",
+    "PositionMemory": "maskwise.scores.place_memory",
     "RefreshedScores": "maskwise.scores.refreshed",
     "ScoreContext": "maskwise.masking.score_context",
     "StatefulScore": "maskwise.masking.score",

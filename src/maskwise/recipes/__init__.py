@@ -20,6 +20,8 @@ SCORES = {  # the scores that have a short name, as text: importing them is up t
     "token-accuracy": "maskwise.scores.token_feedback:TokenAccuracy",
     "token-loss": "maskwise.scores.token_feedback:TokenLoss",
     "token-entropy": "maskwise.scores.token_feedback:TokenEntropy",
+    "position-memory": "maskwise.scores.place_memory:PositionMemory",
+    "count-memory": "maskwise.scores.place_memory:CountMemory",
 }
 
 
