@@ -27,25 +27,32 @@ if TYPE_CHECKING:
     from maskwise.masking.tokenize import count_tokens, tokenize_rows
     from maskwise.recipes import load_recipe
     from maskwise.scores.model import Entropy, Surprisal
+    from maskwise.scores.place_memory import CountMemory, PositionMemory
     from maskwise.scores.refreshed import RefreshedScores
     from maskwise.scores.store import store_scores
     from maskwise.scores.stored import Stored
+    from maskwise.scores.token_feedback import TokenAccuracy, TokenEntropy, TokenLoss
     from maskwise.scores.typhoon import Typhoon
     from maskwise.training.distill import Distillation
     from maskwise.training.trainer import MaskingTrainer
 
 __all__ = [
+    "CountMemory",
     "Distillation",
     "Entropy",
     "InputError",
     "Masker",
     "MaskingCollator",
     "MaskingTrainer",
+    "PositionMemory",
     "RefreshedScores",
     "ScoreContext",
     "StatefulScore",
     "Stored",
     "Surprisal",
+    "TokenAccuracy",
+    "TokenEntropy",
+    "TokenLoss",
     "TrainState",
     "Typhoon",
     "check",
@@ -68,17 +75,22 @@ __all__ = [
 __version__ = "0.1.0"
 
 _MODULES = {
+    "CountMemory": "maskwise.scores.place_memory",
     "Distillation": "maskwise.training.distill",
     "Entropy": "maskwise.scores.model",
     "InputError": "maskwise.errors",
     "Masker": "maskwise.masking.masker",
     "MaskingCollator": "maskwise.masking.collator",
     "MaskingTrainer": "maskwise.training.trainer",
+    "PositionMemory": "maskwise.scores.place_memory",
     "RefreshedScores": "maskwise.scores.refreshed",
     "ScoreContext": "maskwise.masking.score_context",
     "StatefulScore": "maskwise.masking.score",
     "Stored": "maskwise.scores.stored",
     "Surprisal": "maskwise.scores.model",
+    "TokenAccuracy": "maskwise.scores.token_feedback",
+    "TokenEntropy": "maskwise.scores.token_feedback",
+    "TokenLoss": "maskwise.scores.token_feedback",
     "TrainState": "maskwise.masking.score_context",
     "Typhoon": "maskwise.scores.typhoon",
     "check": "maskwise.evaluation.audit",

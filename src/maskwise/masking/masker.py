@@ -36,6 +36,7 @@ from maskwise.masking.rates import (
     rate_at,
 )
 from maskwise.masking.recipe_arguments import masker_arguments
+from maskwise.masking.row_notes import check_feedback
 from maskwise.masking.rows import Rows, sync_stalls
 from maskwise.masking.score import Score, StatefulScore, all_scores, as_score
 from maskwise.masking.score_context import TrainState
@@ -174,13 +175,23 @@ class Masker:
             raise InputError(f"The recipe {str(name)!r}: {error}") from None
 
     @property
+    def feedback(self) -> frozenset[str]:
+        """What its scores ask for when they learn from labelled rows; raises InputError for what there is not."""
+        for score in self.scores_inside:
+            check_feedback(score.feedback, score.name)
+        return frozenset().union(*(score.feedback for score in self.scores_inside))
+
+    @property
     def scores_inside(self) -> list[StatefulScore]:
         """The score and those inside it, outermost first: everything that has hooks."""
         return list(all_scores(self.score))
 
     def __call__(self, batch: Mapping[str, Any], state: TrainState = TrainState()) -> dict[str, Tensor]:
         """Returns the model's inputs with `input_ids` corrupted and `labels` made; `batch` stays as it is."""
-        batch = self.prepare(batch, state)
+        return self.mask(self.prepare(batch, state))
+
+    def mask(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Returns what `__call__` does, for a batch that `prepare` made."""
         picked_BT, units = self.choose(batch, self.scores(batch))
         corrupted = self._corrupt(batch, picked_BT, units)
         inputs = model_inputs(batch, self.columns, self.model_inputs)

@@ -135,6 +135,17 @@ class ScoreContext:
         torch.distributed.all_reduce(total)
         return total
 
+    def gather_rows(self, rows_RC: Tensor) -> Tensor:
+        """Returns the rows of all processes, in the order of the processes; each may have another number of them."""
+        if self.world_size == 1:
+            return rows_RC
+        sizes = self.sum_over_ranks(_one_hot(self.rank, self.world_size, len(rows_RC), rows_RC.device)).tolist()
+        padded = rows_RC.new_zeros(max(max(sizes), 1), *rows_RC.shape[1:])
+        padded[: len(rows_RC)] = rows_RC
+        parts = [torch.empty_like(padded) for _ in sizes]
+        torch.distributed.all_gather(parts, padded)
+        return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+
     def barrier(self) -> None:
         """Returns when every process is here."""
         if self.world_size > 1:
@@ -144,6 +155,12 @@ class ScoreContext:
         """Logs figures with the run's metrics; a bare loop without a log drops them."""
         if self.write_log is not None:
             self.write_log(figures)
+
+
+def _one_hot(place: int, length: int, value: int, device: torch.device) -> Tensor:
+    counts = torch.zeros(length, dtype=torch.int64, device=device)
+    counts[place] = value
+    return counts
 
 
 def row_lengths(rows: Any) -> np.ndarray:

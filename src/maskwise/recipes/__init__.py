@@ -21,6 +21,11 @@ SCORES = {  # the scores that have a short name, as text: importing them is up t
     "rare-first": "maskwise.scores.by_frequency:RareFirst",
     "rarity-rank": "maskwise.scores.by_frequency:RarityRank",
     "complementary": "maskwise.scores.complementary:Complementary",
+    "token-accuracy": "maskwise.scores.token_feedback:TokenAccuracy",
+    "token-loss": "maskwise.scores.token_feedback:TokenLoss",
+    "token-entropy": "maskwise.scores.token_feedback:TokenEntropy",
+    "position-memory": "maskwise.scores.place_memory:PositionMemory",
+    "count-memory": "maskwise.scores.place_memory:CountMemory",
 }
 
 

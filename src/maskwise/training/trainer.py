@@ -6,6 +6,7 @@ Shapes: B sequences, T positions, R labelled rows, V vocabulary.
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,10 +20,11 @@ from transformers.trainer_utils import has_length
 
 from maskwise.errors import InputError
 from maskwise.masking.corrupt import IGNORE
-from maskwise.masking.linear_loss import linear_mlm_loss
+from maskwise.masking.linear_loss import linear_mlm_loss, noted_linear_mlm_loss
 from maskwise.masking.losses import mlm_loss
 from maskwise.masking.masker import Masker
 from maskwise.masking.padding import pad_batch
+from maskwise.masking.row_notes import RowNotes, dense_notes, labelled_rows
 from maskwise.masking.rows import Rows
 from maskwise.masking.score import Score, ScoreTree
 from maskwise.masking.score_context import ScoreContext, TrainState
@@ -128,6 +130,9 @@ class MaskingTrainer(EvaluatingTrainer):
         self.data_collator = partial(self.data_collator, inputs=inputs)
         self.stream = None if train_dataset is None or has_length(train_dataset) else StreamPosition()
         self._step: _Step
+        self._feedback, self._notes = masker.feedback, RowNotes()
+        self._learning = [score for score in masker.scores_inside if score.feedback]
+        self._unmasked: deque[dict[str, Any]] = deque()  # the micro-batches of a step, for scores that learn from them
         self._wanting_gradients = [score for score in masker.scores_inside if score.wants_gradients]
         self._masker_identity = masker_identity(masker)  # as the run starts: scores may count what they see
         scores = ScoreTree(masker.score)
@@ -141,6 +146,7 @@ class MaskingTrainer(EvaluatingTrainer):
         """Trains as the `Trainer` does, from the start or resumed; see `ResumableTrainer.train`."""
         if self.train_dataset is None:
             raise InputError("There is nothing to train on: give MaskingTrainer a train_dataset.")
+        self._unmasked.clear()
         if self._first_scores is not None:  # a new model, so scores without anything of the one before
             ScoreTree(self.masker.score).load_state_dict(copy.deepcopy(self._first_scores))
         return super().train(*args, **kwargs)
@@ -179,7 +185,14 @@ class MaskingTrainer(EvaluatingTrainer):
         return super().get_batch_samples(map(self._mask, epoch_iterator), num_batches, device)
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
-        """Runs one micro-batch forward and backward; scores that want it get the gradient, free of scales."""
+        """Runs one micro-batch forward and backward; scores get what they ask for of it."""
+        loss = self._step_with_gradients(model, inputs, num_items_in_batch)
+        if self._learning:
+            self._learn(inputs["input_ids"])
+        return loss
+
+    def _step_with_gradients(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any) -> Tensor:
+        """Runs one micro-batch; scores that want it get the gradient, free of scales."""
         if self._embedding_tap is None:
             return super().training_step(model, inputs, num_items_in_batch)
         batch = dict(inputs)
@@ -261,10 +274,20 @@ class MaskingTrainer(EvaluatingTrainer):
 
     def _mask(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         batch = self._prepare_inputs(batch)
+        prepared = self.masker.prepare(batch, self.train_state())
         with self.precision():
-            masked = self.masker(batch, self.train_state())
-        self.rate_meter.add(self.masker.eligible(batch), masked["labels"] != IGNORE)
+            masked = self.masker.mask(prepared)
+        self.rate_meter.add(prepared["eligible"], masked["labels"] != IGNORE)
+        if self._learning:
+            self._unmasked.append(prepared)
         return masked
+
+    @torch.no_grad()
+    def _learn(self, corrupted_ids_BT: Tensor) -> None:
+        batch, mask_token_id = self._unmasked.popleft(), self.masker.vocabulary.mask_token_id
+        labelled = labelled_rows(batch, corrupted_ids_BT, self._step.rows, self._notes, mask_token_id)
+        for score in self._learning:
+            score.learn(batch, labelled)
 
     def _tap_embedding(self) -> EmbeddingTap:
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
@@ -282,12 +305,19 @@ class MaskingTrainer(EvaluatingTrainer):
 
     def _loss(self, outputs: Any, labels_BT: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
         targets_R, smoothing = self._step.rows.take(labels_BT, IGNORE), self.args.label_smoothing_factor
+        is_noting = bool(self._learning) and self.model.training
         if self._step.decoder_inputs is not None:
-            hidden_weight_bias = self._step.decoder_inputs()
-            loss = linear_mlm_loss(*hidden_weight_bias, targets_R, num_items_in_batch, label_smoothing=smoothing)
+            given = (*self._step.decoder_inputs(), targets_R, num_items_in_batch)
+            if is_noting:
+                loss, self._notes = noted_linear_mlm_loss(*given, feedback=self._feedback, label_smoothing=smoothing)
+            else:
+                loss = linear_mlm_loss(*given, label_smoothing=smoothing)
         else:
             logits = outputs["logits"] if isinstance(outputs, dict) else outputs[0]
-            loss = self._dense_loss(logits.reshape(-1, logits.shape[-1]), targets_R, num_items_in_batch)
+            logits_RV = logits.reshape(-1, logits.shape[-1])
+            loss = self._dense_loss(logits_RV, targets_R, num_items_in_batch)
+            if is_noting:
+                self._notes = dense_notes(logits_RV, targets_R, self._feedback)
         self.note_loss(loss)
         return loss
 

@@ -211,7 +211,7 @@ def _facts(study: Study, results: pd.DataFrame) -> Iterator[tuple[str, str]]:
     yield "Pretraining seeds", f"{len(study.seeds)}: {', '.join(map(str, study.seeds))}"
     yield from _references(study)
     yield "Tasks", ", ".join(f"{task} ({study.metric(task).replace('_', ' ')})" for task in study.tasks)
-    yield "Tuning seeds of each model", str(len(study.tuning_seeds))
+    yield "Tuning seeds of each model", _tuning_seeds(study)
     yield "Pretrained models", f"{len(runs)} of {len(pretraining_keys(study))}"
     for name in ("steps", "tokens"):
         yield f"{name.capitalize()} of a pretraining run", _range([float(found) for found in runs[name].dropna()])
@@ -220,6 +220,14 @@ def _facts(study: Study, results: pd.DataFrame) -> Iterator[tuple[str, str]]:
         yield "Checkpoint chosen by", chosen
     flops, seconds = (sum(runs[name].dropna().tolist()) for name in ("flops", "seconds"))
     yield "All pretraining together", f"{flops:.2e} flops, {format_seconds(seconds)}"
+
+
+def _tuning_seeds(study: Study) -> str:
+    """Returns how many there are, task by task if they differ."""
+    numbers = {task: len(study.tuning_seeds_of(task)) for task in study.tuned_tasks}
+    if len(set(numbers.values())) <= 1:
+        return str(next(iter(numbers.values()), len(study.tuning_seeds)))
+    return ", ".join(f"{task} {number}" for task, number in numbers.items())
 
 
 def _references(study: Study) -> Iterator[tuple[str, str]]:

@@ -97,7 +97,7 @@ def stored_items(
     """Returns the items of two arms of a study from its folder; None if the predictions of a run are not there."""
     layout = Layout(out)
     keys = [[RunKey(arm, backbone, seed, task) for seed in seeds] for arm in (ours, theirs)]
-    paths = [[_prediction_files(layout, key, study.tuning_seeds) for key in of_arm] for of_arm in keys]
+    paths = [[_prediction_files(layout, key, study.tuning_seeds_of(task)) for key in of_arm] for of_arm in keys]
     if not all(path.exists() for of_arm in paths for of_seed in of_arm for path in of_seed):
         return None
     if is_zero_shot(task):

@@ -18,7 +18,9 @@ from maskwise.lab.pretraining.own_score import OwnScore
 from maskwise.lab.records.record import HELD_OUT
 from maskwise.lab.study.seeds import read_seeds
 from maskwise.lab.study.statistics import AS_GIVEN, NOT_PRETRAINED, Statistics
+from maskwise.lab.study.task_tuning import task_tuning, task_tuning_seeds
 from maskwise.lab.tasks.table import find_task
+from maskwise.lab.tuning.settings import TuneSettings
 from maskwise.recipes import load_recipe
 from maskwise.recipes.masking_keys import score_text
 
@@ -177,6 +179,14 @@ class Declaration(_Section):
         """Returns the metric that a task's hypotheses are about."""
         default = {HELD_OUT: "loss"} | ({task: primary_metric(task)} if is_zero_shot(task) else {})
         return self.statistics.metrics.get(task) or default.get(task) or find_task(task).primary
+
+    def tuning(self, task: str) -> TuneSettings:
+        """Returns the settings that a task is tuned with."""
+        return task_tuning(self.tune, task)
+
+    def tuning_seeds_of(self, task: str) -> tuple[int, ...]:
+        """Returns the seeds that every pretrained model is tuned with on a task."""
+        return task_tuning_seeds(self.tune, task, self.tuning_seeds)
 
     def settings(
         self, arm: Arm, backbone: Backbone, seed: int, data: str | Path | None = None, teacher: str | None = None

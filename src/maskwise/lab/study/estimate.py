@@ -15,7 +15,6 @@ from maskwise.lab.study.layout import Layout
 from maskwise.lab.study.study_file import Study
 from maskwise.lab.tasks.classification import TaskData
 from maskwise.lab.tokens.blocks import MANIFEST
-from maskwise.lab.tuning.settings import resolve_tuning
 from maskwise.models.flops import TRAINING, forward_flops
 from maskwise.models.loading import load_tokenizer
 
@@ -56,14 +55,14 @@ def expected_corpus(study: Study, key: RunKey, layout: Layout, tasks: dict[str, 
     return CorpusSize(round(0.95 * len(data.train)), study.adapt_block, length, vocabulary)
 
 
-def tuning_flops(study: Study, backbone: Backbone, data: Any, pretraining_data: str) -> float:
+def tuning_flops(study: Study, backbone: Backbone, task: str, data: Any, pretraining_data: str) -> float:
     """Returns a guess for a classification, else 0: tuning ends by its own rule, and texts are counted in words."""
     if not isinstance(data, TaskData):
         return 0.0
-    settings = resolve_tuning(study.tune)
+    settings = study.tuning(task)
     words = sum(len(text.split()) for texts in data.train.texts for text in texts)
     tokens = min(TOKENS_A_WORD * words, settings.max_length * len(data.train))
     epochs = min(settings.max_epochs, LIKELY_EPOCHS)
     vocabulary = 2 if study.adapt else corpus_of(pretraining_data).vocabulary
     body = forward_flops(backbone.model, LIKELY_LENGTH, vocabulary).body
-    return (1 if settings.freeze else TRAINING) * body * tokens * epochs * len(study.tuning_seeds)
+    return (1 if settings.freeze else TRAINING) * body * tokens * epochs * len(study.tuning_seeds_of(task))

@@ -30,7 +30,6 @@ from maskwise.lab.study.layout import (
 )
 from maskwise.lab.study.statistics import NOT_PRETRAINED
 from maskwise.lab.study.study_file import Study
-from maskwise.lab.tuning.settings import resolve_tuning
 
 ON_A_PROCESSOR, ON_A_GPU = Requirements(), Requirements(gpus=1)
 
@@ -116,8 +115,8 @@ class StudyJobs:
             start=start,
             task=task,
             task_data=study.task_data,
-            seeds=study.tuning_seeds,
-            settings=resolve_tuning(study.tune),
+            seeds=study.tuning_seeds_of(task),
+            settings=study.tuning(task),
         )
 
     def _evaluation(self, start: Start, key: RunKey) -> EvaluationSettings:

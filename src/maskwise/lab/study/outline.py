@@ -10,7 +10,7 @@ def outline(study: Study) -> list[str]:
     """Returns the question, and how many runs there are of what."""
     factors = (
         f"{len(study.arms)} arms x {len(study.backbones)} backbones x {len(study.seeds)} seeds x "
-        f"{max(len(study.graded_tasks), 1)} tasks x {len(study.tuning_seeds)} tuning seeds"
+        f"{max(len(study.graded_tasks), 1)} tasks{_tuning_seeds(study)}"
     )
     runs = f"{num_runs(study)} runs: {factors}; {len(pretraining_keys(study))} models are pretrained."
     return [*([study.question] if study.question else []), runs]
@@ -18,5 +18,12 @@ def outline(study: Study) -> list[str]:
 
 def num_runs(study: Study) -> int:
     """Returns how many scores each metric gets: one per arm, backbone, seed, task and tuning seed."""
-    graded = len(study.tuned_tasks) * len(study.tuning_seeds) + len(study.zero_shot_tasks)
+    graded = sum(len(study.tuning_seeds_of(task)) for task in study.tuned_tasks) + len(study.zero_shot_tasks)
     return len(study.arms) * len(study.backbones) * len(study.seeds) * max(graded, 1)
+
+
+def _tuning_seeds(study: Study) -> str:
+    numbers = {task: len(study.tuning_seeds_of(task)) for task in study.tuned_tasks}
+    if len(set(numbers.values())) == 1:
+        return f" x {next(iter(numbers.values()))} tuning seeds"
+    return "".join(f"; {number} tuning seeds of {task}" for task, number in numbers.items())

@@ -103,7 +103,7 @@ def make_plan(study: Study, out: Path) -> Plan:
     @cache
     def tuning(backbone: str, task: str) -> float:
         data = next(iter(budgets.values())).settings.data.path
-        return tuning_flops(study, study.backbone(backbone), tasks.get(task), data)
+        return tuning_flops(study, study.backbone(backbone), task, tasks.get(task), data)
 
     def flops(key: RunKey) -> float:
         if key.task == HELD_OUT:

@@ -186,7 +186,7 @@ def _read_run(study: Study, layout: Layout, key: RunKey) -> StudyRun | None:
         begun = is_pretrained(key) and (folder / RECORD).exists()
         return StudyRun(key, folder, {None: read_record(folder)}, is_finished=False) if begun else None
     if is_tuned(key):
-        places = {seed: layout.tuned(key, seed) for seed in study.tuning_seeds}
+        places = {seed: layout.tuned(key, seed) for seed in study.tuning_seeds_of(key.task)}
     else:
         places = {None: folder}
     records: dict[int | None, RunRecord] = {}

@@ -52,8 +52,8 @@ from maskwise.lab.study.check_budgets import check_named, check_taken, check_tim
 from maskwise.lab.study.declaration import Arm, Backbone, Declaration, Teacher
 from maskwise.lab.study.references import check_names, check_reference, check_teacher
 from maskwise.lab.study.statistics import Statistics, check_statistics
+from maskwise.lab.study.task_tuning import check_tuning
 from maskwise.lab.tasks.table import find_task
-from maskwise.lab.tuning.settings import resolve_tuning
 from maskwise.recipes import load_recipe, read_toml
 from maskwise.recipes.masking_keys import score_text
 
@@ -172,7 +172,7 @@ def _check(study: Declaration) -> None:
     _check_family(study)
     check_teacher(study)
     check_reference(study)
-    resolve_tuning(study.tune)
+    check_tuning(study.tune, study.tuned_tasks)
 
 
 def _check_seeds(study: Declaration) -> None:
