@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from maskwise.errors import InputError, first_line
+from maskwise.files.checkpoint_names import checkpoint_source
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -33,7 +34,9 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint_source(name), trust_remote_code=False)
+    except InputError:
+        raise
     except Exception as error:  # the tokenizers library raises bare Exceptions for a damaged file
         raise InputError(
             f"cannot load a tokenizer from {name!r}: {first_line(error)}\n"
