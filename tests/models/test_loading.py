@@ -5,12 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForMaskedLM, AutoTokenizer, BertModel
+from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer, BertModel
 
+from maskwise.errors import InputError
+from maskwise.lab.precedence import named_by_hub, run_settings
+from maskwise.lab.tokens.tokenizer import load_tokenizer as load_lab_tokenizer
+from maskwise.lab.tuning.load import load_with_head
+from maskwise.lab.weight_changes.weights import open_weights
+from maskwise.masking.vocabulary import load_tokenizer
+from maskwise.models.flops import forward_flops
+from maskwise.models.loading import load_config, load_masked_lm
 from maskwise.models.presets import build_model
 
 
@@ -116,3 +125,104 @@ def test_a_configuration_that_makes_no_model_is_refused_in_words(name, tiny_data
     model = ["--model", str(tmp_path / "config.json")]
     assert words in refused(["pretrain", "--data", str(tiny_data), *model, "--out", str(tmp_path / "run")])
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def changed_config(teacher, tmp_path):
+    """Makes a copy of a checkpoint with other keys in its config.json."""
+
+    def make(**keys):
+        folder = Path(shutil.copytree(teacher, tmp_path / "changed"))
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        (folder / "config.json").write_text(json.dumps(config | keys))
+        (folder / "foreign.py").write_text("import pathlib\npathlib.Path(__file__).with_name('ran').touch()\n")
+        return folder
+
+    return make
+
+
+READERS = {
+    "config": lambda folder: load_config(str(folder)),
+    "masked LM": lambda folder: load_masked_lm(str(folder)),
+    "new model": lambda folder: build_model(folder, 600, 0),
+    "flops": lambda folder: forward_flops(str(folder), 8, 600),
+    "classifier": lambda folder: load_with_head(
+        AutoModelForSequenceClassification, str(folder), seed=0, freeze=False, id2label={0: "a", 1: "b"}
+    ),
+    "weights": lambda folder: open_weights(str(folder)),
+}
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_the_code_of_a_checkpoint_is_never_run_nor_asked_about(read, changed_config, monkeypatch):
+    """Transformers asks on the terminal whether to run it, and `y` does."""
+    monkeypatch.setattr("builtins.input", lambda *args: pytest.fail("it asked"))
+    code = {"AutoConfig": "foreign.Config", "AutoModelForMaskedLM": "foreign.Model"}
+    folder = changed_config(model_type="foreign", auto_map=code)
+    with pytest.raises(InputError):
+        read(folder)
+    assert not (folder / "ran").exists()
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_an_attention_implementation_from_elsewhere_is_refused(read, changed_config):
+    folder = changed_config(attn_implementation="kernels-of/somebody")
+    with pytest.raises(InputError, match=r"kernels-of/somebody.*foreign code(.|\n)*Delete the key"):
+        read(folder)
+
+
+def test_the_code_of_a_tokenizer_is_never_run(changed_config):
+    folder = changed_config()
+    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    foreign = {"tokenizer_class": "Foreign", "auto_map": {"AutoTokenizer": ["foreign.Slow", "foreign.Fast"]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | foreign))
+    for load in (load_tokenizer, load_lab_tokenizer):
+        with suppress(InputError):  # transformers may take the fast tokenizer.json without the foreign class
+            load(str(folder))
+        assert not (folder / "ran").exists()
+
+
+def test_a_mistyped_folder_is_refused_by_every_command_without_asking_the_hub(refused, tiny_data, tmp_path):
+    """It took a minute, and the answer was about the hub's servers."""
+    out = ["--out", tmp_path / "out"]
+    commands = [
+        ["pretrain", "--data", tiny_data, "--from", "no-such-run", *out],
+        [
+            "pretrain",
+            "--data",
+            tiny_data,
+            "--model",
+            "tiny",
+            "--recipe",
+            "entropy-high",
+            "--teacher",
+            "no-such-run",
+            *out,
+        ],
+        ["pretrain", "--data", tiny_data, "--set", "model.checkpoint=no-such-run", *out],
+        ["finetune", "no-such-run", "--task", "cola", *out],
+        ["evaluate", "no-such-run", "--data", tiny_data],
+        ["annotate", "--data", tiny_data, "--teacher", "no-such-run"],
+        ["preview", "a text", "--model", "no-such-run"],
+        ["drift", "no-such-run", "other-run"],
+        ["babylm", "no-such-run", "--data", tmp_path],
+        ["check", "--collator", "a:b", "--tokenizer", "no-such-run", "--data", tiny_data],
+        ["prepare", tmp_path, "--tokenizer", "no-such-run", *out],
+    ]
+    for command in commands:
+        message = refused(command)
+        assert "There is no checkpoint 'no-such-run'" in message and "hub:no-such-run here" in message, command
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_of_settings_names_the_hub_by_its_prefix(refused, tiny_data, tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text(f'[data]\npath = "{tiny_data}"\n[model]\ncheckpoint = "bert-base-uncased"\n')
+    assert "hub:bert-base-uncased here" in refused(["pretrain", "--config", file, "--out", tmp_path / "out"])
+
+
+def test_a_function_takes_a_bare_name_for_the_hub_and_keeps_it_with_its_prefix():
+    run = {"data": {"path": "d"}, "model": {"checkpoint": "bert-base-uncased"}}
+    assert named_by_hub(run_settings(run)).model.checkpoint == "hub:bert-base-uncased"
+    with pytest.raises(InputError, match="no such folder"):
+        named_by_hub(run_settings(run, checkpoint="./bert"))

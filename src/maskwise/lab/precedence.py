@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from maskwise.errors import InputError
+from maskwise.files.checkpoint_names import checkpoint_on_purpose, with_hub_named
 from maskwise.files.path_names import path_text
 from maskwise.lab.config import PretrainSettings, check_settings, recipe_layer, resolve
 from maskwise.recipes import Tree, load_recipe, read_toml
@@ -55,6 +56,9 @@ def run_settings(
     if (model is not None or checkpoint is not None) and isinstance(declared.get("model"), Mapping):
         start = ("preset", "checkpoint")
         declared["model"] = {key: value for key, value in declared["model"].items() if key not in start}
+    if isinstance(settings, str | Path):
+        is_replaced = teacher is not None or "teacher" in changes
+        check_named_on_purpose({key: value for key, value in declared.items() if key != "teacher" or not is_replaced})
     named = {
         "seed": seed,
         "teacher": _text(teacher, "teacher"),
@@ -67,6 +71,28 @@ def run_settings(
     if told is None:
         return resolve(declared, changes, _given(named))
     return check_settings(_without_recipe(declared), recipe_layer(told), changes, _given(named))
+
+
+def named_by_hub(settings: PretrainSettings) -> PretrainSettings:
+    """Returns settings whose checkpoint and teacher are folders or `hub:NAME`, as a file of settings has them.
+
+    Raises:
+        InputError: For one that looks like a path and is not there. The hub is not asked.
+    """
+    update: dict[str, Any] = {}
+    if (checkpoint := settings.model.checkpoint) is not None:
+        update["model"] = settings.model.model_copy(update={"checkpoint": with_hub_named(checkpoint)})
+    if settings.teacher is not None and settings.needs_teacher:
+        update["teacher"] = with_hub_named(settings.teacher)
+    return settings.model_copy(update=update) if update else settings
+
+
+def check_named_on_purpose(tree: Mapping[str, Any]) -> None:
+    """Raises InputError for a checkpoint or teacher in tables of settings that is neither a folder nor `hub:NAME`."""
+    model = tree.get("model")
+    for name in (model.get("checkpoint") if isinstance(model, Mapping) else None, tree.get("teacher")):
+        if isinstance(name, str):
+            checkpoint_on_purpose(name)
 
 
 def tables_of(settings: PretrainSettings | Mapping[str, Any] | str | Path | None) -> Tree:

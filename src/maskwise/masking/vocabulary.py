@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from maskwise.errors import InputError, first_line
+from maskwise.files.checkpoint_names import checkpoint_source
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -60,7 +61,9 @@ class Vocabulary(NamedTuple):
 
 
 def load_tokenizer(checkpoint: str) -> Any:
-    """Returns the fast tokenizer of a checkpoint: a folder or a name on the hub. Its own code is never run.
+    """Returns the fast tokenizer of a checkpoint: a folder, or a name on the hub (see `checkpoint_source`).
+
+    Code that comes with a checkpoint is never run.
 
     Raises:
         InputError: If there is none, or it has no fast version, which word boundaries need.
@@ -68,7 +71,9 @@ def load_tokenizer(checkpoint: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint_source(checkpoint), trust_remote_code=False)
+    except InputError:
+        raise
     except Exception as error:  # the tokenizers library raises bare Exceptions for a damaged file
         raise InputError(f"The checkpoint {checkpoint!r} has no tokenizer: {first_line(error)}") from None
     if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):  # transformers makes up an empty one

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForMaskedLM
 
-from maskwise.errors import InputError, first_line
+from maskwise.models.loading import load_config
 from maskwise.models.presets import PRESETS, preset_config
 
 TRAINING = 3  # forward passes that a forward and a backward pass are worth
@@ -73,10 +72,7 @@ def _own_settings(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _config(model: str) -> Any:
-    try:
-        return AutoConfig.from_pretrained(Path(model) if Path(model).exists() else model)
-    except (OSError, ValueError) as error:
-        raise InputError(f"The model {model!r} does not load: {first_line(error)}") from None
+    return load_config(model)
 
 
 def _count(network: Any, ids_1T: torch.Tensor) -> int:

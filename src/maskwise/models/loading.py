@@ -12,10 +12,13 @@ import transformers
 from safetensors import SafetensorError
 
 from maskwise.errors import InputError, first_line
+from maskwise.files.checkpoint_names import checkpoint_source
 from maskwise.files.marked_folders import check_folder
 from maskwise.masking.vocabulary import load_tokenizer, num_token_ids
 from maskwise.models.hf_logging import only_errors
 from maskwise.models.model_limits import position_tables, vocabulary_size
+
+CANNOT_LOAD = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, SafetensorError)
 
 
 def load_checkpoint(name: str, tokenizer: Any) -> Any:
@@ -36,8 +39,9 @@ def load_masked_lm(name: str) -> Any:
     check_folder(Path(name), "checkpoint")
     with loading(name, as_what=" as a masked language model"):
         model, report = transformers.AutoModelForMaskedLM.from_pretrained(
-            name, dtype=torch.float32, output_loading_info=True
-        )
+            checkpoint_source(name), config=load_config(name), dtype=torch.float32, output_loading_info=True,
+            trust_remote_code=False,
+        )  # fmt: skip
     if report["missing_keys"]:
         missing = ", ".join(sorted(report["missing_keys"])[:3])
         raise InputError(
@@ -45,6 +49,31 @@ def load_masked_lm(name: str) -> Any:
             "Use one trained by masked language modelling."
         )
     return model
+
+
+def load_config(name: str) -> Any:
+    """Returns a checkpoint's configuration. Code that comes with a checkpoint is never run.
+
+    Raises:
+        InputError: If there is none, it does not parse, or it asks for a kernel from elsewhere to attend with.
+    """
+    source = checkpoint_source(name)
+    with loading(name):
+        config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
+    check_attention(config, name)
+    return config
+
+
+def check_attention(config: Any, name: str) -> None:
+    """Raises InputError if a configuration asks for an attention implementation that transformers does not bring."""
+    asked = getattr(config, "_attn_implementation", None)
+    known = (None, "eager", *transformers.AttentionInterface().valid_keys())
+    for attention in asked.values() if isinstance(asked, dict) else [asked]:
+        if attention not in known:
+            raise InputError(
+                f"The config.json of {name!r} asks for the attention implementation {str(attention)[:60]!r}, which "
+                "transformers does not bring: it would be foreign code. Delete the key attn_implementation in it."
+            )
 
 
 @contextmanager
@@ -55,7 +84,7 @@ def loading(checkpoint: str, as_what: str = "") -> Iterator[None]:
             yield
     except InputError:
         raise
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except CANNOT_LOAD as error:
         raise InputError(f"The checkpoint {checkpoint!r} does not load{as_what}: {first_line(error)}") from None
 
 

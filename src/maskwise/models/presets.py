@@ -15,6 +15,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 
 from maskwise.errors import InputError, first_line, nearest
 from maskwise.models.initialization import attend_to_neighbours
+from maskwise.models.loading import CANNOT_LOAD, check_attention
 
 
 class Shape(NamedTuple):
@@ -72,7 +73,7 @@ def build_model(
         torch.default_generator.manual_seed(seed)
         try:
             model = AutoModelForMaskedLM.from_config(config)
-        except (ValueError, TypeError, RuntimeError) as error:
+        except CANNOT_LOAD as error:
             raise InputError(f"{name_or_config} makes no model: {first_line(error)}") from error
         if near_heads and str(name_or_config) in PRESETS:
             attend_to_neighbours(model)
@@ -85,9 +86,10 @@ def _config(name_or_config: str | Path, vocab_size: int, pad_token_id: int) -> P
         return preset_config(str(name_or_config), vocab_size, pad_token_id)
     changes: dict[str, Any] = {"vocab_size": vocab_size, "pad_token_id": pad_token_id}
     try:
-        config = AutoConfig.from_pretrained(path, **changes)
-    except (OSError, ValueError, KeyError) as error:
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False, **changes)
+    except CANNOT_LOAD as error:
         raise InputError(f"{path} is not a model configuration: {first_line(error)}") from error
+    check_attention(config, str(path))
     if config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         raise InputError(
             f"{path} describes a {config.model_type!r} model, which has no masked-LM head. Use an encoder."

@@ -204,7 +204,7 @@ def test_a_ready_study_is_sound_at_both_scales(name, scale):
     study = load_study(name, scale=scale)
     assert len(study.seeds) == 5 and study.question.endswith("?")
     if scale == "tiny":
-        assert all(b.preset == "tiny" or str(b.checkpoint).startswith("runs/") for b in study.backbones)
+        assert all(b.preset == "tiny" or str(b.checkpoint).startswith("./runs/") for b in study.backbones)
         assert study.task_data
 
 

@@ -10,6 +10,7 @@ import typer
 from typer import Option
 
 from maskwise.errors import InputError
+from maskwise.files.checkpoint_names import checkpoint_on_purpose
 from maskwise.progress import hide_library_bars
 
 _CollatorName = Annotated[
@@ -29,7 +30,7 @@ _Corruption = Annotated[
 
 def check_command(
     collator: _CollatorName,
-    tokenizer: Annotated[str, Option(help="The tokenizer's name or folder, or a WordPiece vocab.txt.")],
+    tokenizer: Annotated[str, Option(help="The tokenizer's folder, hub:NAME, or a WordPiece vocab.txt.")],
     data: Annotated[str, Option(metavar="SOURCE", help="A text, as `prepare` takes it, or a data folder.")],
     rate: Annotated[float | None, Option(help="The share of tokens to mask. [default: the collator's own]")] = None,
     corruption: _Corruption = None,
@@ -59,7 +60,7 @@ def check_command(
     for path in (json_, html):
         if path is not None and not path.parent.is_dir():
             raise InputError(f"{path} cannot be written: there is no folder {path.parent}.")
-    loaded = open_tokenizer(tokenizer)
+    loaded = open_tokenizer(checkpoint_on_purpose(tokenizer))
     made = load_collator(collator, loaded)
     given = audit_rows(data, loaded, num_rows=rows, length=length, columns=columns or [])
     audit = check(

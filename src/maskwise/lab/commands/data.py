@@ -7,6 +7,8 @@ from typing import Annotated, Any, cast
 
 from typer import Argument, Option
 
+from maskwise.files.checkpoint_names import checkpoint_on_purpose
+
 _Sources = Annotated[
     list[str], Argument(metavar="SOURCE...", help="Files, folders, globs, hub:NAME[:CONFIG], python-docs.")
 ]
@@ -20,7 +22,7 @@ _LabelColumn = Annotated[
 def prepare_command(
     sources: _Sources,
     out: Annotated[Path, Option(help="The data folder to make.")],
-    tokenizer: Annotated[str | None, Option(help="A tokenizer's name or folder, or a WordPiece vocab.txt.")] = None,
+    tokenizer: Annotated[str | None, Option(help="A tokenizer's folder, hub:NAME, or a WordPiece vocab.txt.")] = None,
     train_tokenizer: Annotated[int | None, Option(help="Train a tokenizer with this many tokens instead.")] = None,
     tokenizer_kind: Annotated[str, Option(help="wordpiece or byte-bpe, for --train-tokenizer.")] = "wordpiece",
     cased: Annotated[
@@ -45,6 +47,9 @@ def prepare_command(
     from maskwise.lab.tokens.describe import describe
     from maskwise.lab.tokens.prepare import PrepareSettings, prepare
 
+    for name in (tokenizer, extend_tokenizer):
+        if name is not None:
+            checkpoint_on_purpose(name)
     kind, block_mode = cast(Any, tokenizer_kind), cast(Any, mode)  # PrepareSettings checks the names
     settings = PrepareSettings(
         sources=tuple(sources), out=out, tokenizer=tokenizer, train_tokenizer=train_tokenizer,

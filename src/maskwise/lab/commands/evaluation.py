@@ -9,9 +9,10 @@ from typing import Annotated, Any
 from typer import Argument, Option
 
 from maskwise.errors import InputError
+from maskwise.files.checkpoint_names import checkpoint_on_purpose
 from maskwise.progress import hide_library_bars
 
-_Checkpoints = Annotated[list[str], Argument(metavar="CKPT...", help="Run folders or checkpoints.")]
+_Checkpoints = Annotated[list[str], Argument(metavar="CKPT...", help="Run folders, checkpoints, or hub:NAME.")]
 _HeldOutData = Annotated[
     Path | None, Option(metavar="DIR", help="A data folder: loss, top-1 and top-5 on its held-out part.")
 ]
@@ -67,6 +68,8 @@ def evaluate_command(
     json_: Annotated[bool, Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Evaluate checkpoints: on held-out text, minimal pairs, reading times, word formation, or by perplexity."""
+    for name in (*checkpoints, *([by_entropy_of] if by_entropy_of else [])):
+        checkpoint_on_purpose(name)
     zero_shot = {"pairs": pairs, "reading": reading, "word_formation": word_formation, "perplexity": perplexity}
     asked = {name: value for name, value in zero_shot.items() if value}
     if (data is not None) + bool(words) + bool(asked) != 1:
@@ -145,5 +148,5 @@ def babylm_command(
     hide_library_bars()
     from maskwise.lab.evaluation.babylm import evaluate_babylm
 
-    report = evaluate_babylm(model, data, out, name=name, tuned=tuned, token_counts=counts)
+    report = evaluate_babylm(checkpoint_on_purpose(model), data, out, name=name, tuned=tuned, token_counts=counts)
     print(report.as_json() if json_ else report.table())

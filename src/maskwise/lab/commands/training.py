@@ -8,6 +8,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
+from maskwise.files.checkpoint_names import checkpoint_on_purpose
 from maskwise.progress import hide_library_bars
 
 _Assignments = Annotated[
@@ -26,7 +27,9 @@ def pretrain_command(
     data: Annotated[Path | None, Option(help="A data folder made by `maskwise prepare`.")] = None,
     general_data: _GeneralData = None,
     model: Annotated[str | None, Option(help="tiny, mini, bertlet, bert, or a config.json: from scratch.")] = None,
-    from_: Annotated[str | None, Option("--from", metavar="CKPT", help="Go on from this checkpoint instead.")] = None,
+    from_: Annotated[
+        str | None, Option("--from", metavar="CKPT", help="A folder or hub:NAME to go on from instead.")
+    ] = None,
     recipe: Annotated[str | None, Option(help="What to mask; `maskwise recipes` lists them. [default: random]")] = None,
     teacher: Annotated[str | None, Option(metavar="CKPT", help="Whose entropy decides, or who is distilled.")] = None,
     epochs: Annotated[float | None, Option(help="Passes over the data.")] = None,
@@ -38,8 +41,11 @@ def pretrain_command(
 ) -> None:
     """Train a masked language model."""
     from maskwise.lab.config import parse_assignments
+    from maskwise.lab.precedence import check_named_on_purpose
 
     changes = parse_assignments(set_ or [])
+    check_named_on_purpose(changes)
+    check_named_on_purpose({"model": {"checkpoint": from_}, "teacher": teacher})
     hide_library_bars()
     from maskwise.lab.pretraining.pretrain import pretrain
 
@@ -65,7 +71,7 @@ def annotate_command(
     hide_library_bars()
     from maskwise.lab.pretraining.annotate import annotate
 
-    folder = annotate(data, teacher, statistic=score, batch_size=batch_size, jobs=jobs)
+    folder = annotate(data, checkpoint_on_purpose(teacher), statistic=score, batch_size=batch_size, jobs=jobs)
     print(f"The scores are in {folder}. To train from them: --teacher {teacher} --set masking.stored=true")
 
 
@@ -87,6 +93,7 @@ def preview_command(
     from maskwise.lab.previews.page import write_page
     from maskwise.lab.previews.terminal import print_preview
 
+    model = checkpoint_on_purpose(model)
     shown = preview(text_or_stdin(text), model, recipe=recipe, score=score, rate=rate, folds=folds, window=window)
     if html:
         write_page(shown, html)

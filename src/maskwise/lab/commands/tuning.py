@@ -8,6 +8,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from maskwise.errors import InputError
+from maskwise.files.checkpoint_names import checkpoint_on_purpose
 from maskwise.lab.seeds import parse_seeds
 from maskwise.progress import hide_library_bars
 
@@ -23,7 +24,7 @@ _Assignments = Annotated[
 
 
 def finetune_command(
-    checkpoint: Annotated[str, Argument(metavar="CKPT", help="A run folder, a checkpoint, or a hub name.")],
+    checkpoint: Annotated[str, Argument(metavar="CKPT", help="A run folder, a checkpoint, or hub:NAME.")],
     task: _TaskNames,
     out: Annotated[Path, Option(help="Where scores and models go; run again, it goes on.")],
     task_data: _TaskData = None,
@@ -49,7 +50,7 @@ def finetune_command(
     from maskwise.lab.tuning.finetune import finetune
 
     result = finetune(
-        checkpoint, task, out=out, task_data=task_data, seeds=numbers, settings=settings,
+        checkpoint_on_purpose(checkpoint), task, out=out, task_data=task_data, seeds=numbers, settings=settings,
         text_columns=text_column or (), label_column=label_column,
     )  # fmt: skip
     print(result.as_json() if json_ else result.table())
@@ -83,7 +84,7 @@ def drift_command(
 
     if picture:
         check_picture(picture)
-    report = drift(checkpoint, tuned)
+    report = drift(checkpoint_on_purpose(checkpoint), [checkpoint_on_purpose(name) for name in tuned])
     if csv:
         report.write_csv(csv)
     if picture:

@@ -22,7 +22,7 @@ from maskwise.evaluation.held_out import (
 from maskwise.files.atomic import atomic_write
 from maskwise.files.checkpoint_folders import whats_wrong
 from maskwise.lab.config import PretrainSettings, merge
-from maskwise.lab.precedence import run_settings, score_object
+from maskwise.lab.precedence import named_by_hub, run_settings, score_object
 from maskwise.lab.pretraining.build import (
     build_distillation,
     build_masker,
@@ -193,7 +193,7 @@ def pretrain(
     }  # fmt: skip
     if resume and settings is None and data is None:
         settings = run_folder.stored_settings(Path(out))
-    resolved = with_defaults(run_settings(settings, **named, changes=changes))
+    resolved = with_defaults(named_by_hub(run_settings(settings, **named, changes=changes)))
     return _run(resolved, Path(out), score, recorder or Recorder(), resume=resume, show=show)
 
 

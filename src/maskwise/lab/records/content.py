@@ -11,6 +11,7 @@ from types import FunctionType
 from typing import Any
 
 from maskwise.errors import InputError
+from maskwise.files.checkpoint_names import checkpoint_source
 from maskwise.files.checksums import Record, checksum, damage, record_digest, record_files
 from maskwise.masking.score import StatefulScore
 
@@ -27,9 +28,11 @@ def weights_hash(name: str) -> str:
     """Returns the sha256 over a checkpoint's weight files; raises InputError if it has none."""
     from transformers.utils import cached_file
 
+    source = checkpoint_source(name)
+
     def find(file_name: str) -> Path | None:
         try:
-            found = cached_file(name, file_name, _raise_exceptions_for_missing_entries=False)
+            found = cached_file(source, file_name, _raise_exceptions_for_missing_entries=False)
         except OSError:
             return None
         return Path(found) if found else None

@@ -40,6 +40,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from maskwise.errors import InputError, nearest
+from maskwise.files.checkpoint_names import folder_unless_hub
 from maskwise.lab.config import Tree, merge
 from maskwise.lab.evaluation.zero_shot import (
     check_zero_shot_metric,
@@ -132,7 +133,16 @@ def study_tree(name: str | Path, *, scale: str | None = None, changes: Mapping[s
     if scale not in (None, FULL_SCALE, *scales):
         known = ", ".join((FULL_SCALE, *scales))
         raise InputError(f"{name} has no scale {scale!r}.{nearest(str(scale), scales)} Known: {known}.")
-    return merge(merge(tree, scales.get(scale, {})), changes or {})
+    return _with_folders(merge(merge(tree, scales.get(scale, {})), changes or {}))
+
+
+def _with_folders(value: Any, key: str = "") -> Any:
+    """Returns tables with every checkpoint and teacher as a folder or `hub:NAME`: a bare name asks no hub."""
+    if isinstance(value, Mapping):
+        return {name: _with_folders(inner, name) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_folders(inner) for inner in value]
+    return folder_unless_hub(value) if key in ("checkpoint", "teacher") and isinstance(value, str) else value
 
 
 def find_study(name: str | Path) -> Path:

@@ -7,12 +7,12 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from transformers import AutoConfig
 
 from maskwise.errors import InputError
+from maskwise.files.checkpoint_names import checkpoint_source
 from maskwise.lab.tuning.batches import Example
 from maskwise.lab.tuning.freeze import freeze_all_but
-from maskwise.models.loading import load_tokenizer, loading
+from maskwise.models.loading import load_config, load_tokenizer, loading
 from maskwise.models.model_limits import longest_window
 
 
@@ -50,11 +50,11 @@ def load_with_head(auto: Any, checkpoint: str, *, seed: int, freeze: bool, **con
     tokenizer = load_tokenizer(checkpoint)
     with torch.random.fork_rng(devices=[]), loading(checkpoint):
         torch.manual_seed(seed)
+        before = load_config(checkpoint)
         model, report = auto.from_pretrained(
-            checkpoint, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True,
-            **plain_attention(), **config,
+            checkpoint_source(checkpoint), dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True,
+            trust_remote_code=False, **plain_attention(), **config,
         )  # fmt: skip
-        before = AutoConfig.from_pretrained(checkpoint)
         missing = set(report["missing_keys"])
         misfits = {name for name, *_ in report["mismatched_keys"]}
         outputs = set() if _is_same_head(before, model) else _weights_by_class(auto, model.config)

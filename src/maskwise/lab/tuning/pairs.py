@@ -21,6 +21,7 @@ from sentence_transformers.sentence_transformer.losses import CachedMultipleNega
 from sentence_transformers.sentence_transformer.modules import Pooling
 from sentence_transformers.util import semantic_search
 
+from maskwise.files.checkpoint_names import checkpoint_source
 from maskwise.lab.tuning.best_weights import BestWeights
 from maskwise.lab.tuning.fit import (
     Fitted,
@@ -35,7 +36,7 @@ from maskwise.lab.tuning.load import plain_attention
 from maskwise.lab.tuning.settings import TuneSettings
 from maskwise.models.device import on_one_device
 from maskwise.models.flops import TRAINING
-from maskwise.models.loading import loading
+from maskwise.models.loading import load_config, loading
 from maskwise.progress import printer
 from maskwise.training.cpu_dropout import use_bit_dropout
 
@@ -65,8 +66,13 @@ def build_encoder(checkpoint: str, seed: int, max_length: int) -> SentenceTransf
     """
     with torch.random.fork_rng(devices=[]), loading(checkpoint):
         torch.manual_seed(seed)  # a pooler that the checkpoint lacks is drawn, though never used
-        options = {"dtype": torch.float32, **plain_attention()}
-        body = Transformer(checkpoint, max_seq_length=max_length, model_kwargs=options)
+        load_config(checkpoint)  # raises for a foreign attention
+        no_code: dict[str, Any] = {"trust_remote_code": False}
+        options = {"dtype": torch.float32, **plain_attention(), **no_code}
+        body = Transformer(
+            checkpoint_source(checkpoint), max_seq_length=max_length, model_kwargs=options,
+            config_kwargs=no_code, processor_kwargs=no_code,
+        )  # fmt: skip
     return SentenceTransformer(modules=[body, Pooling(body.get_embedding_dimension(), "mean")])
 
 

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from maskwise.errors import InputError, first_line
+from maskwise.files.checkpoint_names import checkpoint_source
+from maskwise.models.loading import load_config
 
 SAFE, SAFE_INDEX, PICKLED = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
 OLD_ENDINGS = {".gamma": ".weight", ".beta": ".bias"}  # TensorFlow's, in the first BERT checkpoints
@@ -50,13 +52,11 @@ def open_weights(checkpoint: str) -> Weights:
     Raises InputError where there are none, or where they do not load.
     """
     from safetensors import SafetensorError
-    from transformers import AutoConfig
 
-    if not Path(checkpoint).exists() and (checkpoint.count("/") > 1 or checkpoint.startswith((".", "~"))):
-        raise InputError(f"There is no checkpoint {checkpoint!r}.")
+    source = checkpoint_source(checkpoint)
     try:
-        stored = _open_safe(checkpoint, SAFE) or _open_shards(checkpoint) or _open_pickled(checkpoint)
-        config = AutoConfig.from_pretrained(checkpoint) if stored else None
+        stored = _open_safe(source, SAFE) or _open_shards(source) or _open_pickled(source)
+        config = load_config(checkpoint) if stored else None
         if config:
             return Weights(checkpoint, stored, config)
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
