@@ -284,9 +284,7 @@ def test_a_plain_trainer_bears_batches_without_a_label_if_it_has_the_collators_l
     masker = Masker(uniform, tiny_tokenizer, budget="bernoulli", rate=0.2)
     options = {"per_device_train_batch_size": 1, "max_steps": 8}
     collator = MaskingCollator(masker, allow_unlabelled=True)
-    trainer, seen = plain_trainer(
-        tiny_model, rows, collator, tmp_path, compute_loss_func=collator.loss, **options
-    )
+    trainer, seen = plain_trainer(tiny_model, rows, collator, tmp_path, compute_loss_func=collator.loss, **options)
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     is_empty = [bool((inputs["labels"] == IGNORE).all()) for inputs in seen["train"]]
@@ -329,9 +327,7 @@ def test_a_loop_that_loads_a_batch_before_its_epoch_begins_still_has_other_masks
     assert torch.equal(checks[0]["labels"], checks[1]["labels"])
 
 
-def test_a_plain_trainer_that_removes_columns_is_an_error_that_names_the_option(
-    tiny_tokenizer, tiny_model, tmp_path
-):
+def test_a_plain_trainer_that_removes_columns_is_an_error_that_names_the_option(tiny_tokenizer, tiny_model, tmp_path):
     from transformers import Trainer, TrainingArguments
 
     datasets = pytest.importorskip("datasets")

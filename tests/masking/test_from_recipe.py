@@ -112,7 +112,11 @@ def test_a_tokenizer_may_be_given_by_its_folder(tiny_tokenizer, tmp_path):
         ("entropy-self-cold", {"score_arguments": {"folds": 2}}, "score_arguments is for other scores; entropy is set"),
         ("entropy-self-cold", {"stored": True}, r"teacher=Stored\(folder\)"),
         ("random", {"rate": {"schedule": "steep", "start": 0.1, "end": 0.2}}, "one of linear, cosine; found 'steep'"),
-        ("random", {"rate": {"schedule": "linear", "start": 0.1}}, "a start and an end.*found schedule = 'linear', start"),
+        (
+            "random",
+            {"rate": {"schedule": "linear", "start": 0.1}},
+            "a start and an end.*found schedule = 'linear'",
+        ),
         ("typhoon", {"typhoon": {"loss": "task"}}, r"Masker\(TaskTyphoon\("),
     ],
 )

@@ -142,9 +142,7 @@ def test_budgets_without_a_floor_mask_never_and_always_so_and_are_never_nan(
 
 @fixed
 @given(batches, st.lists(values, min_size=1, max_size=40), st.sampled_from(sorted(UNITS)))
-def test_a_units_score_is_the_mean_over_its_tokens_unless_one_is_never_or_always(
-    tiny_tokenizer, layouts, scores, unit
-):
+def test_a_units_score_is_the_mean_over_its_tokens_unless_one_is_never_or_always(tiny_tokenizer, layouts, scores, unit):
     masker = masker_of(tiny_tokenizer, unit, dealt)
     prepared = masker.prepare(batch_of(layouts, scores))
     _, units = masker.choose(prepared, masker.scores(prepared))

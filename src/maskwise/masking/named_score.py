@@ -17,6 +17,7 @@ from maskwise.masking.score import Score, StatefulScore
 from maskwise.recipes import SCORES
 from maskwise.recipes.masking_keys import score_text
 
+
 def import_score(text: str) -> Any:
     """Returns what a text names, imported and not called: a function, a class of scores, or a score.
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from maskwise.errors import InputError
 from maskwise.masking.score import StatefulScore
 
-
 WORDS = {"never": -torch.inf, "always": torch.inf}
 
 

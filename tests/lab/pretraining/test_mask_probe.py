@@ -7,8 +7,8 @@ import torch
 
 from maskwise.lab.pretraining.mask_probe import MaskProbe
 from maskwise.lab.records.run_folder import read_metrics
-from maskwise.masking.masker import Masker
 from maskwise.masking.budgets import token_budget
+from maskwise.masking.masker import Masker
 from maskwise.masking.score import uniform
 from maskwise.masking.score_context import TrainState
 

@@ -69,9 +69,7 @@ def test_a_recipe_trains_on_a_data_folder_that_has_its_columns(tagged, tmp_path,
     assert json.loads((tmp_path / "run" / "done.json").read_text())["steps"] == 2
 
 
-def test_the_command_line_names_a_unit_by_its_file_with_columns_and_spans_with_settings(
-    maskwise, tagged, tmp_path
-):
+def test_the_command_line_names_a_unit_by_its_file_with_columns_and_spans_with_settings(maskwise, tagged, tmp_path):
     (tmp_path / "mine.py").write_text(UNITS)
     settings = [f"--set=trainer.{key}={str(value).lower()}" for key, value in QUICK["trainer"].items()]
     common = ["pretrain", "--data", tagged, "--model", "tiny", "--steps", 1, *settings, "--set=data.held_out_blocks=4"]
@@ -92,7 +90,8 @@ def test_a_class_of_units_is_made_with_its_arguments(tagged, tmp_path):
 
 
 def test_a_column_that_the_data_do_not_have_is_named_before_anything_is_made(tiny_data, tmp_path):
-    with pytest.raises(InputError, match=r"reads the column 'tags', and .* has input_ids, word_ids.\nAdd it .*add_column"):
+    message = r"reads the column 'tags', and .* has input_ids, word_ids.\nAdd it .*add_column"
+    with pytest.raises(InputError, match=message):
         pretrain(out=tmp_path / "run", data=tiny_data, recipe="field", **QUICK)
     assert not (tmp_path / "run").exists()
 

@@ -18,10 +18,10 @@ from maskwise.errors import InputError
 from maskwise.lab.previews.example import STRATEGIES, Piece, Preview, Window, pieces_of, preview, read_text
 from maskwise.lab.previews.page import page, write_page
 from maskwise.lab.previews.terminal import terminal_view
+from maskwise.masking.budgets import token_budget
 from maskwise.masking.entropy import logit_statistics
 from maskwise.masking.masker import Masker
 from maskwise.masking.pick import pick
-from maskwise.masking.budgets import token_budget
 from maskwise.masking.score import uniform
 from maskwise.masking.units import token_units
 from maskwise.scores.model import Entropy
