@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from maskwise.errors import InputError
-from maskwise.lab.config import MaskingSettings, check_settings, resolve, to_toml
+from maskwise.lab.config import check_settings, resolve, to_toml
+from maskwise.lab.masking_settings import MaskingSettings
 from maskwise.lab.precedence import run_settings
 from maskwise.recipes import load_recipe, recipe_names
 

@@ -15,9 +15,18 @@ from maskwise.masking.masker import Masker
 from maskwise.masking.padding import pad_batch
 from maskwise.masking.score import uniform
 from maskwise.masking.score_context import TrainState
+from maskwise.masking.units import Spans
+from maskwise.scores.by_column import ByColumn
 from maskwise.scores.model import Entropy
 
 BERT = (0.8, 0.1, 0.1)
+
+
+def by_tag(batch):
+    return batch["tags"]
+
+
+by_tag.columns = ("tags",)
 
 
 def rows_of(num_rows, with_ids=True):
@@ -207,3 +216,127 @@ def test_workers_that_are_spawned_mask_as_this_process_does(tiny_tokenizer, unit
     collator.set_progress(0.5)
     spawned = DataLoader(rows, 4, collate_fn=collator, num_workers=1, multiprocessing_context="spawn")
     assert epoch_of(spawned) == epoch_of(DataLoader(rows, 4, collate_fn=collator))
+
+
+@pytest.mark.parametrize("unit", [by_tag, Spans(lengths="uniform", longest=3, atom="token")], ids=["own", "spans"])
+def test_columns_and_own_units_reach_spawned_workers(tiny_tokenizer, unit):
+    rows = [row | {"tags": [place % 4 for place in range(len(row["input_ids"]))]} for row in rows_of(8)]
+    score = ByColumn("tags", {1: "never", 2: 3.0})
+    collator = MaskingCollator(Masker(score, tiny_tokenizer, unit=unit, corruption=BERT))
+    collator.set_epoch(0)
+    spawned = DataLoader(rows, 4, collate_fn=collator, num_workers=1, multiprocessing_context="spawn")
+    assert epoch_of(spawned) == epoch_of(DataLoader(rows, 4, collate_fn=collator))
+
+
+def plain_trainer(model, rows, collator, out, **options):
+    from transformers import Trainer, TrainingArguments
+
+    seen = {"train": [], "eval": []}
+
+    class Watched(Trainer):
+        def compute_loss(self, model, inputs, *args, **kwargs):
+            seen["train" if model.training else "eval"].append(dict(inputs))
+            return super().compute_loss(model, inputs, *args, **kwargs)
+
+    loss = {"compute_loss_func": options.pop("compute_loss_func", None)}
+    defaults = {"per_device_train_batch_size": 4, "per_device_eval_batch_size": 8, "logging_nan_inf_filter": False}
+    settings = TrainingArguments(
+        str(out), use_cpu=True, report_to=[], save_strategy="no", disable_tqdm=True, logging_steps=1,
+        remove_unused_columns=False, **defaults | options,
+    )  # fmt: skip
+    trainer = Watched(
+        model, settings, train_dataset=rows, eval_dataset=rows, data_collator=collator,
+        callbacks=[collator.callback()], **loss,
+    )  # fmt: skip
+    return trainer, seen
+
+
+def test_a_plain_trainer_with_two_workers_has_columns_segments_schedules_and_evaluations_alike(
+    tiny_tokenizer, tiny_model, tmp_path
+):
+    """Workers hold copies of the collator from when they started, and make batches ahead of the step."""
+    rows = [
+        {"input_ids": [2, *[20 + i] * 40, 3], "tags": [-1, *[0, 1] * 20, -1], "token_type_ids": [0] * 21 + [1] * 21}
+        for i in range(8)
+    ]
+    masker = Masker(ByColumn("tags", {1: "never"}), tiny_tokenizer, rate=rates.steps([(0, 0.4), (0.5, 0.1)]))
+    trainer, seen = plain_trainer(
+        tiny_model, rows, MaskingCollator(masker), tmp_path, num_train_epochs=4, dataloader_num_workers=2,
+        dataloader_persistent_workers=True, eval_strategy="steps", eval_steps=3,
+    )  # fmt: skip
+    trainer.train()
+    trainer.evaluate()
+    assert len(seen["train"]) == 8 and len(seen["eval"]) == 4
+    for inputs in seen["train"] + seen["eval"]:
+        assert set(inputs) == {"input_ids", "labels", "token_type_ids"}
+        assert (inputs["labels"][:, 2:-1:2] == IGNORE).all() and (inputs["token_type_ids"][:, -1] == 1).all()
+    assert all(torch.equal(seen["eval"][0]["labels"], inputs["labels"]) for inputs in seen["eval"])
+    counts = [(inputs["labels"] != IGNORE).sum(-1) for inputs in seen["train"]]
+    assert (counts[0] == 16).all() and (counts[-1] == 4).all(), "of 40 tokens, at most what may be masked"
+    assert not torch.equal(seen["train"][0]["labels"] != IGNORE, seen["train"][2]["labels"] != IGNORE)
+
+
+def test_a_plain_trainer_bears_batches_without_a_label_if_it_has_the_collators_loss(
+    tiny_tokenizer, tiny_model, tmp_path
+):
+    """A model's own loss is nan there, the Trainer filters it out of the log, and the weights are nan ever after."""
+    rows = [{"input_ids": [2, 20 + i, 3]} for i in range(8)]
+    masker = Masker(uniform, tiny_tokenizer, budget="bernoulli", rate=0.2)
+    options = {"per_device_train_batch_size": 1, "max_steps": 8}
+    collator = MaskingCollator(masker, allow_unlabelled=True)
+    trainer, seen = plain_trainer(tiny_model, rows, collator, tmp_path, compute_loss_func=collator.loss, **options)
+    trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    is_empty = [bool((inputs["labels"] == IGNORE).all()) for inputs in seen["train"]]
+    assert 0 < sum(is_empty) < 8
+    assert [loss == 0 for loss in losses] == is_empty
+    assert torch.isfinite(torch.tensor(trainer.evaluate()["eval_loss"]))
+    assert all(torch.isfinite(parameter).all() for parameter in trainer.model.parameters())
+
+    refusing, _ = plain_trainer(tiny_model, rows, MaskingCollator(masker), tmp_path, **options)
+    with pytest.raises(InputError, match=r"no label.*allow_unlabelled=True.*compute_loss_func=collator.loss"):
+        refusing.train()
+
+
+def test_the_collators_loss_is_the_models_where_there_are_labels(tiny_tokenizer, tiny_model):
+    collator = MaskingCollator(Masker(uniform, tiny_tokenizer))
+    collator.set_epoch(0)
+    batch = collator(rows_of(6))
+    outputs = tiny_model(**batch)
+    assert collator.loss(outputs, batch["labels"]).item() == pytest.approx(outputs.loss.item(), abs=1e-5)
+    empty = collator.loss(outputs, torch.full_like(batch["labels"], IGNORE))
+    assert empty.item() == 0 and empty.requires_grad
+
+
+def test_a_loop_that_loads_a_batch_before_its_epoch_begins_still_has_other_masks_in_every_epoch(tiny_tokenizer):
+    """As Lightning does: its hooks for an epoch come after the loader of the first one was started."""
+    rows = rows_of(8)
+    collator = MaskingCollator(Masker(uniform, tiny_tokenizer, rate=rates.linear(0.5, 0.1)))
+    collator.set_epoch(0)
+    collator.set_progress(0.0)
+    validation = collator.for_evaluation()
+    found, checks = [], []
+    for epoch in range(2):
+        batches = iter(DataLoader(rows, 8, collate_fn=collator))
+        first = next(batches) if epoch == 0 else None
+        collator.set_epoch(epoch)  # on_train_epoch_start
+        found.append(first or next(batches))
+        collator.set_progress((epoch + 1) / 2)  # on_train_batch_end
+        checks.append(next(iter(DataLoader(rows, 8, collate_fn=validation))))
+    assert not torch.equal(found[0]["labels"] != IGNORE, found[1]["labels"] != IGNORE)
+    assert torch.equal(checks[0]["labels"], checks[1]["labels"])
+
+
+def test_a_plain_trainer_that_removes_columns_is_an_error_that_names_the_option(tiny_tokenizer, tiny_model, tmp_path):
+    from transformers import Trainer, TrainingArguments
+
+    datasets = pytest.importorskip("datasets")
+    rows = datasets.Dataset.from_list([{"input_ids": [2, 20, 21, 3], "word_ids": [-1, 0, 0, -1], "tags": [0] * 4}] * 4)
+    settings = TrainingArguments(str(tmp_path), use_cpu=True, report_to=[], max_steps=1, disable_tqdm=True)
+    for masker in (Masker(uniform, tiny_tokenizer, unit="word"), Masker(ByColumn("tags", {}), tiny_tokenizer)):
+        collator = MaskingCollator(masker)
+        trainer = Trainer(
+            tiny_model, settings, train_dataset=rows, data_collator=collator, callbacks=[collator.callback()]
+        )
+        with pytest.raises(InputError, match="remove_unused_columns=False"):
+            trainer.train()

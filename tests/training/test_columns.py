@@ -1,5 +1,7 @@
 """Columns of the rows under MaskingTrainer: the score's, the unit's and the model's; and steps without a label."""
 
+import copy
+
 import pytest
 import torch
 from transformers import TrainingArguments
@@ -10,6 +12,7 @@ from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.masker import Masker
 from maskwise.masking.score import uniform
 from maskwise.scores.model import Entropy
+from maskwise.training.distill import Distillation
 from maskwise.training.indexed_rows import IndexedRows
 from maskwise.training.trainer import MaskingTrainer
 
@@ -89,16 +92,29 @@ def test_segments_reach_the_loss_and_the_evaluation(tiny_model, tiny_tokenizer, 
     assert evaluate_mlm(tiny_model, held_out).grade("loss") == pytest.approx(total / count, abs=1e-5)
 
 
-@pytest.mark.parametrize("score", [uniform, Entropy(compiled=False)], ids=["uniform", "entropy"])
-@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize(
+    ("score", "steps", "loss"),
+    [
+        (uniform, 1, "streamed"),
+        (uniform, 4, "streamed"),
+        (Entropy(compiled=False), 1, "streamed"),
+        (uniform, 1, "dense"),
+        (uniform, 1, "distilled"),
+        (uniform, 4, "distilled"),
+    ],
+)
 def test_steps_without_a_label_have_a_loss_of_0_and_leave_finite_weights(
-    tiny_model, tiny_tokenizer, tmp_path, score, steps
+    tiny_model, tiny_tokenizer, tmp_path, score, steps, loss
 ):
     """Drawn token by token there is no floor: at a small rate most micro-batches have nothing to predict."""
     rows = [{"input_ids": [2, 20 + i, 3]} for i in range(8)] + [{"input_ids": [2, 3]}] * 8
     masker = Masker(score, tiny_tokenizer, pick="sample", budget="bernoulli", rate=0.02)
     options = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": steps, "max_steps": 8}
     trainer = trainer_of(tiny_model, masker, rows, tmp_path, **options)
+    if loss == "dense":
+        trainer.head.is_linear = lambda inputs: False
+    if loss == "distilled":
+        trainer.distillation = Distillation(copy.deepcopy(tiny_model), weight=0.5)
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     assert len(losses) == 8 and losses.count(0.0) >= 4

@@ -220,9 +220,12 @@ class Masker:
         input_ids_BT = batch["input_ids"]
         if self.vocabulary.eligible_V.device != input_ids_BT.device:
             self.vocabulary = self.vocabulary.to(input_ids_BT.device)
-        if not sync_stalls(input_ids_BT.device):
+        try:
+            ids = input_ids_BT.flatten().long()
+            eligible_BT = self.vocabulary.eligible_V.index_select(0, ids).view(input_ids_BT.shape)
+        except (IndexError, RuntimeError):  # on a CPU; a GPU stops by itself, and later
             _check_ids(input_ids_BT, len(self.vocabulary.eligible_V))
-        eligible_BT = self.vocabulary.eligible_V[input_ids_BT]
+            raise
         return eligible_BT & batch["attention_mask"].bool() if "attention_mask" in batch else eligible_BT
 
     def scores(self, batch: Mapping[str, Any]) -> Tensor:
@@ -322,7 +325,7 @@ def _check_batch(batch: Any) -> None:
 
 
 def _check_ids(input_ids_BT: Tensor, size: int) -> None:
-    """On a CPU; a GPU stops by itself at an id beyond the table."""
+    """Raises InputError for ids that the tokenizer does not have."""
     if input_ids_BT.numel() == 0:
         return
     lowest, highest = (int(limit) for limit in input_ids_BT.aminmax())

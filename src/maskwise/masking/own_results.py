@@ -27,9 +27,11 @@ def checked_scores(found: Any, name: str, eligible_BT: Tensor, example_ids_B: Te
     scores_BT = _checked_tensor(found, who, eligible_BT)
     if scores_BT.is_complex():
         raise InputError(f"{who} returned complex numbers; a score is one real number a token.")
-    _check_numbers(scores_BT, who, eligible_BT, example_ids_B)
     scores_BT = scores_BT.detach()
-    scores_BT = scores_BT.double() if scores_BT.dtype == torch.float64 else scores_BT.float()
+    scores_BT = scores_BT if scores_BT.dtype == torch.float64 else scores_BT.float()
+    if _are_ordinary(scores_BT):
+        return scores_BT.float()
+    _check_numbers(scores_BT, who, eligible_BT, example_ids_B)
     return torch.where(torch.isinf(scores_BT), scores_BT, scores_BT.clamp(-LARGEST_SCORE, LARGEST_SCORE)).float()
 
 
@@ -70,6 +72,14 @@ def _checked_tensor(found: Any, who: str, eligible_BT: Tensor) -> Tensor:
         f"token, shape {tuple(eligible_BT.shape)}; {who} returned {problem}. "
         "For instance: torch.ones(batch['input_ids'].shape, device=batch['input_ids'].device)."
     )
+
+
+def _are_ordinary(scores_BT: Tensor) -> bool:
+    """Whether no score is nan, infinite or huge: one look on a CPU, while on a GPU it would be a wait."""
+    if sync_stalls(scores_BT.device) or scores_BT.numel() == 0:
+        return False
+    lowest, highest = scores_BT.aminmax()
+    return bool(lowest >= -LARGEST_SCORE) and bool(highest <= LARGEST_SCORE)  # False for nan
 
 
 def _check_numbers(scores_BT: Tensor, who: str, eligible_BT: Tensor, example_ids_B: Tensor) -> None:

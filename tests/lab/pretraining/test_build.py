@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from maskwise.lab.config import MaskingSettings
+from maskwise.lab.masking_settings import MaskingSettings
 from maskwise.lab.pretraining.build import build_masker
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.score_context import TrainState

@@ -90,9 +90,8 @@ def test_a_class_of_units_is_made_with_its_arguments(tagged, tmp_path):
 
 
 def test_a_column_that_the_data_do_not_have_is_named_before_anything_is_made(tiny_data, tmp_path):
-    with pytest.raises(
-        InputError, match=r"reads the column 'tags', and .* has input_ids, word_ids.\nAdd it .*add_column"
-    ):
+    message = r"reads the column 'tags', and .* has input_ids, word_ids.\nAdd it .*add_column"
+    with pytest.raises(InputError, match=message):
         pretrain(out=tmp_path / "run", data=tiny_data, recipe="field", **QUICK)
     assert not (tmp_path / "run").exists()
 

@@ -15,15 +15,8 @@ from transformers import TrainingArguments
 from transformers.integrations import get_reporting_integration_callbacks
 
 from maskwise.errors import InputError
-from maskwise.lab.config import (
-    MODEL_SCORE_NAMES,
-    DistillationSettings,
-    MaskingSettings,
-    PretrainSettings,
-    StoppingSettings,
-    TyphoonSettings,
-    merge,
-)
+from maskwise.lab.config import DistillationSettings, PretrainSettings, StoppingSettings, merge
+from maskwise.lab.masking_settings import MODEL_SCORE_NAMES, MaskingSettings, TyphoonSettings
 from maskwise.lab.pretraining.build_typhoon import build_typhoon
 from maskwise.lab.pretraining.early_stopping import StoppingRule
 from maskwise.lab.pretraining.stored_scores import open_stored

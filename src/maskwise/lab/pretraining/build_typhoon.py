@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from maskwise.errors import InputError
-from maskwise.lab.config import TyphoonSettings
+from maskwise.lab.masking_settings import TyphoonSettings
 from maskwise.lab.tokens.blocks import TOKENIZER, DataFolder, open_data
 from maskwise.masking.score import Score
 from maskwise.masking.vocabulary import padding_id

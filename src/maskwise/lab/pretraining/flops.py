@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from maskwise.lab.config import MODEL_SCORE_NAMES, MaskingSettings, PretrainSettings, RateSettings, TyphoonSettings
+from maskwise.lab.config import PretrainSettings
+from maskwise.lab.masking_settings import MODEL_SCORE_NAMES, MaskingSettings, RateSettings, TyphoonSettings
 from maskwise.masking.rates import mean_over_run
 from maskwise.models.flops import TRAINING, ForwardFlops
 

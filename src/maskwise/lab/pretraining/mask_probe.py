@@ -41,10 +41,11 @@ class MaskProbe:
     def look(self, state: TrainState, device: torch.device) -> dict[str, Any]:
         """Returns figures on the picks at `state`, ready to be logged.
 
-        `masked_rate`, and the `budget` it is to meet; `masked_score` and `eligible_score`, the mean of the finite scores
-        of the picked and of all eligible tokens (of entropy and surprisal in nats; absent if there is none); `masked_q1` ... `masked_q5`, the share of picks
-        by frequency quintile; `overlap`, the share of these picks that the last look picked too (absent on the first
-        look); `most_masked`, the types picked most often; `score_source` where a model scores.
+        `masked_rate`, and the `budget` it is to meet; `masked_score` and `eligible_score`, the mean of the finite
+        scores of the picked and of all eligible tokens (of entropy and surprisal in nats; absent if there is none);
+        `masked_q1` ... `masked_q5`, the share of picks by frequency quintile; `overlap`, the share of these picks that
+        the last look picked too (absent on the first look); `most_masked`, the types picked most often; `score_source`
+        where a model scores.
         """
         parts = [self._pick(start, state, device) for start in range(0, len(self.rows), PROBE_BATCH)]
         picks = [picked for picked, *_ in parts]

@@ -25,6 +25,7 @@ from maskwise.lab.tasks.table import find_task
 from maskwise.lab.tuning.kinds import kind_of
 from maskwise.lab.tuning.metrics import metric_names
 from maskwise.masking.named_score import import_score
+from maskwise.masking.named_unit import import_unit
 from maskwise.progress import format_seconds
 from maskwise.recipes.masking_keys import score_text
 
@@ -84,7 +85,7 @@ def make_plan(study: Study, out: Path) -> Plan:
     """Returns the plan of a study; nothing is written.
 
     Raises:
-        InputError: Data, models, columns or scores are not there.
+        InputError: Data, models, columns, scores or units are not there.
     """
     layout = Layout(Path(out))
     tasks = {name: load_study_task(study, name) for name in study.tuned_tasks}
@@ -99,6 +100,9 @@ def make_plan(study: Study, out: Path) -> Plan:
     for name in {budget.settings.masking.score for budget in budgets.values()} - functions.keys():
         if ":" in name:
             import_score(name)
+    for unit in (budget.settings.masking.unit for budget in budgets.values()):
+        if isinstance(unit, str) and ":" in unit:
+            import_unit(unit)
 
     @cache
     def tuning(backbone: str, task: str) -> float:

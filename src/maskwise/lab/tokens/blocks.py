@@ -13,7 +13,7 @@ and a row is one block of at most `block` tokens, without padding:
     word_ids    int16: -1 at [CLS] and [SEP], otherwise 0, 1, 2, ... by word; every block begins anew at 0
     label       only in `document` mode: the class of the text, where it was asked for (`python-docs`: the package)
 
-and may have columns of your own, one number per token or one per row, which a score or a unit reads (`masking.columns`).
+and may have columns of your own (`add_column`), one number per token or one per row, which a score or a unit reads.
 
 Legend: N documents, P pieces, K blocks, X tokens of all blocks one after another.
 """
