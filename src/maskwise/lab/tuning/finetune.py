@@ -14,6 +14,7 @@ from maskwise.errors import InputError
 from maskwise.files.atomic import atomic_write
 from maskwise.files.disk_full import disk_full_as_input_error
 from maskwise.files.path_names import checked_path_name
+from maskwise.files.writable import check_writable
 from maskwise.lab.records.attempts import ATTEMPTS
 from maskwise.lab.records.content import weights_hash
 from maskwise.lab.records.record import RECORD, RunRecord, read_record, write_record
@@ -75,6 +76,7 @@ def finetune(
     checkpoint = fspath(checkpoint)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file. --out is the folder for scores and models.")
+    check_writable(out)
     asked = [tasks] if isinstance(tasks, str | Task) else list(tasks)
     rows = [_checked_task(task, tuple(text_columns), label_column) for task in asked]
     check_seeds(seeds)
