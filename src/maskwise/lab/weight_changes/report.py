@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from maskwise.files.atomic import atomic_write
+from maskwise.files.writable import check_writable
 from maskwise.lab.records.strict_json import to_json
 from maskwise.lab.weight_changes.measure import ALL, Change, Drift, compare
 from maskwise.lab.weight_changes.parameter_groups import HEAD, OTHER, PARTS
@@ -53,7 +54,8 @@ class DriftReport:
         return to_json({"checkpoint": self.checkpoint, "rows": self.rows(), "skipped": skipped}).rstrip()
 
     def write_csv(self, path: Path) -> None:
-        """Writes the rows."""
+        """Writes the rows; raises InputError if the folder cannot be written."""
+        check_writable(path.parent)
         rows, text = self.rows(), io.StringIO()
         writer = csv.DictWriter(text, rows[0], lineterminator="\n")
         writer.writeheader()
