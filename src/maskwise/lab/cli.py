@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
+import traceback
 
 import typer
 
-from maskwise.errors import InputError
+from maskwise.errors import InputError, first_line
 from maskwise.lab.commands.audit import check_command
 from maskwise.lab.commands.data import prepare_command
 from maskwise.lab.commands.evaluation import babylm_command, evaluate_command
@@ -45,6 +47,13 @@ COMMANDS = {
 }
 
 
+def _keep_traceback() -> str:
+    """Returns the name of a new file that holds the traceback of the error at hand."""
+    with tempfile.NamedTemporaryFile("w", prefix="maskwise-", suffix=".txt", delete=False, encoding="utf-8") as file:
+        traceback.print_exc(file=file)
+    return file.name
+
+
 def make_app() -> typer.Typer:
     """Returns the application with every command."""
     app = typer.Typer(
@@ -61,7 +70,10 @@ def make_app() -> typer.Typer:
 
 
 def run_command_line() -> None:
-    """Runs the command line; a user's mistake is one message on stderr and exit code 2."""
+    """Runs the command line; a user's mistake is one message on stderr and exit code 2.
+
+    Any other error is two lines, which name a file with its traceback, and exit code 1.
+    """
     set_up_process()
     try:
         make_app()()
@@ -69,6 +81,11 @@ def run_command_line() -> None:
         if os.environ.get("RANK", "0") == "0":
             print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)
+    except Exception as error:
+        file = _keep_traceback()
+        print(f"Error: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
+        print(f"This is a fault of maskwise, not of the command. The traceback is in {file}.", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("Stopped. The same command goes on where it was (pretrain: with --resume).", file=sys.stderr)
         sys.exit(130)

@@ -162,3 +162,63 @@ def test_collected_rows_are_plain_values_again(tmp_path):
     make_study(tmp_path / "study")
     row = plain_rows(collect(tmp_path / "study"))[0]
     assert row["tuning_seed"] is None and type(row["seed"]) is int and row["adapted_to"] is None
+
+
+CONTENTS = {
+    "nothing": b"", "zeros": bytes(500), "a list": b"[]", "a table": b"{}", "a number": b"3",
+    "no text": b"\xff\xfe\x80",
+    "nested too deeply": b"[" * 50_000, "wrong types": b'{"status": [], "message": 3, "seconds": "x", "step": 1}\n',
+}  # fmt: skip
+PLACES = (
+    "runs/high/tiny/0/pretrain/record.json", "runs/high/tiny/0/pretrain/metrics.jsonl",
+    "runs/high/tiny/0/pretrain/done.json", "runs/high/tiny/0/cola/cola/seed-0/record.json",
+    "runs/high/tiny/0/cola/cola/seed-0/predictions.parquet", "runs/high/tiny/0/cola/results.json",
+    "runs/high/tiny/4/pretrain/attempts/1.jsonl", "runs/high/tiny/4/pretrain.log", "results.parquet",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def unfinished(tmp_path_factory):
+    """A study with one run that is not finished and has an attempt."""
+    out = tmp_path_factory.mktemp("unfinished") / "study"
+    make_study(out, without=("high/tiny/4/pretrain", "high/tiny/4/cola", "high/tiny/4/mrpc"))
+    attempts = out / "runs/high/tiny/4/pretrain/attempts"
+    attempts.mkdir()
+    (attempts / "1.jsonl").write_text('{"event": "end", "message": "no room"}\n', encoding="utf-8")
+    return out
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_damage_to_one_file_stops_the_others(unfinished, tmp_path, place):
+    """Whatever a file holds, or a folder in its place: the other runs are reported, and nothing raises."""
+    out = shutil.copytree(unfinished, tmp_path / "study")
+    path, whole = out / place, (out / place).read_bytes()
+    for content in CONTENTS.values():
+        path.write_bytes(content)
+        assert report(out, against="random").num_done >= 40
+    path.unlink()
+    assert report(out, against="random").num_done >= 40
+    path.mkdir()
+    assert report(out, against="random").num_done >= 40
+    path.rmdir()
+    path.write_bytes(whole)
+
+
+def test_html_in_names_and_descriptions_is_shown_as_it_was_written(tmp_path):
+    out = tmp_path / "study"
+    make_study(out, {"question": "Is <script>alert(1)</script> [better](javascript:x)?\n# really"})
+    found = report(out, against="random")
+    shown = as_markdown(found).split("## The study file")[0]
+    assert "<script" not in shown and "&lt;script>" in shown
+    assert "](javascript" not in shown and "\n# really" not in shown
+    assert "<script>alert" not in page(found)
+
+
+def test_a_report_is_strict_json_whatever_was_measured(tmp_path):
+    out = tmp_path / "study"
+    make_study(out)
+    frame = collect(out)
+    frame.loc[frame["arm"] == "high", "value"] = float("nan")
+    frame.loc[frame["metric"] == "loss", "value"] = float("inf")
+    text = as_json(report(read_study(out), frame))
+    assert json.loads(text, parse_constant=lambda name: pytest.fail(name))

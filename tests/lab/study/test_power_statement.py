@@ -75,3 +75,8 @@ def test_a_study_that_cannot_find_its_margin_is_told_so():
 def test_the_unit_of_replication_is_always_said():
     assert said()[-1] == UNIT
     assert "pretraining seed" in UNIT and "Tokenizer, text and splits are fixed" in UNIT
+
+
+def test_thousands_of_seeds_are_planned_without_an_overflow():
+    lines = power_statement(check_study(TREE | {"seeds": "0-4999"}))
+    assert any("5000 seeds" in line for line in lines)

@@ -9,7 +9,7 @@ import pytest
 from maskwise.errors import InputError
 from maskwise.lab.config import merge
 from maskwise.lab.study.seeds import read_seeds
-from maskwise.lab.study.study_file import check_study, load_study, study_names
+from maskwise.lab.study.study_file import Arm, Backbone, Study, check_study, load_study, study_names
 
 READY = {"entropy-table1", "entropy-table2", "entropy-distillation", "entropy-corpus", "entropy-freezing",
          "entropy-drift", "entropy-compute", "masking-rate", "typhoon"}  # fmt: skip
@@ -129,6 +129,36 @@ def test_a_good_study_is_taken():
     study = check_study(GOOD)
     assert study.seeds == (0, 1, 2, 3, 4) and study.tuning_seeds == (0,)
     assert study.metric("cola") == "matthews_correlation"
+
+
+def test_a_study_made_in_python_is_that_of_its_file(tmp_path):
+    """Objects, mappings and paths; what comes out is the same declaration."""
+    tree = merge(GOOD, {"task_data": str(tmp_path), "pretrain": {"data": {"path": str(tmp_path / "d")}}})
+    made = Study(
+        seeds=range(5), tasks=["cola"], task_data=tmp_path, pretrain={"data": {"path": tmp_path / "d"}},
+        backbones=[Backbone("tiny", preset="tiny")], arms=[Arm("random"), {"name": "bert"}],
+        statistics={"family": [("bert", "random")], "margin": 0.01},
+    )  # fmt: skip
+    assert made == check_study(tree)
+
+
+def test_an_arm_with_a_score_is_random_with_another_score():
+    def rare(batch):
+        return batch["input_ids"]
+
+    arm = Arm("rare", score=rare)
+    study = Study(**GOOD | {"arms": [RANDOM, arm], "statistics": {"family": [["rare", "random"]], "margin": 0.01}})
+    one, other = (study.settings(each, study.backbones[0], seed=3).model_dump() for each in study.arms)
+    assert {key for key in one["masking"] if one["masking"][key] != other["masking"][key]} == {"score"}
+    assert one["recipe"] == other["recipe"] == "random"
+
+
+def test_a_recorded_study_is_read_without_asking_anything_else():
+    """A folder from another machine: an arm's recipe and a task may be unknown here."""
+    tree = GOOD | {"tasks": ["a-task-of-theirs"], "arms": [RANDOM, {"name": "bert", "recipe": "theirs"}]}
+    assert Study.recorded(tree).arms[1].recipe == "theirs"
+    with pytest.raises(InputError, match="No recipe 'theirs'"):
+        Study(**tree)
 
 
 def test_a_margin_of_the_gain_is_kept_as_it_was_written():

@@ -79,11 +79,14 @@ def drift_command(
     json_: Annotated[bool, Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Measure how far each part of the network moved in tuning."""
+    from maskwise.files.writable import check_writable
     from maskwise.lab.weight_changes.picture import check_picture, draw_drift
     from maskwise.lab.weight_changes.report import drift
 
     if picture:
         check_picture(picture)
+    for file in filter(None, (csv, picture)):
+        check_writable(file.parent)
     report = drift(checkpoint_on_purpose(checkpoint), [checkpoint_on_purpose(name) for name in tuned])
     if csv:
         report.write_csv(csv)

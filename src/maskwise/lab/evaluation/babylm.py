@@ -6,7 +6,6 @@ is reported next to it: the fair score (ties shared) and how many items it touch
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -18,13 +17,14 @@ from maskwise.files.atomic import atomic_write
 from maskwise.lab.evaluation import babylm_tree as tree
 from maskwise.lab.evaluation.babylm_sets import FINETUNE_SIZES, BabylmSet, babylm_sets
 from maskwise.lab.evaluation.item_files import read_item_sets
-from maskwise.lab.evaluation.pair_results import percent_or_dash, summarize, without_nan
+from maskwise.lab.evaluation.pair_results import percent_or_dash, summarize
 from maskwise.lab.evaluation.pairs import count_items, score_items
 from maskwise.lab.evaluation.plain_table import aligned
 from maskwise.lab.evaluation.reading_data import read_reading_times
 from maskwise.lab.evaluation.reading_times import evaluate_reading
 from maskwise.lab.evaluation.scored_model import Counts, ScoredModel, open_model
 from maskwise.lab.evaluation.word_formation import evaluate_word_formation, read_word_forms
+from maskwise.lab.records.strict_json import to_json
 from maskwise.lab.tuning.results import PREDICTIONS as TUNED
 
 REPORT = "babylm.json"
@@ -77,7 +77,7 @@ class BabylmReport:
         """Returns everything as JSON."""
         scores = [asdict(one) for one in self.scores]
         head = {"model": self.model, "missing": list(self.missing), "notes": list(self.notes)}
-        return json.dumps(without_nan(head | {"scores": scores}), indent=2, allow_nan=False)
+        return to_json(head | {"scores": scores}).rstrip()
 
     def __repr__(self) -> str:
         """Returns the table."""

@@ -5,13 +5,11 @@ Shares are of 1 in JSON and in the frames, in percent in tables.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +17,7 @@ import pandas as pd
 from maskwise.files.atomic_folder import atomic_folder
 from maskwise.lab.evaluation.intervals import macro_average
 from maskwise.lab.evaluation.plain_table import aligned
+from maskwise.lab.records.strict_json import to_json
 
 _RESULT, _PREDICTIONS = "pairs.json", "predictions.parquet"
 FEW_ITEMS = 1000
@@ -142,7 +141,7 @@ class PairsResult:
         """Returns everything but the items as JSON; what is not known is null."""
         sets = {one.name: asdict(one) | {"same_tokens": one.same_tokens} for one in self.sets}
         head = {"model": self.model, "metric": self.metric, "ties": self.ties}
-        return json.dumps(without_nan(head | {"sets": sets, "notes": list(self.notes)}), indent=2, allow_nan=False)
+        return to_json(head | {"sets": sets, "notes": list(self.notes)}).rstrip()
 
     def write(self, folder: str | Path) -> Path:
         """Writes `pairs.json` and `predictions.parquet` (one row per item) into a new folder, both or none."""
@@ -202,12 +201,3 @@ def percent_or_dash(value: float) -> str:
     ('56.27', '-')
     """
     return "-" if math.isnan(value) else f"{100 * value:.2f}"
-
-
-def without_nan(value: Any) -> Any:
-    """Returns nested lists and dictionaries with None in place of nan, which JSON has no word for."""
-    if isinstance(value, dict):
-        return {key: without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -6,7 +6,6 @@ token: a tokenizer of small pieces makes each piece easy and every word dear.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,9 +18,9 @@ from maskwise.errors import InputError
 from maskwise.evaluation.pseudo_likelihood import Metric, check_metric, score_sentences
 from maskwise.evaluation.sentences import encode_sentences, require_divided_words
 from maskwise.lab.evaluation.intervals import Interval, resampled
-from maskwise.lab.evaluation.pair_results import without_nan
 from maskwise.lab.evaluation.scored_model import Counts, open_model
 from maskwise.lab.evaluation.side_by_side import WINDOW_WORDS, word_windows
+from maskwise.lab.records.strict_json import to_json
 from maskwise.models.model_limits import longest_window
 
 NUM_WINDOWS = 256
@@ -60,7 +59,7 @@ class PerplexityResult:
         """Returns everything but the windows as JSON."""
         head = {"model": self.model, "metric": self.metric, "words": self.words, "floor": self.floor}
         counts = {"unknown": self.unknown, "skipped": self.skipped, "note": self.note}
-        return json.dumps(without_nan(head | counts | {"perplexity": self.perplexity._asdict()}), indent=2)
+        return to_json(head | counts | {"perplexity": self.perplexity._asdict()}).rstrip()
 
     def __repr__(self) -> str:
         """Returns the result as a line."""

@@ -19,7 +19,6 @@ Shapes: W words, Y measures, K predictors, P predictors tried: the surprisal, th
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,6 @@ from maskwise.errors import InputError
 from maskwise.evaluation.surprisal import NUM_MASKS, encode_last_words, word_surprisal
 from maskwise.lab.evaluation import reading_data as data
 from maskwise.lab.evaluation.intervals import Interval, resampled
-from maskwise.lab.evaluation.pair_results import without_nan
 from maskwise.lab.evaluation.plain_table import aligned
 from maskwise.lab.evaluation.reading_fits import (
     design,
@@ -41,6 +39,7 @@ from maskwise.lab.evaluation.reading_fits import (
     permuted_within,
 )
 from maskwise.lab.evaluation.scored_model import Counts, ScoredModel, open_model
+from maskwise.lab.records.strict_json import to_json
 
 NUM_PERMUTATIONS = 200
 MIN_SENTENCES = 20
@@ -101,7 +100,7 @@ class ReadingResult:
     def as_json(self) -> str:
         """Returns everything but the words as JSON."""
         measured = {one.name: _as_dict(one) for one in self.measured}
-        return json.dumps(without_nan({"model": self.model, "note": self.note, "measured": measured}), indent=2)
+        return to_json({"model": self.model, "note": self.note, "measured": measured}).rstrip()
 
     def __repr__(self) -> str:
         """Returns the table."""

@@ -20,6 +20,7 @@ from maskwise.lab.evaluation.scored_model import Counts, open_model
 from maskwise.lab.evaluation.word_formation import evaluate_word_formation
 from maskwise.lab.records.attempts import Cost
 from maskwise.lab.records.content import path_hash
+from maskwise.lab.records.strict_json import to_json
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class SeveralResults:
             checkpoint: {name: json.loads(result.as_json()) for name, result in by_name.items()}
             for checkpoint, by_name in self.results.items()
         }
-        return json.dumps(found, indent=2)
+        return to_json(found).rstrip()
 
     def __repr__(self) -> str:
         """Returns the tables."""

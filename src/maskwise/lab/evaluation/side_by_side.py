@@ -177,6 +177,7 @@ def _evaluate(
     show: bool,
 ) -> SideBySide:
     data = open_data(data_folder)
+    content = {"data": data_hash(data)}
     for name in [*checkpoints, *([by_entropy_of] if by_entropy_of else [])]:
         check_same_tokenizer(name, data.tokenizer, data_folder)
     held_out = make_held_out_eval(data.valid, data.tokenizer, data.token_counts, blocks=blocks)
@@ -197,7 +198,7 @@ def _evaluate(
             progress.advance()
             if folder is not None:
                 kept = _kept_grades(results[name], floor, recorder.cost())
-                write_evaluated(folder, name, kept, settings, {"data": data_hash(data)})
+                write_evaluated(folder, name, kept, settings, content)
     return (
         SideBySide(results, f"the entropy of {by_entropy_of}, q1 the lowest") if by_entropy_of else SideBySide(results)
     )

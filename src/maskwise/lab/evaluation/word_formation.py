@@ -9,7 +9,6 @@ Shapes: I items.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +23,8 @@ from maskwise.errors import InputError
 from maskwise.evaluation.pseudo_likelihood import Metric, check_metric, score_sentences
 from maskwise.evaluation.sentences import encode_sentences, require_divided_words
 from maskwise.lab.evaluation.intervals import Interval, resampled
-from maskwise.lab.evaluation.pair_results import without_nan
 from maskwise.lab.evaluation.scored_model import Counts, open_model
+from maskwise.lab.records.strict_json import to_json
 from maskwise.lab.text.rows import json_objects
 
 
@@ -64,7 +63,7 @@ class WordFormationResult:
     def as_json(self) -> str:
         """Returns everything but the items as JSON."""
         head = {"model": self.model, "metric": self.metric, "items": len(self.items), "note": self.note}
-        return json.dumps(without_nan(head | self.correlation._asdict() | {"floor": self.floor}), indent=2)
+        return to_json(head | self.correlation._asdict() | {"floor": self.floor}).rstrip()
 
     def __repr__(self) -> str:
         """Returns the result as a line."""

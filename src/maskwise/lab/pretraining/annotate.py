@@ -44,6 +44,7 @@ from maskwise.lab.records.attempts import ATTEMPTS
 from maskwise.lab.records.content import weights_hash
 from maskwise.lab.records.recorder import Recorder
 from maskwise.lab.tokens.blocks import MANIFEST, DataFolder, open_data
+from maskwise.lab.tokens.content import data_hash
 from maskwise.lab.tokens.parallel import available_workers
 from maskwise.masking.masker import Masker
 from maskwise.masking.padding import pad_batch
@@ -119,6 +120,7 @@ def _annotate(
     folder = scores_folder(data, teacher_name, statistic)
     if (folder / MANIFEST).exists():
         return folder
+    data_hash(data)  # reads all of it: a damaged block would be scored as it is
     busy = f"Another annotate is writing {folder} now. Wait for it, or stop it and resume it here."
     with locked(folder / _LOCK, busy), recorder.attempt_in(folder / ATTEMPTS):
         manifest = _manifest(data, teacher_name, statistic)

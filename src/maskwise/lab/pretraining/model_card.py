@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from maskwise.evaluation.held_out import HeldOutResult, held_out_table
+from maskwise.files.markdown_text import code_span, markdown_text
 from maskwise.lab.config import PretrainSettings, to_toml
 
 
@@ -23,12 +24,12 @@ pipeline_tag: fill-mask
 tags: [masked-lm, maskwise]
 ---
 
-# Masked language model, recipe `{settings.recipe}`{_own_score(settings)}
+# Masked language model, recipe {code_span(settings.recipe)}{markdown_text(_own_score(settings))}
 
-{settings.description}
+{markdown_text(settings.description)}
 
-- Start: {start}
-- Text: {", ".join(f"`{source['name']}`" for source in manifest["sources"])}
+- Start: {markdown_text(start)}
+- Text: {", ".join(code_span(source["name"]) for source in manifest["sources"])}
 - Blocks of {manifest["block"]} tokens, mode `{manifest["mode"]}`, seed {settings.seed}
 
 ## Frozen evaluation
@@ -40,7 +41,7 @@ decide between masking strategies.
 ```
 {held_out_table(held_out)}
 ```
-{_stopping_section(stopping)}
+{_stopping_section(markdown_text(stopping))}
 ## Use
 
 ```python

@@ -21,6 +21,7 @@ from maskwise.evaluation.held_out import (
 )
 from maskwise.files.atomic import atomic_write
 from maskwise.files.checkpoint_folders import whats_wrong
+from maskwise.files.writable import check_writable
 from maskwise.lab.config import PretrainSettings, merge
 from maskwise.lab.precedence import named_by_hub, run_settings, score_object
 from maskwise.lab.pretraining.build import (
@@ -200,6 +201,7 @@ def pretrain(
 def _run(
     settings: PretrainSettings, out: Path, score: Score | None, recorder: Recorder, *, resume: bool, show: bool
 ) -> PretrainResult:
+    check_writable(out)
     data = open_data(settings.data.path)
     general = load_general(settings, data)
     args = training_arguments(settings, out)

@@ -152,9 +152,19 @@ def _take_number(folder: Path) -> int:
 
 def _read(folder: Path, number: int) -> Attempted:
     found: dict[str, Any] = {}
-    for line in attempt_file(folder, number).read_text(encoding="utf-8", errors="replace").splitlines():
-        with suppress(ValueError):
+    try:
+        text = attempt_file(folder, number).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return Attempted(number)
+    for line in text.splitlines():
+        with suppress(ValueError, RecursionError):
             said = json.loads(line)
             found |= said if isinstance(said, dict) else {}
-    known = {name: found[name] for name in Attempted.__dataclass_fields__ if name in found}
+    known = {name: found[name] for name, kinds in _KINDS.items() if name in found and isinstance(found[name], kinds)}
     return Attempted(number, **known)
+
+
+_KINDS = {
+    "host": str, "seconds": int | float, "peak_memory": int | None, "status": str | None, "exit_code": int | None,
+    "message": str,
+}  # fmt: skip

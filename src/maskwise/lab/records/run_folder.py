@@ -22,6 +22,7 @@ from maskwise.files.disk_full import is_disk_full
 from maskwise.lab.config import PretrainSettings, check_settings, merge, to_toml
 from maskwise.lab.records.attempts import ATTEMPTS
 from maskwise.lab.records.record import RECORD, RunRecord, read_record, write_record
+from maskwise.lab.records.strict_json import to_json
 from maskwise.recipes import read_toml
 from maskwise.training.finite import bad_weights
 
@@ -121,7 +122,7 @@ class Metrics:
         """Appends `record` with its step and the seconds since this process began."""
         line = {"step": step, "seconds": round(time.monotonic() - self._started_at, 3), **record}
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(to_json(line, indent=None))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -131,7 +132,10 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         InputError: Any other line is damaged.
     """
     records: list[dict[str, Any]] = []
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}. Restore it, or delete the run's folder.") from None
     for number, line in enumerate(text.splitlines(keepends=True), 1):
         try:
             record = json.loads(line)
@@ -151,7 +155,7 @@ def cut_metrics(path: Path, last_step: int) -> None:
     """Drops the records after `last_step`: a resumed run writes them again."""
     if path.exists():
         kept = [record for record in read_metrics(path) if record["step"] <= last_step]
-        atomic_write(path, "".join(json.dumps(record) + "\n" for record in kept))
+        atomic_write(path, "".join(to_json(record, indent=None) for record in kept))
 
 
 def _check_same(out: Path, settings: PretrainSettings) -> None:

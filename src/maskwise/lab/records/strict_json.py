@@ -8,20 +8,25 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def to_json(value: Any) -> str:
-    """Returns a value as indented JSON; numbers that are not finite, which JSON does not have, become null.
+def to_json(value: Any, *, indent: int | None = 2) -> str:
+    """Returns a value as JSON that ends its line; numbers that are not finite, which JSON does not have, become null.
+
+    Args:
+        value: Plain nested values.
+        indent: The spaces of a level; None: all on one line.
 
     >>> print(to_json({"loss": float("nan")}), end="")
     {
       "loss": null
     }
     """
-    return json.dumps(_finite(value), indent=2, allow_nan=False) + "\n"
+    return json.dumps(finite_only(value), indent=indent, allow_nan=False) + "\n"
 
 
-def _finite(value: Any) -> Any:
+def finite_only(value: Any) -> Any:
+    """Returns plain nested values with None for each number that is not finite."""
     if isinstance(value, Mapping):
-        return {str(key): _finite(inner) for key, inner in value.items()}
+        return {str(key): finite_only(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [finite_only(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import tomli_w
 
@@ -113,7 +114,7 @@ def _assemble(
         )
     lines, damaged_lines = read_lines(runs) if runs else ({}, {})
     damaged = {**runs.damaged, **damaged_lines} if runs else {}
-    measured: Any = results.dropna(subset=["value"])
+    measured: Any = results[np.isfinite(results["value"])]
     scores = tuple(scores_of(measured[measured["task"].isin([*study.tasks, HELD_OUT])], study))
     out = runs.layout.out if runs and _has_predictions(runs) else None
     findings = tuple(find(measured, study, against, out))
@@ -188,7 +189,7 @@ def _last_words(folder: Path, kind: JobKind) -> str | None:
     if attempts and attempts[-1].message:
         return attempts[-1].message[:300]
     log = log_of(folder)
-    if not log.exists():
+    if not log.is_file():
         return None
     said = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     return said[-1].strip()[:300] if said else None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from maskwise.errors import InputError
+from maskwise.files.markdown_text import markdown_text
+from maskwise.lab.records.strict_json import to_json
 from maskwise.lab.reports.assemble import Report
 from maskwise.lab.reports.page import report_page
 
@@ -69,22 +70,26 @@ def as_json(report: Report) -> str:
         "evaluations": [vars(curve) for curve in report.curves],
         "study": report.study.model_dump(mode="json", exclude_none=True),
     }
-    return json.dumps(said, indent=1) + "\n"
+    return to_json(said, indent=1)
 
 
 def _lines(report: Report) -> Iterator[str]:
-    yield from (f"# {report.title}", "")
+    yield from (f"# {_one_line(report.title)}", "")
     if not report.is_finished:
         yield from (
             f"**Not finished: {report.num_done} of {report.num_jobs} jobs are done.** Verdicts may change.",
             "",
         )
-    yield from (f"- {name}: {value}" for name, value in report.facts)
+    yield from (f"- {name}: {_one_line(value)}" for name, value in report.facts)
     yield from ("", "## What was found", "")
-    yield from (f"- **{found.verdict}**: {found.sentence}" for found in report.findings)
+    yield from (f"- **{found.verdict}**: {_one_line(found.sentence)}" for found in report.findings)
     yield from ("", "## What this study could find", "")
-    yield from (f"- {sentence}" for sentence in report.statement)
+    yield from (f"- {_one_line(sentence)}" for sentence in report.statement)
     for name, table in report.tables.items():
         if table.rows and name != "values":
-            yield from ("", f"## {table.title}", "", table.markdown(), "", table.note)
+            yield from ("", f"## {table.title}", "", table.markdown(), "", markdown_text(table.note))
     yield from ("", "## The study file", "", "```toml", report.settings.rstrip(), "```")
+
+
+def _one_line(text: str) -> str:
+    return markdown_text(" ".join(text.split()))

@@ -80,7 +80,7 @@ def held_out_curves(lines: Lines, results: pd.DataFrame) -> list[Curve]:
     }
     curves = []
     for key, records in lines.items():
-        losses = {line["step"]: line["eval_loss"] for line in records if "eval_loss" in line}
+        losses = {line["step"]: line["eval_loss"] for line in records if isinstance(line.get("eval_loss"), int | float)}
         flops = tuple(float(step * a_step[key]) for step in losses) if key in a_step else ()
         if losses:
             place = (key.arm, key.backbone, key.adapted_to, key.seed)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from maskwise.files.markdown_text import markdown_text
 from maskwise.progress import format_seconds
 
 ValueKind = Literal[
@@ -115,7 +116,7 @@ def _number(value: float, kind: ValueKind) -> str:
 
 
 def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+    return "| " + " | ".join(markdown_text(cell).replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 
 def _plain(value: Any) -> Any:

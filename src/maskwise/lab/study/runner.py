@@ -13,6 +13,7 @@ import tomli_w
 
 from maskwise.errors import InputError
 from maskwise.files.atomic import atomic_write
+from maskwise.files.writable import check_writable
 from maskwise.lab.jobs.claims import locked
 from maskwise.lab.jobs.executor import Executor
 from maskwise.lab.jobs.job import Job
@@ -99,6 +100,7 @@ def run_study(
     elif executor is None:
         _check_importable(study)
     _check_folder(layout, study)
+    check_writable(layout.out)
     plan = make_plan(study, layout.out)
     busy = f"A study is running in {out} already. Wait until it has ended, or choose another --out."
     with locked(layout.lock, busy, patience_seconds=LOCK_PATIENCE_SECONDS) as lock:
@@ -183,7 +185,7 @@ def how_it_ended(job: Job) -> str:
 
 
 def _last_line(log: Path) -> str:
-    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 

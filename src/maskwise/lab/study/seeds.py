@@ -16,7 +16,7 @@ def read_seeds(value: Any) -> Any:
     """
     if isinstance(value, str):
         value = parse_seeds(value)
-    seeds = list(value) if isinstance(value, list | tuple) else [value]
+    seeds = list(value) if isinstance(value, list | tuple | range) else [value]
     if not seeds:
         raise ValueError("there is no seed")
     for seed in seeds:

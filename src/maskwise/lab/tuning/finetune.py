@@ -14,6 +14,7 @@ from maskwise.errors import InputError
 from maskwise.files.atomic import atomic_write
 from maskwise.files.disk_full import disk_full_as_input_error
 from maskwise.files.path_names import checked_path_name, path_text
+from maskwise.files.writable import check_writable
 from maskwise.lab.records.attempts import ATTEMPTS
 from maskwise.lab.records.content import weights_hash
 from maskwise.lab.records.record import RECORD, RunRecord, read_record, write_record
@@ -80,6 +81,7 @@ def finetune(
     checkpoint = path_text(checkpoint, "checkpoint")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file. --out is the folder for scores and models.")
+    check_writable(out)
     asked = [tasks] if isinstance(tasks, str | Task) else tasks
     if not isinstance(asked, Iterable):
         raise InputError(f"Tasks are names, such as 'mrpc' or ['cola', 'mrpc']; found {asked!r:.80}.")

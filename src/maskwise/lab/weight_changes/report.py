@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -13,6 +12,8 @@ from typing import Any
 
 from maskwise.files.atomic import atomic_write
 from maskwise.files.path_names import path_text
+from maskwise.files.writable import check_writable
+from maskwise.lab.records.strict_json import to_json
 from maskwise.lab.weight_changes.measure import ALL, Change, Drift, measure_drift
 from maskwise.lab.weight_changes.parameter_groups import HEAD, OTHER, PARTS
 from maskwise.lab.weight_changes.weights import open_weights
@@ -51,10 +52,11 @@ class DriftReport:
     def as_json(self) -> str:
         """Returns the rows, and what was skipped, as JSON."""
         skipped = {drift.tuned: drift.skipped for drift in self.drifts}
-        return json.dumps({"checkpoint": self.checkpoint, "rows": self.rows(), "skipped": skipped}, indent=2)
+        return to_json({"checkpoint": self.checkpoint, "rows": self.rows(), "skipped": skipped}).rstrip()
 
     def write_csv(self, path: Path) -> None:
-        """Writes the rows."""
+        """Writes the rows; raises InputError if the folder cannot be written."""
+        check_writable(path.parent)
         rows, text = self.rows(), io.StringIO()
         writer = csv.DictWriter(text, rows[0], lineterminator="\n")
         writer.writeheader()
