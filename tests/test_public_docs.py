@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import maskwise
-from examples_in_text import PUBLIC, blocks, what_does_not_fit
+from examples_in_text import FRONTS, PUBLIC, blocks, what_does_not_fit
 
 REPOSITORY = Path(maskwise.__file__).parents[2]
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -117,3 +117,29 @@ def test_an_example_that_does_not_fit_is_noticed():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_examples_of_the_pages_fit_too(page):
     assert not [fault for block in blocks(page.read_text(encoding="utf-8")) for fault in what_does_not_fit(block)]
+
+
+def test_the_page_of_the_api_has_every_name():
+    page = (REPOSITORY / "docs" / "api.md").read_text(encoding="utf-8").splitlines()
+    missing = [f"::: {front._MODULES[name]}.{name}" for name, front in FRONTS.items()]
+    assert not [line for line in missing if line not in page]
+
+
+def test_command_lines_in_the_pages_have_options_that_there_are():
+    """Of lines that begin with `maskwise`; a renamed option would leave them behind."""
+    from typer.main import get_command
+
+    from maskwise.lab.cli import make_app
+
+    commands = get_command(make_app()).commands
+    faults, seen = [], 0
+    for page in PAGES:
+        for line in page.read_text(encoding="utf-8").splitlines():
+            if not line.startswith("    maskwise ") or line.split()[1] == "...":
+                continue
+            name, *words = line.split(" #")[0].split()[1:]
+            known = {option for parameter in commands[name].params for option in parameter.opts}
+            faults += [f"{page.name}: {name} {word}" for word in words if word.startswith("--") and word not in known]
+            seen += 1
+    assert seen > 20
+    assert not faults

@@ -68,5 +68,5 @@ def run_command_line() -> None:
             print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("Stopped. The same command goes on where it was (pretrain: with --resume).", file=sys.stderr)
+        print("Stopped. The same command resumes (pretrain: with --resume).", file=sys.stderr)
         sys.exit(130)
