@@ -5,6 +5,9 @@ Shapes: B sequences, T positions, R rows asked for.
 
 from __future__ import annotations
 
+import copy
+import functools
+
 import torch
 from torch import Tensor
 from transformers import CONFIG_MAPPING, AutoModelForMaskedLM, PreTrainedModel
@@ -111,7 +114,15 @@ WITHOUT_DECODER = {"mobilebert", "perceiver"}
 
 
 def random_model(architecture: str, **settings) -> PreTrainedModel:
-    """Returns the architecture's masked-LM without dropout, no parameter at a special value such as 0 or 1."""
+    """Returns the architecture's masked-LM without dropout, no parameter at a special value such as 0 or 1.
+
+    A model is built once for all tests of a session, and copied for each: building is what takes the time.
+    """
+    return copy.deepcopy(_built(architecture, **settings))
+
+
+@functools.cache
+def _built(architecture: str, **settings) -> PreTrainedModel:
     settings = TINY | ARCHITECTURES[architecture] | settings
     config = CONFIG_MAPPING[architecture](**{name: value for name, value in settings.items() if value is not None})
     with torch.random.fork_rng(devices=[]), torch.no_grad():

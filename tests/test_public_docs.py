@@ -4,14 +4,15 @@ import ast
 import inspect
 import re
 import textwrap
+from pathlib import Path
 
 import pytest
 
 import maskwise
-import maskwise.lab
+from examples_in_text import FRONTS, PUBLIC, blocks, what_does_not_fit
 
-FRONTS = {name: front for front in (maskwise, maskwise.lab) for name in front.__all__}
-PUBLIC = {name: getattr(front, name) for name, front in FRONTS.items()}
+REPOSITORY = Path(maskwise.__file__).parents[2]
+PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 
 def parameters(public):
@@ -46,16 +47,15 @@ def returns_something(public):
     return not isinstance(public, type) and inspect.signature(public).return_annotation not in (None, "None")
 
 
-def blocks(public):
+def examples(public):
     """The examples in fences, which are too long to run as doctests."""
-    text = inspect.getdoc(public) or ""
-    return [textwrap.dedent(block) for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)]
+    return blocks(inspect.getdoc(public) or "")
 
 
 def test_there_is_something_to_look_at():
     assert len(PUBLIC) > 45
     assert sum(map(raises_itself, PUBLIC.values())) > 10
-    assert sum(bool(blocks(public)) for public in PUBLIC.values()) > 5
+    assert sum(bool(examples(public)) for public in PUBLIC.values()) > 5
 
 
 def test_every_parameter_is_described():
@@ -93,21 +93,53 @@ def test_what_is_refused_is_described():
 
 
 def test_every_name_has_an_example():
-    assert not [name for name, public in PUBLIC.items() if ">>> " not in inspect.getdoc(public) and not blocks(public)]
+    assert not [
+        name for name, public in PUBLIC.items() if ">>> " not in inspect.getdoc(public) and not examples(public)
+    ]
 
 
-@pytest.mark.parametrize("name", sorted(name for name, public in PUBLIC.items() if blocks(public)))
-def test_an_example_that_is_not_run_fits_the_functions_it_calls(name):
+def test_an_example_that_is_not_run_fits_the_functions_it_calls():
     """A renamed function or argument would leave it behind."""
-    for block in blocks(PUBLIC[name]):
-        tree = ast.parse(block)
-        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
-        public = [call for call in calls if call.func.id in PUBLIC]
-        assert name in {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        for call in public:
-            keywords = {keyword.arg: None for keyword in call.keywords if keyword.arg}
-            inspect.signature(PUBLIC[call.func.id]).bind(*call.args, **keywords)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node.module in ("maskwise", "maskwise.lab"):
-                assert all(hasattr(FRONTS[alias.name], alias.name) for alias in node.names)
-                assert all(FRONTS[alias.name].__name__ == node.module for alias in node.names)
+    faults = []
+    for name, public in PUBLIC.items():
+        for block in examples(public):
+            faults += [f"{name}: {fault}" for fault in what_does_not_fit(block)]
+            faults += [] if name in block else [f"{name} is not in its own example"]
+    assert not faults
+
+
+def test_an_example_that_does_not_fit_is_noticed():
+    assert what_does_not_fit("from maskwise import entrpy") == ["maskwise has no entrpy"]
+    assert what_does_not_fit("load_recipe(nme='random')")[0].startswith("load_recipe: ")
+    assert what_does_not_fit("load_recipe(")[0].startswith("not Python")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_examples_of_the_pages_fit_too(page):
+    assert not [fault for block in blocks(page.read_text(encoding="utf-8")) for fault in what_does_not_fit(block)]
+
+
+def test_the_page_of_the_api_has_every_name():
+    page = (REPOSITORY / "docs" / "api.md").read_text(encoding="utf-8").splitlines()
+    missing = [f"::: {front._MODULES[name]}.{name}" for name, front in FRONTS.items()]
+    assert not [line for line in missing if line not in page]
+
+
+def test_command_lines_in_the_pages_have_options_that_there_are():
+    """Of lines that begin with `maskwise`; a renamed option would leave them behind."""
+    from typer.main import get_command
+
+    from maskwise.lab.cli import make_app
+
+    commands = get_command(make_app()).commands
+    faults, seen = [], 0
+    for page in PAGES:
+        for line in page.read_text(encoding="utf-8").splitlines():
+            if not line.startswith("    maskwise ") or line.split()[1] == "...":
+                continue
+            name, *words = line.split(" #")[0].split()[1:]
+            known = {option for parameter in commands[name].params for option in parameter.opts}
+            faults += [f"{page.name}: {name} {word}" for word in words if word.startswith("--") and word not in known]
+            seen += 1
+    assert seen > 20
+    assert not faults

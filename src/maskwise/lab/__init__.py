@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from maskwise.lab.study.results import collect
     from maskwise.lab.study.runner import run_study
     from maskwise.lab.study.study_file import Study, load_study
+    from maskwise.lab.tokens.blocks import open_data
     from maskwise.lab.tokens.own_columns import add_column
     from maskwise.lab.tokens.prepare import prepare
     from maskwise.lab.tuning.finetune import finetune
@@ -61,6 +62,7 @@ __all__ = [
     "finetune",
     "holm",
     "load_study",
+    "open_data",
     "prepare",
     "pretrain",
     "preview",
@@ -93,6 +95,7 @@ _MODULES = {
     "finetune": "maskwise.lab.tuning.finetune",
     "holm": "maskwise.lab.stats.paired",
     "load_study": "maskwise.lab.study.study_file",
+    "open_data": "maskwise.lab.tokens.blocks",
     "prepare": "maskwise.lab.tokens.prepare",
     "pretrain": "maskwise.lab.pretraining.pretrain",
     "preview": "maskwise.lab.previews.example",

@@ -87,5 +87,5 @@ def run_command_line() -> None:
         print(f"This is a fault of maskwise, not of the command. The traceback is in {file}.", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("Stopped. The same command goes on where it was (pretrain: with --resume).", file=sys.stderr)
+        print("Stopped. The same command resumes (pretrain: with --resume).", file=sys.stderr)
         sys.exit(130)

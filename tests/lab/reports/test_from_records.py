@@ -211,7 +211,7 @@ def test_html_in_names_and_descriptions_is_shown_as_it_was_written(tmp_path):
     shown = as_markdown(found).split("## The study file")[0]
     assert "<script" not in shown and "&lt;script>" in shown
     assert "](javascript" not in shown and "\n# really" not in shown
-    assert "<script>alert" not in page(found)
+    assert "<script>alert" not in report_page(found)
 
 
 def test_a_report_is_strict_json_whatever_was_measured(tmp_path):

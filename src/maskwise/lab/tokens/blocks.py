@@ -30,6 +30,7 @@ import numpy as np
 from maskwise.errors import InputError, first_line
 from maskwise.files.checksums import damage
 from maskwise.files.json_text import read_json_object
+from maskwise.files.path_names import path_text
 from maskwise.lab.tokens.subwords import Pieces
 from maskwise.masking.columns import NO_ID
 
@@ -270,11 +271,26 @@ class DataFolder:
 def open_data(path: str | Path) -> DataFolder:
     """Returns the data folder at `path`. Sizes are compared, and the content of files of at most 1 MiB.
 
+    Args:
+        path: A folder that `prepare` made.
+
+    Returns:
+        The folder: `train` and `valid` are rows for a trainer, `tokenizer` and `token_counts` what masks need.
+
     Raises:
         InputError: If there is none, if files of it are missing or not as they were written, or if its manifest is
             damaged.
+
+    Example:
+        ```python
+        from maskwise import MaskingTrainer
+        from maskwise.lab import open_data
+
+        data = open_data("data")
+        MaskingTrainer("run", masker="whole-word", train_dataset=data.train, eval_dataset=data.valid).train()
+        ```
     """
-    folder = Path(path)
+    folder = Path(path_text(path, "data folder"))
     if not (folder / MANIFEST).is_file():
         state = "holds no manifest.json, so it is no finished data folder" if folder.exists() else "does not exist"
         raise InputError(f"{folder} {state}.\nMake one with: maskwise prepare SOURCE... --out {folder}")
