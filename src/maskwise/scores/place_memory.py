@@ -118,6 +118,7 @@ class CountMemory(PlaceMemory):
 
     feedback = frozenset({"nll"})  # which costs nothing
     default_pick = "high"
+    counts_NL: Tensor
     tables: ClassVar = {"counts_NL": (torch.int16, 0)}
 
     def __call__(self, batch: Mapping[str, Any]) -> Tensor:
@@ -158,6 +159,8 @@ class PositionMemory(PlaceMemory):
             a table of more than 4 GiB.
     """
 
+    values_NL: Tensor
+    epochs_NL: Tensor
     tables: ClassVar = {"values_NL": (torch.float16, math.nan), "epochs_NL": (torch.int16, 0)}
 
     def __init__(

@@ -307,11 +307,13 @@ class MaskingTrainer(EvaluatingTrainer):
         targets_R, smoothing = self._step.rows.take(labels_BT, IGNORE), self.args.label_smoothing_factor
         is_noting = bool(self._learning) and self.model.training
         if self._step.decoder_inputs is not None:
-            given = (*self._step.decoder_inputs(), targets_R, num_items_in_batch)
+            decoder = self._step.decoder_inputs()
             if is_noting:
-                loss, self._notes = noted_linear_mlm_loss(*given, feedback=self._feedback, label_smoothing=smoothing)
+                loss, self._notes = noted_linear_mlm_loss(
+                    *decoder, targets_R, num_items_in_batch, feedback=self._feedback, label_smoothing=smoothing
+                )
             else:
-                loss = linear_mlm_loss(*given, label_smoothing=smoothing)
+                loss = linear_mlm_loss(*decoder, targets_R, num_items_in_batch, label_smoothing=smoothing)
         else:
             logits = outputs["logits"] if isinstance(outputs, dict) else outputs[0]
             logits_RV = logits.reshape(-1, logits.shape[-1])
