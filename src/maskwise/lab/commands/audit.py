@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +54,7 @@ def check_command(
     from maskwise.lab.evaluation.audit_page import write_audit_page
     from maskwise.lab.evaluation.audit_rows import audit_rows
     from maskwise.lab.evaluation.named_collator import load_collator
+    from maskwise.lab.records.strict_json import to_json
     from maskwise.lab.tokens.tokenizer import load_tokenizer
 
     for path in (json_, html):
@@ -69,7 +69,7 @@ def check_command(
     )  # fmt: skip
     print(audit)
     if json_ is not None:
-        atomic_write(json_, json.dumps(audit.as_dict(), indent=1) + "\n")
+        atomic_write(json_, to_json(audit.as_dict()))
     if html is not None:
         write_audit_page(audit, html, {"Collator": collator, "Tokenizer": tokenizer, "Data": data})
     if audit.faults:

@@ -6,7 +6,6 @@ tokens differ; there whole words of the text are masked and graded in nats per c
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -28,6 +27,7 @@ from maskwise.evaluation.held_out import (
     held_out_table,
     make_held_out_eval,
 )
+from maskwise.lab.records.strict_json import to_json
 from maskwise.lab.text.sources import documents
 from maskwise.lab.tokens.blocks import open_data
 from maskwise.masking.noise import Stream, mix_int
@@ -57,7 +57,7 @@ class SideBySide:
 
     def as_json(self) -> str:
         """Returns the grades as JSON."""
-        return json.dumps({name: result.as_dict() for name, result in self.results.items()}, indent=2)
+        return to_json({name: result.as_dict() for name, result in self.results.items()}).rstrip()
 
 
 class WordGrade(NamedTuple):
@@ -100,7 +100,7 @@ class WordReport:
 
     def as_json(self) -> str:
         """Returns the sums as JSON."""
-        return json.dumps({"skipped": self.skipped} | {n: g._asdict() for n, g in self.results.items()}, indent=2)
+        return to_json({"skipped": self.skipped} | {n: g._asdict() for n, g in self.results.items()}).rstrip()
 
 
 @silent_if_not_shown

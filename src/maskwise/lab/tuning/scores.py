@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from maskwise.lab.records.strict_json import to_json
 from maskwise.lab.tasks.table import GLUE, Task
 from maskwise.lab.tuning.metrics import metric_names
 from maskwise.lab.tuning.settings import TuneSettings
@@ -110,7 +110,7 @@ class FinetuneResult:
 
     def as_json(self) -> str:
         """Returns `as_dict` as JSON."""
-        return json.dumps(self.as_dict(), indent=2)
+        return to_json(self.as_dict()).rstrip()
 
     def table(self) -> str:
         """Returns all scores x 100 as plain text, how the epoch was selected, and the averages that can be formed."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from maskwise.files.atomic import atomic_write
+from maskwise.lab.records.strict_json import to_json
 from maskwise.lab.weight_changes.measure import ALL, Change, Drift, compare
 from maskwise.lab.weight_changes.parameter_groups import HEAD, OTHER, PARTS
 from maskwise.lab.weight_changes.weights import open_weights
@@ -50,7 +50,7 @@ class DriftReport:
     def as_json(self) -> str:
         """Returns the rows, and what was skipped, as JSON."""
         skipped = {drift.tuned: drift.skipped for drift in self.drifts}
-        return json.dumps({"checkpoint": self.checkpoint, "rows": self.rows(), "skipped": skipped}, indent=2)
+        return to_json({"checkpoint": self.checkpoint, "rows": self.rows(), "skipped": skipped}).rstrip()
 
     def write_csv(self, path: Path) -> None:
         """Writes the rows."""
