@@ -20,9 +20,9 @@ class LossLog:
         self._restored: Mapping[str, Any] | None = None
 
     def gather(self) -> None:
-        """Takes the mean over the processes, on all of them together; call it before `state_dict`."""
+        """Takes the sums of all processes, on all of them together; call it before `state_dict`."""
         self._gathered = {
-            "since_log": self.trainer.accelerator.gather(self.trainer._tr_loss.detach()).mean().cpu(),
+            "since_log": self.trainer.accelerator.gather(self.trainer._tr_loss.detach()).reshape(-1).cpu(),
             "logged_step": self.trainer._globalstep_last_logged,
             "total": self.trainer._total_loss_scalar,
         }
@@ -39,6 +39,6 @@ class LossLog:
         """Hands the Trainer what was restored, once; call it when the Trainer has set its own sums to zero."""
         if self._restored is not None:
             trainer, state, self._restored = self.trainer, self._restored, None
-            trainer._tr_loss += state["since_log"].to(trainer._tr_loss.device)
+            trainer._tr_loss += state["since_log"][trainer.args.process_index].to(trainer._tr_loss.device)
             trainer._globalstep_last_logged = int(state["logged_step"])
             trainer._total_loss_scalar = float(state["total"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -90,10 +91,14 @@ class ResumableTrainer(Trainer):
         return ([], None) if is_over else super().get_batch_samples(epoch_iterator, num_batches, device)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Logs figures; the mean training loss is that of all steps, those before a resume too."""
+        """Logs figures; the mean training loss is that of all steps, those before a resume too.
+
+        A figure that is no number, such as the loss of a fifth without tokens, is left out: the logs are JSON.
+        """
         if "train_loss" in logs:
             logs["train_loss"] = self._total_loss_scalar / max(self.state.global_step, 1)
-        super().log(logs, *args, **kwargs)
+        finite = {name: x for name, x in logs.items() if not isinstance(x, float) or math.isfinite(x)}
+        super().log(finite, *args, **kwargs)
 
     def note_loss(self, loss: Tensor) -> None:
         """Notes on the device whether a loss is finite."""

@@ -159,6 +159,13 @@ class MaskingTrainer(EvaluatingTrainer):
             identity["distillation"] = f"{distillation!r} of {weights_sample(distillation.teacher.model)}"
         return identity
 
+    def take_up(self, checkpoint: Path) -> None:
+        """Loads the states of a checkpoint; sums over the processes are the first one's alone."""
+        super().take_up(checkpoint)
+        if self.args.process_index > 0:
+            for score in self.masker.scores_inside:
+                score.drop_sums()
+
     def gather_states(self) -> None:
         """Brings the sums that processes keep for the score to the first one."""
         context = self.score_context()

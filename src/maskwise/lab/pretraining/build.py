@@ -241,6 +241,15 @@ def steps_an_epoch(args: TrainingArguments, num_rows: int) -> int:
     return max(math.ceil(batches / args.gradient_accumulation_steps), 1)
 
 
+def rows_a_step(args: TrainingArguments, num_rows: int) -> float:
+    """Returns how many of `num_rows` examples an optimizer step sees in the mean over an epoch.
+
+    That is the batch asked for, but for an epoch's last step, which has the rest, and data smaller than a batch.
+    """
+    asked = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    return min(asked, num_rows / steps_an_epoch(args, num_rows))
+
+
 def build_distillation(settings: DistillationSettings, teacher: Any) -> Distillation | None:
     """Returns the distillation that settings describe, or None where its weight is 0."""
     if settings.weight == 0:

@@ -34,6 +34,7 @@ from maskwise.lab.pretraining.build import (
     load_stored,
     load_teacher,
     planned_run,
+    rows_a_step,
     training_arguments,
     with_defaults,
 )
@@ -48,7 +49,7 @@ from maskwise.lab.pretraining.early_stopping import (
 from maskwise.lab.pretraining.mask_probe import LogMasks, MaskProbe
 from maskwise.lab.pretraining.model_card import model_card
 from maskwise.lab.pretraining.run_record import finish_record, open_with_record, planned_size
-from maskwise.lab.pretraining.run_size import RunSize
+from maskwise.lab.pretraining.run_size import RunSize, corpus_figures
 from maskwise.lab.pretraining.trainer_settings import Begun, nothing_left_behind, settings_as_input_errors
 from maskwise.lab.pretraining.typhoon_picture import KeepRates, draw_rates
 from maskwise.lab.pretraining.word_checkpoints import SETTING, KeepByWords, checkpoint_words
@@ -341,12 +342,11 @@ class RunLog(TrainerCallback):
 
     def __init__(self, out: Path, data: DataFolder, *, show: bool) -> None:
         self.metrics = run_folder.Metrics(out / run_folder.METRICS)
-        self.num_rows, self.block, self.show = len(data.train), data.manifest["block"], show
+        self.corpus, self.show = corpus_figures(data), show
 
     def on_train_begin(self, args, state, control, **kwargs):
         """Opens the progress display at the step the run (re)starts from."""
-        rows_per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-        self.tokens_per_step = min(rows_per_step, self.num_rows) * self.block
+        self.tokens_per_step = rows_a_step(args, self.corpus.num_blocks) * self.corpus.mean_length
         left = (state.max_steps - state.global_step) * self.tokens_per_step
         self.progress = Progress("pretrain", left, "tokens", show=self.show).__enter__()
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from transformers import TrainingArguments
 
 from maskwise.lab.config import PretrainSettings
-from maskwise.lab.pretraining.build import planned_run, steps_an_epoch, training_arguments, with_defaults
+from maskwise.lab.pretraining.build import planned_run, rows_a_step, steps_an_epoch, training_arguments, with_defaults
 from maskwise.lab.pretraining.flops import Budget, run_flops, steps_for
 from maskwise.lab.tokens.blocks import DataFolder, open_data
 from maskwise.models.flops import ForwardFlops, forward_flops
@@ -94,8 +94,7 @@ def run_size(
 
 def _budget(settings: PretrainSettings, corpus: CorpusSize, args: TrainingArguments) -> Budget:
     steps, _ = planned_run(args, corpus.num_blocks)
-    a_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-    tokens = min(a_step, corpus.num_blocks) * corpus.mean_length
+    tokens = rows_a_step(args, corpus.num_blocks) * corpus.mean_length
     labelled = _labelled(settings, corpus)
     texts = (labelled.num_blocks * labelled.mean_length, labelled.mean_length) if labelled else ()
     return Budget(steps, steps_an_epoch(args, corpus.num_blocks), tokens, corpus.mean_length, *texts)

@@ -16,6 +16,7 @@ from transformers import TrainerCallback, TrainingArguments
 from maskwise.errors import InputError, first_line, nearest
 from maskwise.files.checkpoint_folders import complete_checkpoints
 from maskwise.files.disk_full import is_disk_full
+from maskwise.lab.pretraining.word_checkpoints import SETTING
 from maskwise.training.options import check_best_metric, check_options
 
 # -1 steps are the Trainer's word for "by epochs".
@@ -116,7 +117,7 @@ def _check_names(trainer: Mapping[str, Any], own: Mapping[str, Any]) -> None:
         if name in OF_SCRIPTS:
             raise InputError(f"The Trainer does not read trainer.{name}: {OF_SCRIPTS[name]}.")
         if name not in TrainingArguments.__dataclass_fields__:
-            near = nearest(name, TrainingArguments.__dataclass_fields__)
+            near = nearest(name, [*TrainingArguments.__dataclass_fields__, SETTING])
             raise InputError(f"TrainingArguments has no option {name!r}.{near}")
 
 
