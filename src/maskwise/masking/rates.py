@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 from maskwise.errors import InputError
 from maskwise.recipes.masking_keys import RATE_KINDS
@@ -197,7 +197,7 @@ def read_rate(rate: Any) -> RateSchedule:
     if isinstance(rate, str) and rate == "one":
         return one_unit()
     if not isinstance(rate, Mapping):
-        return rate if callable(rate) else constant(rate)
+        return cast(RateSchedule, rate) if callable(rate) else constant(cast(float, rate))
     table = {key: value for key, value in rate.items() if value is not None}
     periods = table.pop("periods", None)
     kinds = [kind for kind in RATE_KINDS if kind in table]

@@ -73,8 +73,9 @@ def change_masking(masking: Mapping[str, Any], changes: Mapping[str, Any]) -> Tr
     changed = {key: value for key, value in masking.items() if key not in replaced}
     for key, value in changes.items():
         old = changed.get(key)
-        is_merged = isinstance(value, Mapping) and isinstance(old, Mapping) and not _is_other_rate(key, old, value)
-        changed[key] = {**old, **value} if is_merged else value
+        if isinstance(value, Mapping) and isinstance(old, Mapping) and not _is_other_rate(key, old, value):
+            value = {**old, **value}
+        changed[key] = value
     return changed
 
 
