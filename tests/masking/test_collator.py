@@ -170,6 +170,17 @@ def test_a_rate_with_a_schedule_follows_the_progress_and_is_refused_without_it(t
     assert all(((batch["labels"] != IGNORE).sum(-1) == 10).all() for batch in loader)
 
 
+def test_an_epoch_or_a_progress_that_is_none_is_refused(tiny_tokenizer):
+    """A step in place of a share would leave the rate at its last value, and half an epoch would be cut off."""
+    collator = MaskingCollator(Masker(uniform, tiny_tokenizer))
+    for epoch in (-1, 1.5, "1"):
+        with pytest.raises(InputError, match="the first one 0; found"):
+            collator.set_epoch(epoch)
+    for progress in (-0.1, 7, float("nan")):
+        with pytest.raises(InputError, match="step / max_steps; found"):
+            collator.set_progress(progress)
+
+
 def test_what_needs_the_trainer_is_refused_by_its_name(tiny_tokenizer, tiny_model):
     with pytest.raises(InputError, match=r"Entropy needs the model or the run.*MaskingTrainer"):
         MaskingCollator(Masker(Entropy(tiny_model), tiny_tokenizer))

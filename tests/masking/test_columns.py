@@ -137,6 +137,18 @@ def test_one_text_in_place_of_several_columns_is_refused(tiny_tokenizer):
         Masker(uniform, tiny_tokenizer, columns="tags")
 
 
+def test_the_model_cannot_be_given_what_is_for_the_masking(tiny_tokenizer):
+    for name in ("tags", "word_ids"):
+        with pytest.raises(InputError, match=f"column '{name}' is for the masking.*leave it out of model_inputs"):
+            Masker(uniform, tiny_tokenizer, columns=["tags"], model_inputs=["bbox", name])
+    with pytest.raises(InputError, match=r"Write model_inputs=\('bbox',\)"):
+        Masker(uniform, tiny_tokenizer, model_inputs="bbox")
+
+
+def test_a_function_declares_its_columns_by_an_attribute_as_a_unit_does(tiny_tokenizer):
+    assert Masker(by_tag, tiny_tokenizer).columns == ("tags",)
+
+
 def test_a_column_that_is_missing_names_what_takes_it_away(tiny_tokenizer):
     masker = Masker(nouns, tiny_tokenizer, columns=["tags"])
     with pytest.raises(InputError, match=r"needs the column 'tags'; found input_ids.*remove_unused_columns=False"):

@@ -10,6 +10,7 @@ from maskwise.evaluation.held_out import evaluate_mlm
 from maskwise.masking import rates
 from maskwise.masking.corrupt import IGNORE
 from maskwise.masking.masker import Masker
+from maskwise.masking.padding import pad_batch
 from maskwise.masking.score import uniform
 from maskwise.scores.model import Entropy
 from maskwise.training.distill import Distillation
@@ -90,6 +91,31 @@ def test_segments_reach_the_loss_and_the_evaluation(tiny_model, tiny_tokenizer, 
             total += (tiny_model(**asked).loss * (labels_BT != IGNORE).sum()).item()
             count += (labels_BT != IGNORE).sum().item()
     assert evaluate_mlm(tiny_model, held_out).grade("loss") == pytest.approx(total / count, abs=1e-5)
+
+
+def test_what_the_masker_was_told_of_the_models_inputs_holds_for_the_evaluation_too(
+    tiny_model, tiny_tokenizer, rows, tmp_path
+):
+    with torch.no_grad():
+        tiny_model.bert.embeddings.token_type_embeddings.weight[1] = torch.linspace(-3, 3, 32)
+    found = {}
+    for inputs in (None, ["token_type_ids"], []):
+        masker = Masker(uniform, tiny_tokenizer, model_inputs=inputs)
+        found[str(inputs)] = trainer_of(tiny_model, masker, rows, tmp_path).evaluate()["eval_loss"]
+    assert found["None"] == found["['token_type_ids']"] != found["[]"]
+
+
+def test_a_score_reads_the_text_as_the_model_does_with_all_that_its_forward_names(tiny_model, tiny_tokenizer, rows):
+    """Segments and positions: without them the entropies would be those of another text."""
+    batch = pad_batch(rows[:4], 0, inputs={"token_type_ids"})
+    batch["position_ids"] = torch.arange(batch["input_ids"].shape[1]).flip(0).expand_as(batch["input_ids"])
+    masker = Masker(Entropy(tiny_model, compiled=False), tiny_tokenizer)
+    prepared = masker.prepare(batch)
+    with torch.no_grad():
+        logits_BTV = tiny_model.eval()(**batch).logits
+    expected_BT = torch.distributions.Categorical(logits=logits_BTV).entropy()
+    eligible_BT = prepared["eligible"]
+    assert torch.allclose(masker.scores(prepared)[eligible_BT], expected_BT[eligible_BT], atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -74,11 +75,15 @@ class MaskingCollator:
         self._is_evaluation = False
 
     def set_epoch(self, epoch: int) -> None:
-        """Makes every worker, running ones too, mask for `epoch` from its next batch on."""
+        """Makes every worker, running ones too, mask for `epoch` (0, 1, ...) from its next batch on."""
+        if not isinstance(epoch, Integral) or epoch < 0:
+            raise InputError(f"An epoch is a whole number, the first one 0; found {epoch!r}.")
         self._epoch.fill_(epoch)
 
     def set_progress(self, progress: float) -> None:
         """Makes every worker mask at the rate after this share of the run (0 to 1) from its next batch on."""
+        if not 0 <= progress <= 1:
+            raise InputError(f"The progress is a share of the run, from 0 to 1: step / max_steps; found {progress!r}.")
         self._progress.fill_(progress)
 
     def for_evaluation(self) -> MaskingCollator:
