@@ -80,6 +80,14 @@ def test_each_job_gets_a_gpu_of_its_own_and_waits_if_none_is_free(tmp_path, work
     assert seen_by(tmp_path, "c")["gpus"] == seen_by(tmp_path, "a")["gpus"]
 
 
+def test_the_gpus_that_torch_sees_are_shared(tmp_path, worker, make_executor, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    executor, ids = make_executor(3)
+    ids += [executor.submit(spec_of(tmp_path, name), 1) for name in "abc"]
+    assert list(executor.states(ids).values()) == ["running", "running", "pending"]
+    assert {seen_by(tmp_path, name)["gpus"] for name in "ab"} == {"0", "1"}
+
+
 def test_a_job_that_asks_for_no_gpu_sees_none_and_does_not_wait(tmp_path, worker, make_executor):
     executor, ids = make_executor(2, num_gpus=1)
     ids += [executor.submit(spec_of(tmp_path, "a"), 1), executor.submit(spec_of(tmp_path, "b", gpus=0), 1)]
