@@ -22,14 +22,16 @@ from maskwise.lab.evaluation.intervals import Interval, resampled
 from maskwise.lab.evaluation.pair_results import without_nan
 from maskwise.lab.evaluation.scored_model import Counts, open_model
 from maskwise.lab.evaluation.side_by_side import WINDOW_WORDS, word_windows
+from maskwise.lab.printed import Printed
 from maskwise.models.model_limits import longest_window
+from maskwise.progress import silent_if_not_shown
 
 NUM_WINDOWS = 256
 MAX_EXPONENT = 700.0
 
 
 @dataclass(frozen=True)
-class PerplexityResult:
+class PerplexityResult(Printed):
     """exp(-sum of log-likelihoods / words), its interval over windows drawn anew, and the unigram model's.
 
     `unknown` counts tokens that stand for words the tokenizer does not know: they are easier than the words.
@@ -67,6 +69,7 @@ class PerplexityResult:
         return self.table()
 
 
+@silent_if_not_shown
 def evaluate_perplexity(
     model: Any,
     sources: str | Sequence[str],

@@ -19,10 +19,12 @@ from maskwise.lab.evaluation.perplexity import evaluate_perplexity
 from maskwise.lab.evaluation.reading_times import evaluate_reading
 from maskwise.lab.evaluation.scored_model import Counts, open_model
 from maskwise.lab.evaluation.word_formation import evaluate_word_formation
+from maskwise.lab.printed import Printed
+from maskwise.progress import silent_if_not_shown
 
 
 @dataclass(frozen=True)
-class SeveralResults:
+class SeveralResults(Printed):
     """Results by checkpoint and by evaluation: `pairs`, `reading`, `word_formation`, `perplexity`."""
 
     results: Mapping[str, Mapping[str, Any]]
@@ -48,6 +50,7 @@ class SeveralResults:
         return self.table()
 
 
+@silent_if_not_shown
 def evaluate_several(
     checkpoints: Sequence[str],
     *,

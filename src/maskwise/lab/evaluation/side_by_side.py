@@ -28,6 +28,7 @@ from maskwise.evaluation.held_out import (
     held_out_table,
     make_held_out_eval,
 )
+from maskwise.lab.printed import Printed
 from maskwise.lab.text.sources import documents
 from maskwise.lab.tokens.blocks import open_data
 from maskwise.masking.noise import Stream, mix_int
@@ -42,7 +43,7 @@ WORD_RATE = 0.15
 
 
 @dataclass(frozen=True)
-class SideBySide:
+class SideBySide(Printed):
     """Several checkpoints on one held-out evaluation, the unigram floor first; `quintiles` names what they are of."""
 
     results: dict[str, HeldOutResult]
@@ -79,7 +80,7 @@ class WordGrade(NamedTuple):
 
 
 @dataclass(frozen=True)
-class WordReport:
+class WordReport(Printed):
     """Whole-word grades of several checkpoints; `skipped` words could not be asked of at least one of them."""
 
     results: dict[str, WordGrade]

@@ -28,6 +28,7 @@ import numpy as np
 from maskwise.errors import InputError, first_line
 from maskwise.files.json_text import read_json_object
 from maskwise.files.path_names import path_text
+from maskwise.lab.printed import Printed
 from maskwise.lab.tokens.subwords import Pieces
 from maskwise.masking.columns import NO_ID
 
@@ -192,7 +193,7 @@ def _stream(pieces: Pieces, border: int) -> Pieces:
     return Pieces(ids_P, starts_P, lengths_N)
 
 
-class DataFolder:
+class DataFolder(Printed):
     """A finished data folder: `path`, `manifest`, and what is in it, loaded when asked for."""
 
     def __init__(self, path: Path, manifest: dict) -> None:
