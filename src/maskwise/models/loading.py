@@ -1,4 +1,4 @@
-"""Checkpoints and their tokenizers, loaded, or refused in words where they do not fit."""
+"""Checkpoints and their tokenizers, loaded, or refused with a clear error if they do not fit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from maskwise.models.model_limits import position_tables, vocabulary_size
 def load_checkpoint(name: str, tokenizer: Any) -> Any:
     """Returns a checkpoint's masked language model in fp32.
 
-    Raises InputError where it does not load, has no masked-LM head, or has fewer embeddings than `tokenizer` tokens.
+    Raises InputError if it does not load, has no masked-LM head, or has fewer embeddings than `tokenizer` tokens.
     """
     model = load_masked_lm(name)
     check_size(name, model, tokenizer)
@@ -30,7 +30,7 @@ def load_checkpoint(name: str, tokenizer: Any) -> Any:
 def load_masked_lm(name: str) -> Any:
     """Returns a checkpoint's masked language model in fp32, whatever its tokenizer.
 
-    Raises InputError where it does not load or has no masked-LM head.
+    Raises InputError if it does not load or has no masked-LM head.
     """
     with loading(name, as_what=" as a masked language model"):
         model, report = transformers.AutoModelForMaskedLM.from_pretrained(
@@ -78,7 +78,7 @@ def check_positions(name: str, model: Any, block: int, data_folder: Path) -> Non
 
 
 def check_same_tokenizer(checkpoint: str, tokenizer: Any, data_folder: Path) -> None:
-    """Raises InputError where a checkpoint carries a tokenizer with another vocabulary."""
+    """Raises InputError if a checkpoint carries a tokenizer with another vocabulary."""
     own = load_tokenizer(checkpoint)
     if own.get_vocab() != tokenizer.get_vocab():
         raise InputError(

@@ -5,7 +5,7 @@ A data folder holds
     train.arrow, valid.arrow    rows; `valid.arrow` may be empty
     tokenizer/                  what `AutoTokenizer.from_pretrained` loads
     token_counts.npy            int64 [V]: how often each id occurs in the training blocks, special tokens included
-    manifest.json               written last: a folder without it is no data folder
+    manifest.json               written last: a folder without it is not a data folder
 
 and a row is one block of at most `block` tokens, without padding:
 
@@ -284,7 +284,7 @@ def open_data(path: str | Path) -> DataFolder:
     """
     folder = Path(path_text(path, "data folder"))
     if not (folder / MANIFEST).is_file():
-        state = "holds no manifest.json, so it is no finished data folder" if folder.exists() else "does not exist"
+        state = "holds no manifest.json, so it is not a finished data folder" if folder.exists() else "does not exist"
         raise InputError(f"{folder} {state}.\nMake one with: maskwise prepare SOURCE... --out {folder}")
     missing = [name for name in ("train.arrow", "valid.arrow", TOKENIZER, TOKEN_COUNTS) if not (folder / name).exists()]
     if missing:
