@@ -1,4 +1,4 @@
-"""Whole-word masking in a loop of one's own, inside the data loader's workers; no trainer and no model for the masks.
+"""Whole-word masking in your own loop, inside the data loader's workers; no trainer and no model for the masks.
 
 python examples/plain_loop.py bert-base-uncased my-text.txt
 """

@@ -22,7 +22,7 @@ LAYERS = (
     {"evaluation"},
     {"training"},
     {"testing"},
-    {"lab.masking_settings", "lab.config", "lab.precedence", "lab.seeds"},
+    {"lab.masking_settings", "lab.config", "lab.faults", "lab.precedence", "lab.printed", "lab.seeds"},
     {"lab.jobs", "lab.records"},
     {"lab.text"},
     {"lab.tokens"},

@@ -92,6 +92,13 @@ def test_what_is_refused_is_described():
     ]
 
 
+def test_functions_of_the_laboratory_keep_the_libraries_bars_off_too_if_they_show_nothing():
+    with_show = [public for public in PUBLIC.values() if "show" in parameters(public)]
+    in_the_laboratory = [public for public in with_show if public.__module__.startswith("maskwise.lab")]
+    assert len(in_the_laboratory) > 10
+    assert not [public.__name__ for public in in_the_laboratory if not hasattr(public, "__wrapped__")]
+
+
 def test_every_name_has_an_example():
     assert not [
         name for name, public in PUBLIC.items() if ">>> " not in inspect.getdoc(public) and not examples(public)

@@ -170,7 +170,7 @@ def random_batches(
 
 
 def edge_batches(tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Tensor]]:
-    """Returns the batches scores tend to forget: one token, special tokens alone, and both beside a longer row."""
+    """Returns the batches scores tend to forget: one token, special tokens alone, and both next to a longer row."""
     special = sorted(set(tokenizer.all_special_ids))
     ordinary = [i for i in sorted(tokenizer.get_vocab().values()) if i not in special][:6]
     rows = [ordinary[:1]], [special], [special[:1], ordinary, special, ordinary[:1]]

@@ -104,5 +104,5 @@ def test_encoder_decoders_are_refused_in_words(architecture):
 
 def test_an_embedding_that_is_no_module_is_refused_in_words():
     model = random_model("perceiver")
-    with pytest.raises(InputError, match="PerceiverForMaskedLM is no module"):
+    with pytest.raises(InputError, match="PerceiverForMaskedLM is not a module"):
         EmbeddingTap(model)

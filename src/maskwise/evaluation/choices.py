@@ -48,7 +48,7 @@ def credits(scores_IO: np.ndarray, *, ties: Ties = "half", tie: float = TIE_NATS
 
 
 def check_ties(ties: str) -> Ties:
-    """Returns the rule for ties; raises InputError if there is no such one."""
+    """Returns the rule for ties; raises InputError for another."""
     if ties not in get_args(Ties):
         raise InputError(f"There is no rule {ties!r} for ties.{nearest(ties, get_args(Ties))} Known: half, first.")
     return cast(Ties, ties)

@@ -118,7 +118,7 @@ def masked_copies(sentence: Sentence, owner: int, mask_token_id: int, metric: Me
 
 
 def check_metric(metric: str) -> Metric:
-    """Returns the metric; raises InputError if there is no such one."""
+    """Returns the metric; raises InputError for another."""
     if metric not in _METRICS:
         raise InputError(f"There is no metric {metric!r}.{nearest(metric, _METRICS)} Known: {', '.join(_METRICS)}.")
     return cast(Metric, metric)

@@ -15,7 +15,7 @@ from maskwise.files.disk_full import is_disk_full
 
 @contextmanager
 def atomic_folder(out: Path) -> Iterator[Path]:
-    """Returns a temporary folder beside `out` that is renamed to `out` when the block ends well, and deleted otherwise.
+    """Returns a temporary folder next to `out` that is renamed to `out` if the block ends well, else deleted.
 
     What a killed run has left for the same `out` is deleted first. Raises InputError if `out` is there and not empty,
     cannot be made, or the disk is full.

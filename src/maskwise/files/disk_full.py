@@ -1,4 +1,4 @@
-"""A full disk, told apart from other failures and said in words."""
+"""A full disk, told apart from other failures, with a clear error."""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ from typing import Any, Literal, get_args
 import tomli_w
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from maskwise.errors import InputError, nearest
+from maskwise.errors import InputError
+from maskwise.lab.faults import explain_fault
 from maskwise.lab.masking_settings import MaskingSettings, Section
 from maskwise.recipes import MAX_DEPTH, Tree, load_recipe
 from maskwise.recipes.masking_keys import MODEL_SCORE_NAMES, change_masking
@@ -145,7 +146,8 @@ def check_settings(*layers: Mapping[str, Any]) -> PretrainSettings:
     try:
         return PretrainSettings.model_validate(tree)
     except ValidationError as error:
-        raise InputError(_explain(error)) from None
+        lines = [explain_fault(fault, _fields_at) for fault in error.errors()]
+        raise InputError("\n".join(dict.fromkeys(lines))) from None
 
 
 def recipe_layer(recipe: str) -> Tree:
@@ -205,27 +207,6 @@ def _toml_value(text: str) -> Any:
     except ValueError:  # not TOML, or a whole number of more than 4,300 digits
         return text
     return tree["value"] if len(tree) == 1 else text
-
-
-def _explain(error: ValidationError) -> str:
-    """One line per fault; an unknown key is answered with the nearest known one."""
-    lines = []
-    for fault in error.errors():
-        where = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            known = _fields_at(fault["loc"][:-1])
-            lines.append(
-                f"Unknown setting {where!r}.{nearest(str(fault['loc'][-1]), known)} Known: {', '.join(known)}."
-            )
-        elif fault["type"] == "missing":
-            lines.append(f"The setting {where!r} is missing.")
-        else:
-            text = fault["msg"].removeprefix("Value error, ").removesuffix(".")
-            if not where or isinstance(fault["input"], Mapping):
-                lines.append(f"{text[0].upper()}{text[1:]}.")
-                continue
-            lines.append(f"Setting {where!r}: {text}; found {fault['input']!r}.")
-    return "\n".join(dict.fromkeys(lines))
 
 
 def _fields_at(location: tuple[Any, ...]) -> list[str]:

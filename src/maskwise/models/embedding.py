@@ -21,8 +21,8 @@ class EmbeddingTap:
 
     Works on all encoders of `AutoModelForMaskedLM` (47 architectures), wrapped in DistributedDataParallel too.
     It cannot see inside `torch.compile`, which ignores hooks added later. Raises InputError for Perceiver, whose
-    input embedding is no module; the gradient of encoder-decoders (BART, mBART, MVP) is refused when asked for, since
-    they embed their input twice.
+    input embedding is not a module; the gradient of encoder-decoders (BART, mBART, MVP) is refused when asked for,
+    since they embed their input twice.
 
     >>> from transformers import BertConfig, BertForMaskedLM
     >>> model = BertForMaskedLM(BertConfig(vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=1))
@@ -38,7 +38,7 @@ class EmbeddingTap:
         self.embedding = unwrapped(model).get_input_embeddings()
         self._gradients: list[Tensor] = []
         if not isinstance(self.embedding, nn.Module):
-            raise InputError(f"The input embedding of {self.name} is no module, so its gradient cannot be taken.")
+            raise InputError(f"The input embedding of {self.name} is not a module, so its gradient cannot be taken.")
 
     @contextmanager
     def open(self) -> Iterator[None]:

@@ -31,7 +31,7 @@ class ForwardFlops(NamedTuple):
 def forward_flops(model: str, length: int, vocabulary: int) -> ForwardFlops:
     """Returns the operations a token of a preset, a configuration or a checkpoint takes in sequences of this length.
 
-    The model is run without memory for its weights. Raises InputError where there is no such model.
+    The model is run without memory for its weights. Raises InputError if there is no such model.
 
     >>> forward_flops("bertlet", 128, 30522)
     ForwardFlops(body=26214400.0, head=31778816.0)

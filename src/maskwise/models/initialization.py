@@ -2,7 +2,7 @@
 
 A [MASK] has nothing of its own to go by: until attention finds its neighbours, a new encoder knows only how often each
 token occurs, and random weights stay there for millions of tokens (EXPERIMENTS.md). These start where that is known,
-and where heads look at the places beside them. The trained model is the same architecture, with the same shapes.
+and where heads look at the places next to them. The trained model is the same architecture, with the same shapes.
 
 Shapes: V vocabulary, P positions, D width, F frequencies.
 """
@@ -44,11 +44,11 @@ def start_at_unigram(model: Any, token_counts_V: Tensor, never_predicted: Sequen
 
 @torch.no_grad()
 def attend_to_neighbours(model: Any) -> None:
-    """Makes the heads of a new BERT look at the places beside them: -1, +1, -2, +2 ... by head.
+    """Makes the heads of a new BERT look at the places next to them: -1, +1, -2, +2 ... by head.
 
     Positions are sinusoids in the first half of the width (Vaswani et al. 2017, 3.5), where queries and keys look;
     a query is turned by its head's distance. Values are read from the other half, and added large enough to be heard
-    beside the residual. Random numbers come from torch's default generator. (Starting attention from position products
+    next to the residual. Random numbers come from torch's default generator. (Starting attention from position products
     follows Trockman & Kolter 2023, "Mimetic initialization of self-attention layers".)
     """
     encoder = model.base_model

@@ -1,4 +1,4 @@
-"""Checkpoints and their tokenizers, loaded, or refused in words where they do not fit."""
+"""Checkpoints and their tokenizers, loaded, or refused with a clear error if they do not fit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CANNOT_LOAD = (OSError, ValueError, RuntimeError, KeyError, TypeError, Attribute
 def load_checkpoint(name: str, tokenizer: Any) -> Any:
     """Returns a checkpoint's masked language model in fp32.
 
-    Raises InputError where it does not load, has no masked-LM head, or has fewer embeddings than `tokenizer` tokens.
+    Raises InputError if it does not load, has no masked-LM head, or has fewer embeddings than `tokenizer` tokens.
     """
     model = load_masked_lm(name)
     check_size(name, model, tokenizer)
@@ -34,7 +34,7 @@ def load_checkpoint(name: str, tokenizer: Any) -> Any:
 def load_masked_lm(name: str) -> Any:
     """Returns a checkpoint's masked language model in fp32, whatever its tokenizer.
 
-    Raises InputError where it does not load, is not as its run wrote it, or has no masked-LM head.
+    Raises InputError if it does not load, is not as its run wrote it, or has no masked-LM head.
     """
     check_folder(Path(name), "checkpoint")
     with loading(name, as_what=" as a masked language model"):
@@ -109,7 +109,7 @@ def check_positions(name: str, model: Any, block: int, data_folder: Path) -> Non
 
 
 def check_same_tokenizer(checkpoint: str, tokenizer: Any, data_folder: Path) -> None:
-    """Raises InputError where a checkpoint carries a tokenizer with another vocabulary."""
+    """Raises InputError if a checkpoint carries a tokenizer with another vocabulary."""
     own = load_tokenizer(checkpoint)
     if own.get_vocab() != tokenizer.get_vocab():
         raise InputError(

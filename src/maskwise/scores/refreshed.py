@@ -36,7 +36,7 @@ class RefreshedScores(StatefulScore):
 
     At the start of epochs 0, R, 2R, ... `score` (`Entropy()`, say) is taken of every training row and kept in the run
     folder as `scores-<epoch>.f32`, 4 bytes a token; batches read it by example id. R = 1 is a refresh per epoch; the
-    paper's is per batch, which is `score` itself. A resumed run reads the score file of its period, and so goes on
+    paper's is per batch, which is `score` itself. A resumed run reads the score file of its period, and so resumes
     exactly. Each refresh but the first logs `refresh_overlap`: on 64 rows, the share of the tokens picked by fresh
     scores that the old ones pick too.
 

@@ -56,7 +56,7 @@ class LabelledRows:
     def classifier(self, model: nn.Module) -> nn.Module:
         """Returns the model's architecture for sequence classification: its body's weights copied, a new head.
 
-        The head is drawn from torch's global random state. Raises InputError where there is no such architecture.
+        The head is drawn from torch's global random state. Raises InputError if there is no such architecture.
         """
         config = copy.deepcopy(unwrapped(model).config)
         config.num_labels, config.problem_type = len(self.classes), "single_label_classification"

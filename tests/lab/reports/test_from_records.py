@@ -105,6 +105,8 @@ def test_a_damaged_run_is_named_counts_as_unfinished_and_stops_no_other(tmp_path
     run = out / "runs/high/tiny/0/cola/cola/seed-0"
     DAMAGES[name](run)
     found = report(out, against="random")
+    assert "against random" in repr(found) and all(one.sentence in repr(found) for one in found.findings)
+    assert found._repr_html_().startswith("<iframe srcdoc=")
     assert (found.num_done, found.num_jobs) == (44, 45)
     (row,) = found.tables["damaged"].rows
     assert row["job"] == "high/tiny/0/cola" and str(run) in row["found"]

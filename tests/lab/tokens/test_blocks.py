@@ -124,7 +124,7 @@ def test_a_folder_without_a_manifest_is_no_data_folder(tmp_path, make_data, make
     with pytest.raises(InputError, match=r"manifest.json is not JSON"):
         open_data(data.path)
     (data.path / "manifest.json").unlink()
-    with pytest.raises(InputError, match=r"holds no manifest.json, so it is no finished data folder"):
+    with pytest.raises(InputError, match=r"holds no manifest.json, so it is not a finished data folder"):
         open_data(data.path)
 
 

@@ -19,7 +19,7 @@ _Assignments = Annotated[
 
 def study_command(
     file: _StudyFile,
-    out: Annotated[Path | None, Option(help="The study's folder; run again, it goes on.")] = None,
+    out: Annotated[Path | None, Option(help="The study's folder; run again, it resumes.")] = None,
     scale: _Scale = None,
     jobs: Annotated[int, Option(help="Jobs at a time; the processor's threads are split among them.")] = 1,
     dry_run: Annotated[
@@ -54,8 +54,8 @@ def report_command(
         str | None, Option(metavar="ARM", help="The baseline. [default: the arm most often compared with]")
     ] = None,
     out: Annotated[Path | None, Option(metavar="FILE.html", help="[default: DIR/report.html]")] = None,
-    compare: Annotated[Path | None, Option(metavar="DIR", help="Another study, set beside this one.")] = None,
-    published: Annotated[bool, Option("--published", help="Set the entropy masking paper's cells beside.")] = False,
+    compare: Annotated[Path | None, Option(metavar="DIR", help="Another study, set next to this one.")] = None,
+    published: Annotated[bool, Option("--published", help="Set the entropy masking paper's cells next to it.")] = False,
 ) -> None:
     """Say what a study found, on one page that needs nothing else, and as Markdown, CSV and JSON."""
     from maskwise.lab.reports.job import make_files

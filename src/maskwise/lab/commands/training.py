@@ -28,7 +28,7 @@ def pretrain_command(
     general_data: _GeneralData = None,
     model: Annotated[str | None, Option(help="tiny, mini, bertlet, bert, or a config.json: from scratch.")] = None,
     from_: Annotated[
-        str | None, Option("--from", metavar="CKPT", help="A folder or hub:NAME to go on from instead.")
+        str | None, Option("--from", metavar="CKPT", help="A folder or hub:NAME to continue from instead.")
     ] = None,
     recipe: Annotated[str | None, Option(help="What to mask; `maskwise recipes` lists them. [default: random]")] = None,
     teacher: Annotated[str | None, Option(metavar="CKPT", help="Whose entropy decides, or who is distilled.")] = None,
@@ -37,7 +37,7 @@ def pretrain_command(
     seed: Annotated[int | None, Option(help="Initial weights, order of the data, masks.")] = None,
     config: Annotated[Path | None, Option(help="A TOML file of settings.")] = None,
     set_: _Assignments = None,
-    resume: Annotated[bool, Option("--resume", help="Go on from the newest complete checkpoint in --out.")] = False,
+    resume: Annotated[bool, Option("--resume", help="Resume from the newest complete checkpoint in --out.")] = False,
 ) -> None:
     """Train a masked language model."""
     from maskwise.lab.config import parse_assignments
@@ -67,7 +67,7 @@ def annotate_command(
     batch_size: Annotated[int, Option(help="Blocks scored at a time.")] = 32,
     jobs: Annotated[int, Option(help="Processes; the processor's threads are split among them.")] = 1,
 ) -> None:
-    """Store a teacher's score of every training token beside the tokens, once; a stopped one goes on."""
+    """Store a teacher's score of every training token next to the tokens, once; a stopped one resumes."""
     hide_library_bars()
     from maskwise.lab.pretraining.annotate import annotate
 

@@ -17,7 +17,7 @@ _TaskData = Annotated[
     str | None,
     Option(metavar="DIR", help="The task's folder, a folder of task folders, or hub:NAME[:CONFIG]. [default: the hub]"),
 ]
-_TextColumns = Annotated[list[str] | None, Option(help="A text column, twice for pairs: for a data set of yours.")]
+_TextColumns = Annotated[list[str] | None, Option(help="A text column, twice for pairs: for your own data set.")]
 _Assignments = Annotated[
     list[str] | None, Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. tune.learning_rate=1e-4.")
 ]
@@ -26,17 +26,17 @@ _Assignments = Annotated[
 def finetune_command(
     checkpoint: Annotated[str, Argument(metavar="CKPT", help="A run folder, a checkpoint, or hub:NAME.")],
     task: _TaskNames,
-    out: Annotated[Path, Option(help="Where scores and models go; run again, it goes on.")],
+    out: Annotated[Path, Option(help="Where scores and models go; run again, it resumes.")],
     task_data: _TaskData = None,
     seeds: Annotated[str, Option(help="0-4, or 0,2,5.")] = "0",
     freeze: Annotated[bool, Option("--freeze", help="Train only what is new: classifier and pooler, 1 epoch.")] = False,
     select_on: Annotated[str, Option(help="train-share, or validation as in the paper.")] = "train-share",
     text_column: _TextColumns = None,
-    label_column: Annotated[str | None, Option(help="The label column, for a data set of yours.")] = None,
+    label_column: Annotated[str | None, Option(help="The label column, for your own data set.")] = None,
     set_: _Assignments = None,
     json_: Annotated[bool, Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Fine-tune a checkpoint on tasks and score it, beside what a model that reads nothing would score."""
+    """Fine-tune a checkpoint on tasks and score it, next to what a model that reads nothing would score."""
     from maskwise.lab.config import parse_assignments
     from maskwise.lab.tuning.settings import resolve_tuning
 

@@ -24,8 +24,10 @@ from maskwise.lab.evaluation.reading_data import read_reading_times
 from maskwise.lab.evaluation.reading_times import evaluate_reading
 from maskwise.lab.evaluation.scored_model import Counts, ScoredModel, open_model
 from maskwise.lab.evaluation.word_formation import evaluate_word_formation, read_word_forms
+from maskwise.lab.printed import Printed
 from maskwise.lab.records.strict_json import to_json
 from maskwise.lab.tuning.results import PREDICTIONS as TUNED
+from maskwise.progress import silent_if_not_shown
 
 REPORT = "babylm.json"
 MAIN = "main"
@@ -48,7 +50,7 @@ class BabylmScore:
 
 
 @dataclass(frozen=True)
-class BabylmReport:
+class BabylmReport(Printed):
     """What was scored, what the collating script will miss, and where the files are."""
 
     model: str
@@ -89,6 +91,7 @@ def _shown(missing: Sequence[str], most: int = 12) -> str:
     return (", ".join(missing[:most]) or "none") + rest
 
 
+@silent_if_not_shown
 def evaluate_babylm(
     model: str | Path,
     data: str | Path,

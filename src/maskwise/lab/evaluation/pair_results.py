@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ import pandas as pd
 from maskwise.files.atomic_folder import atomic_folder
 from maskwise.lab.evaluation.intervals import macro_average
 from maskwise.lab.evaluation.plain_table import aligned
+from maskwise.lab.printed import Printed
 from maskwise.lab.records.strict_json import to_json
 
 _RESULT, _PREDICTIONS = "pairs.json", "predictions.parquet"
@@ -113,7 +113,7 @@ def _mean(frame: pd.DataFrame, column: str, chosen_I: np.ndarray | slice = slice
 
 
 @dataclass(frozen=True)
-class PairsResult:
+class PairsResult(Printed):
     """The results of one model. `items` has a row per item with the scores of its options."""
 
     model: str
@@ -153,9 +153,6 @@ class PairsResult:
     def __repr__(self) -> str:
         """Returns the table."""
         return self.table()
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(self.table())}</pre>"
 
     def _remarks(self) -> list[str]:
         ties = "a tie (within 1e-4 nats) counts half" if self.ties == "half" else "a tie goes to the right sentence"

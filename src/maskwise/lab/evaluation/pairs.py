@@ -29,8 +29,10 @@ from maskwise.evaluation.sentences import encode_sentences, require_divided_word
 from maskwise.lab.evaluation.item_files import ItemSet, TextColumns, read_item_sets
 from maskwise.lab.evaluation.pair_results import PairsResult, summarize
 from maskwise.lab.evaluation.scored_model import Counts, ScoredModel, open_model
+from maskwise.progress import silent_if_not_shown
 
 
+@silent_if_not_shown
 def evaluate_pairs(
     model: Any,
     folders: str | Path | Iterable[str | Path],

@@ -20,15 +20,17 @@ from maskwise.evaluation.sentences import encode_sentences, require_divided_word
 from maskwise.lab.evaluation.intervals import Interval, resampled
 from maskwise.lab.evaluation.scored_model import Counts, open_model
 from maskwise.lab.evaluation.side_by_side import WINDOW_WORDS, word_windows
+from maskwise.lab.printed import Printed
 from maskwise.lab.records.strict_json import to_json
 from maskwise.models.model_limits import longest_window
+from maskwise.progress import silent_if_not_shown
 
 NUM_WINDOWS = 256
 MAX_EXPONENT = 700.0
 
 
 @dataclass(frozen=True)
-class PerplexityResult:
+class PerplexityResult(Printed):
     """exp(-sum of log-likelihoods / words), its interval over windows drawn anew, and the unigram model's.
 
     `unknown` counts tokens that stand for words the tokenizer does not know: they are easier than the words.
@@ -66,6 +68,7 @@ class PerplexityResult:
         return self.table()
 
 
+@silent_if_not_shown
 def evaluate_perplexity(
     model: Any,
     sources: str | Sequence[str],

@@ -39,7 +39,9 @@ from maskwise.lab.evaluation.reading_fits import (
     permuted_within,
 )
 from maskwise.lab.evaluation.scored_model import Counts, ScoredModel, open_model
+from maskwise.lab.printed import Printed
 from maskwise.lab.records.strict_json import to_json
+from maskwise.progress import silent_if_not_shown
 
 NUM_PERMUTATIONS = 200
 MIN_SENTENCES = 20
@@ -74,7 +76,7 @@ class MeasuredReading:
 
 
 @dataclass(frozen=True)
-class ReadingResult:
+class ReadingResult(Printed):
     """The results of one model. `items` has a row per word: `pred`, `prev_pred` and `unigram` are in nats."""
 
     model: str
@@ -111,6 +113,7 @@ def _as_dict(one: MeasuredReading) -> dict[str, Any]:
     return asdict(one) | {"gain": one.gain._asdict(), "is_finding": one.is_finding}
 
 
+@silent_if_not_shown
 def evaluate_reading(
     model: Any,
     path: str | Path,

@@ -18,13 +18,15 @@ from maskwise.lab.evaluation.perplexity import evaluate_perplexity
 from maskwise.lab.evaluation.reading_times import evaluate_reading
 from maskwise.lab.evaluation.scored_model import Counts, open_model
 from maskwise.lab.evaluation.word_formation import evaluate_word_formation
+from maskwise.lab.printed import Printed
 from maskwise.lab.records.attempts import Cost
 from maskwise.lab.records.content import path_hash
 from maskwise.lab.records.strict_json import to_json
+from maskwise.progress import silent_if_not_shown
 
 
 @dataclass(frozen=True)
-class SeveralResults:
+class SeveralResults(Printed):
     """Results by checkpoint and by evaluation: `pairs`, `reading`, `word_formation`, `perplexity`."""
 
     results: Mapping[str, Mapping[str, Any]]
@@ -50,6 +52,7 @@ class SeveralResults:
         return self.table()
 
 
+@silent_if_not_shown
 def evaluate_several(
     checkpoints: Sequence[str],
     *,

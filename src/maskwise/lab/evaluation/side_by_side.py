@@ -28,6 +28,7 @@ from maskwise.evaluation.held_out import (
     make_held_out_eval,
 )
 from maskwise.lab.evaluation.evaluation_record import Evaluated, kept_in, timed, write_evaluated
+from maskwise.lab.printed import Printed
 from maskwise.lab.records.attempts import Cost
 from maskwise.lab.records.content import path_hash
 from maskwise.lab.records.strict_json import to_json
@@ -47,7 +48,7 @@ WORD_RATE = 0.15
 
 
 @dataclass(frozen=True)
-class SideBySide:
+class SideBySide(Printed):
     """Several checkpoints on one held-out evaluation, the unigram floor first; `quintiles` names what they are of."""
 
     results: dict[str, HeldOutResult]
@@ -89,7 +90,7 @@ class WordGrade(NamedTuple):
 
 
 @dataclass(frozen=True)
-class WordReport:
+class WordReport(Printed):
     """Whole-word grades of several checkpoints; `skipped` words could not be asked of at least one of them."""
 
     results: dict[str, WordGrade]

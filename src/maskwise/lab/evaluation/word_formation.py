@@ -24,8 +24,10 @@ from maskwise.evaluation.pseudo_likelihood import Metric, check_metric, score_se
 from maskwise.evaluation.sentences import encode_sentences, require_divided_words
 from maskwise.lab.evaluation.intervals import Interval, resampled
 from maskwise.lab.evaluation.scored_model import Counts, open_model
+from maskwise.lab.printed import Printed
 from maskwise.lab.records.strict_json import to_json
 from maskwise.lab.text.rows import json_objects
+from maskwise.progress import silent_if_not_shown
 
 
 class WordForms(NamedTuple):
@@ -36,7 +38,7 @@ class WordForms(NamedTuple):
 
 
 @dataclass(frozen=True)
-class WordFormationResult:
+class WordFormationResult(Printed):
     """Spearman's correlation with people, its interval over items drawn anew, and that of the unigram floor.
 
     `items` has a row per item: sums of both sentences in nats, `prob` of the first, `ratio` of people.
@@ -91,6 +93,7 @@ def read_word_forms(path: str | Path) -> list[WordForms]:
     return items
 
 
+@silent_if_not_shown
 def evaluate_word_formation(
     model: Any,
     path: str | Path,

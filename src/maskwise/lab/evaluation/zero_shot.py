@@ -32,14 +32,16 @@ from maskwise.lab.evaluation.perplexity import evaluate_perplexity
 from maskwise.lab.evaluation.reading_times import evaluate_reading
 from maskwise.lab.evaluation.scored_model import Counts, open_model
 from maskwise.lab.evaluation.word_formation import evaluate_word_formation
+from maskwise.lab.printed import Printed
 from maskwise.lab.records.record import LESS_IS_BETTER
+from maskwise.progress import silent_if_not_shown
 
 ZERO_SHOT_RESULT, ZERO_SHOT_PREDICTIONS = "zero_shot.json", "predictions.parquet"
 TOO_SMALL_ALONE = ("supplement_fast",)
 
 
 @dataclass(frozen=True)
-class ZeroShotResult:
+class ZeroShotResult(Printed):
     """The metrics of one task for one checkpoint, next to what a model that reads nothing would have.
 
     `baselines` has the floor of `primary`: by counts (`unigram`, nan if they are not known), by `chance`, or by
@@ -54,6 +56,11 @@ class ZeroShotResult:
     baselines: Mapping[str, float]
     predictions: pd.DataFrame = field(repr=False)
     json: str = field(repr=False)
+
+    def __repr__(self) -> str:
+        lines = [f"{self.task} of {self.model}", *(f"  {name}: {value:.4f}" for name, value in self.metrics.items())]
+        floors = (f"  {self.primary} of {name}: {value:.4f}" for name, value in self.baselines.items())
+        return "\n".join([*lines, *floors])
 
     def write(self, folder: str | Path) -> Path:
         """Writes `zero_shot.json` and `predictions.parquet` into a new folder, both or none."""
@@ -126,6 +133,7 @@ def check_zero_shot_tasks(tasks: Sequence[str]) -> None:
         )
 
 
+@silent_if_not_shown
 def evaluate_zero_shot(
     model: Any,
     task: str,

@@ -1,4 +1,4 @@
-"""The annotation job: a frozen teacher's score of every training token, computed once and written beside the tokens.
+"""The annotation job: a frozen teacher's score of every training token, computed once and written next to the tokens.
 
 Shapes: B sequences, T positions, X tokens of a chunk's rows one after another.
 
@@ -249,7 +249,7 @@ def _finished(chunks: Chunks, scoring: Scoring, teacher: Any, to_do: Sequence[in
         yield from (future.result() for future in as_completed([pool.submit(_finish_in_worker, c) for c in to_do]))
     except BrokenProcessPool:
         raise InputError(
-            "A process of annotate died (out of memory?). Run it again with fewer --jobs; it goes on."
+            "A process of annotate died (out of memory?). Run it again with fewer --jobs; it resumes."
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)

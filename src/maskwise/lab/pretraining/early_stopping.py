@@ -35,7 +35,7 @@ class Evaluation(NamedTuple):
 
 
 class StoppingVerdict(NamedTuple):
-    """What a rule says of a run: why it stops (None: it goes on), and the evaluation whose model is kept."""
+    """What a rule decides on a run: why it stops (None: it continues), and the evaluation whose model is kept."""
 
     rule: StoppingRule
     reason: Reason | None
@@ -118,7 +118,7 @@ def evaluations(records: Iterable[Mapping[str, Any]], by: str = "held_out") -> l
 
 
 class StopByHeldOut(TrainerCallback):
-    """Grades the model before training, follows the general evaluation beside the trainer's own, and stops by the rule.
+    """Grades the model before training, follows the general evaluation and the trainer's own, and stops by the rule.
 
     The checkpoint of the best model is written when it is found, and kept from then on; the last step is always
     evaluated. `say` is given the reason at the end. All ranks need the callback: grading is work that they share.

@@ -1,4 +1,4 @@
-"""What is being masked: looked at on a fixed probe of training blocks while a run goes on.
+"""What is being masked: looked at on a fixed probe of training blocks during a run.
 
 Shapes: N probe blocks, T positions, V vocabulary.
 """

@@ -53,6 +53,7 @@ from maskwise.lab.pretraining.run_size import RunSize, corpus_figures
 from maskwise.lab.pretraining.trainer_settings import Begun, nothing_left_behind, settings_as_input_errors
 from maskwise.lab.pretraining.typhoon_picture import KeepRates, draw_rates
 from maskwise.lab.pretraining.word_checkpoints import SETTING, KeepByWords, checkpoint_words
+from maskwise.lab.printed import Printed
 from maskwise.lab.records import run_folder
 from maskwise.lab.records.attempts import ATTEMPTS
 from maskwise.lab.records.recorder import Recorder
@@ -80,7 +81,7 @@ GENERAL_ROW = "on the general evaluation"
 
 
 @dataclass(frozen=True)
-class PretrainResult:
+class PretrainResult(Printed):
     """What a run came to; a path to its folder wherever a path is asked for.
 
     Attributes:

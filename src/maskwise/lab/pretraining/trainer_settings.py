@@ -122,7 +122,7 @@ def _check_names(trainer: Mapping[str, Any], own: Mapping[str, Any]) -> None:
 
 
 def _check_values(trainer: Mapping[str, Any]) -> None:
-    """The Trainer takes what is no number, or none it can use, and fails somewhere inside, or trains for no step."""
+    """The Trainer takes what is not a number, or none it can use, and fails somewhere inside, or trains for no step."""
     for name, value in trainer.items():
         default = TrainingArguments.__dataclass_fields__[name].default
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -146,6 +146,6 @@ def _check_values(trainer: Mapping[str, Any]) -> None:
 
 @cache
 def _type_of(name: str) -> TypeAdapter[Any]:
-    """Returns what checks a value against an argument's type; a string is no truth value, as it is to Python."""
+    """Returns what checks a value against an argument's type; a string is not a truth value, as it is to Python."""
     hint = get_type_hints(TrainingArguments)[name]
     return TypeAdapter(hint, config=ConfigDict(strict=True, arbitrary_types_allowed=True))

@@ -61,7 +61,7 @@ def _heading(preview: ShownText, scale: EntropyScale, coloured: bool) -> Text:
     if coloured:
         for cell in range(LEGEND_CELLS):
             view.append(" ", _colour(cell / (LEGEND_CELLS - 1)))
-    return view.append(f" to {scale.high:.1f} nats. ## goes on with a word.\n")
+    return view.append(f" to {scale.high:.1f} nats. ## continues a word.\n")
 
 
 def _budget(window: ShownWindow) -> str:

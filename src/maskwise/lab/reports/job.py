@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from html import escape
 from os import PathLike
 from pathlib import Path
 
@@ -9,8 +11,21 @@ import pandas as pd
 
 from maskwise.lab.reports.assemble import Report, assemble
 from maskwise.lab.reports.files import write_report
+from maskwise.lab.reports.page import report_page
 from maskwise.lab.reports.two_studies import with_other
 from maskwise.lab.study.study_file import Study
+
+
+class PrintedReport(Report):
+    """A report that prints what was found, and that a notebook shows as its page."""
+
+    def __repr__(self) -> str:
+        lines = [f"{self.title}: {self.num_done} of {self.num_jobs} jobs are done, against {self.against}"]
+        return "\n".join([*lines, *(f"- {finding.verdict}: {finding.sentence}" for finding in self.findings)])
+
+    def _repr_html_(self) -> str:
+        frame = "width: 100%; height: 44rem; border: 0"
+        return f'<iframe srcdoc="{escape(report_page(self))}" style="{frame}" title="maskwise report"></iframe>'
 
 
 def report(
@@ -35,7 +50,8 @@ def report(
         published: Whether the entropy masking paper's cells stand next to what was measured.
 
     Returns:
-        What the page says: `findings` with their verdicts, `tables` by name, `scores`.
+        What the page says: `findings` with their verdicts, `tables` by name, `scores`. It prints what was found, and a
+        notebook shows it as its page.
 
     Raises:
         InputError: The folder has no results, `against` is not an arm of the study, or the page cannot be written.
@@ -64,4 +80,5 @@ def make_files(
     made = assemble(study, results, against=against, published=published)
     if other is not None:
         made = with_other(made, assemble(other, against=made.against))
-    return made, [] if out is None else write_report(made, Path(out))
+    shown = PrintedReport(**{field.name: getattr(made, field.name) for field in fields(made)})
+    return shown, [] if out is None else write_report(shown, Path(out))

@@ -170,7 +170,7 @@ def _compared(
 
 
 def by_seed(scores: SeedScores, name: str) -> dict[Any, float]:
-    """Returns the scores by seed, those of a list numbered from 0; raises InputError for what is no finite number."""
+    """Returns the scores by seed, a list numbered from 0; raises InputError for what is not a finite number."""
     if isinstance(scores, str) or not (hasattr(scores, "keys") or hasattr(scores, "__len__")):
         raise InputError(f"{name} has to be scores by seed, {{0: 0.81, 1: 0.84}}, or a list of them; found {scores!r}.")
     pairs = dict(scores.items()) if hasattr(scores, "keys") else dict(enumerate(scores))  # type: ignore[union-attr]

@@ -19,6 +19,7 @@ from maskwise.lab.jobs.executor import Executor
 from maskwise.lab.jobs.job import Job
 from maskwise.lab.jobs.local import LocalExecutor
 from maskwise.lab.pretraining.own_score import check_importable
+from maskwise.lab.printed import Printed
 from maskwise.lab.records.attempts import read_attempts
 from maskwise.lab.records.record import hash_of
 from maskwise.lab.study.estimate import flops_per_second, seconds_for
@@ -28,18 +29,21 @@ from maskwise.lab.study.plan import Plan, make_plan, own_functions
 from maskwise.lab.study.progress_table import ProgressTable
 from maskwise.lab.study.results import collect, read_study, write_results
 from maskwise.lab.study.study_file import Study
-from maskwise.progress import printer
+from maskwise.progress import printer, silent_if_not_shown
 
 POLL_SECONDS = 0.05
 LOCK_PATIENCE_SECONDS = 3.0  # how long the jobs of a killed study may take to end
 
 
 @dataclass(frozen=True)
-class StudyResult:
+class StudyResult(Printed):
     """The folder, and why each failed job failed: the last thing it said."""
 
     plan: Plan
     failed: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return self.summary()
 
     def summary(self) -> str:
         """Returns what became of the jobs, in a few lines."""
@@ -54,6 +58,7 @@ class StudyResult:
         return "\n".join(lines)
 
 
+@silent_if_not_shown
 def run_study(
     study: Study, out: str | Path, *, jobs: int = 1, executor: Executor | None = None, show: bool = True
 ) -> StudyResult:

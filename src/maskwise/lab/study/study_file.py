@@ -30,7 +30,6 @@ A table `[scale.NAME]` is laid over the rest when that scale is asked for.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -48,6 +47,7 @@ from maskwise.lab.evaluation.zero_shot import (
     is_zero_shot,
     parse_zero_shot,
 )
+from maskwise.lab.faults import explain_fault
 from maskwise.lab.records.record import HELD_OUT, LESS_IS_BETTER
 from maskwise.lab.study.check_budgets import check_named, check_taken, check_timed
 from maskwise.lab.study.declaration import Arm, Backbone, Declaration, Teacher
@@ -272,23 +272,15 @@ def _refuse_repeats(what: str, names: Sequence[str]) -> None:
 
 
 def _explain(fault: Any) -> str:
-    where = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        known = _fields_at(fault["loc"][:-1])
-        return f"Unknown setting {where!r}.{nearest(str(fault['loc'][-1]), known)} Known: {', '.join(known)}."
-    if fault["type"] == "missing":
-        if where == "statistics.margin" or where == "statistics":
-            return (
-                "statistics.margin is missing: say before anything runs which difference would not matter, in the "
-                "metric's own units (0.01 is one point of accuracy) or as a share of pretraining's gain ('5%')."
-            )
-        return f"The setting {where!r} is missing."
-    text = fault["msg"].removeprefix("Value error, ")
-    known = re.findall(r"'([^']*)'", fault["ctx"]["expected"]) if fault["type"] == "literal_error" else []
-    return f"Setting {where!r}: {text}; found {str(fault['input'])[:100]!r}.{nearest(str(fault['input'])[:100], known)}"
+    if fault["type"] == "missing" and ".".join(map(str, fault["loc"])) in ("statistics", "statistics.margin"):
+        return (
+            "statistics.margin is missing: say before anything runs which difference would not matter, in the "
+            "metric's own units (0.01 is one point of accuracy) or as a share of pretraining's gain ('5%')."
+        )
+    return explain_fault(fault, _section_fields)
 
 
-def _fields_at(location: tuple[Any, ...]) -> list[str]:
+def _section_fields(location: tuple[Any, ...]) -> list[str]:
     sections = {"arms": Arm, "backbones": Backbone, "statistics": Statistics, "teacher": Teacher}
     section = sections.get(str(location[0]), Declaration) if location else Declaration
     return list(section.model_fields)

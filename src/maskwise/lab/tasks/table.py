@@ -115,7 +115,7 @@ TASKS = {task.name: task for task in (*GLUE, CHEMPROT, PACKAGE, POS, NER, RETRIE
 def find_task(name: str, *, text_columns: tuple[str, ...] = (), label_column: str | None = None) -> Task:
     """Returns the row of the table, its columns replaced where they are given.
 
-    A name that is not in the table is a classification set of yours; it needs `text_columns`. Without them, raises
+    A name that is not in the table is your own classification set; it needs `text_columns`. Without them, raises
     InputError with the nearest known name.
 
     >>> find_task("reviews", text_columns=("body",), label_column="stars").official
@@ -123,7 +123,7 @@ def find_task(name: str, *, text_columns: tuple[str, ...] = (), label_column: st
     """
     if name not in TASKS and not text_columns:
         raise InputError(
-            f"No task {name!r}.{nearest(name, TASKS)} Known: {', '.join(TASKS)}; for a classification set of yours, "
+            f"No task {name!r}.{nearest(name, TASKS)} Known: {', '.join(TASKS)}; for your own classification set, "
             "add --text-column and --label-column."
         )
     task = TASKS.get(name) or Task(name, official=("accuracy", "macro_f1"), paper=None)

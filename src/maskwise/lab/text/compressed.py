@@ -110,8 +110,8 @@ _MEMBERS: dict[str, tuple[Callable[[], Any], int]] = {
 class DecompressingReader(io.RawIOBase):
     """The text behind concatenated members (gzip, xz, bz2) or frames (zstd), all of them.
 
-    Zero padding behind a member is passed over; anything else that is no member is an error, where Python's readers for
-    xz and bz2 take it for the end. EOFError: the last member is not complete.
+    Zero padding behind a member is passed over; anything else that is not a member is an error, whereas Python's
+    readers for xz and bz2 take it for the end. EOFError: the last member is not complete.
     """
 
     def __init__(self, raw: io.BufferedReader[Any], path: Path) -> None:

@@ -31,6 +31,7 @@ from maskwise.errors import InputError, first_line
 from maskwise.files.checksums import damage
 from maskwise.files.json_text import read_json_object
 from maskwise.files.path_names import path_text
+from maskwise.lab.printed import Printed
 from maskwise.lab.tokens.subwords import Pieces
 from maskwise.masking.columns import NO_ID
 
@@ -196,7 +197,7 @@ def _stream(pieces: Pieces, border: int) -> Pieces:
     return Pieces(ids_P, starts_P, lengths_N)
 
 
-class DataFolder:
+class DataFolder(Printed):
     """A finished data folder: `path`, `manifest`, and what is in it, loaded when asked for."""
 
     def __init__(self, path: Path, manifest: dict) -> None:
@@ -292,7 +293,7 @@ def open_data(path: str | Path) -> DataFolder:
     """
     folder = Path(path_text(path, "data folder"))
     if not (folder / MANIFEST).is_file():
-        state = "holds no manifest.json, so it is no finished data folder" if folder.exists() else "does not exist"
+        state = "holds no manifest.json, so it is not a finished data folder" if folder.exists() else "does not exist"
         raise InputError(f"{folder} {state}.\nMake one with: maskwise prepare SOURCE... --out {folder}")
     missing = [name for name in ("train.arrow", "valid.arrow", TOKENIZER, TOKEN_COUNTS) if not (folder / name).exists()]
     if missing:

@@ -109,7 +109,7 @@ def most_useful_words(core: Tokenizer, counts: Mapping[str, int], num_words: int
 
 
 def mean_pieces_per_word(core: Tokenizer, counts: Mapping[str, int]) -> float:
-    """Returns how many pieces a word of letters takes on average; nan where there is no word."""
+    """Returns how many pieces a word of letters takes on average; nan if there is no word."""
     num_pieces = sum(count * len(core.model.tokenize(word)) for word, count in counts.items())
     return num_pieces / total if (total := sum(counts.values())) else float("nan")
 

@@ -69,8 +69,8 @@ def fit(
     """Trains `model` on `train`, and returns it as it was after the epoch that is best on `select`.
 
     `grade` turns the logits of `select`, one array an example, into a score, the higher the better. Checkpoints go to
-    `out`; a run that finds one there goes on from it, to the same weights (CPU, same number of threads), and
-    `delete_checkpoints` removes them when all is stored. Raises InputError where the loss is no longer finite.
+    `out`; a run that finds one there resumes from it, to the same weights (CPU, same number of threads), and
+    `delete_checkpoints` removes them when all is stored. Raises InputError if the loss is no longer finite.
     """
     args = on_one_device(TrainingArguments(**training_options(settings, seed, out)))
     if args.device.type == "cpu":

@@ -1,7 +1,7 @@
 """Entities in IOB2 tags, and their strict F1.
 
-`B-X` begins an entity of type X, `I-X` goes on with it, `O` is outside (Tjong Kim Sang and Veenstra 1999). Strict: an
-entity counts where type, first and last word are right; what does not begin with `B-` is no entity. The scores are
+`B-X` begins an entity of type X, `I-X` continues it, `O` is outside (Tjong Kim Sang and Veenstra 1999). Strict: an
+entity counts if type, first and last word are right; what does not begin with `B-` is not an entity. The scores are
 those of seqeval with `mode="strict", scheme=IOB2`.
 """
 
@@ -27,7 +27,7 @@ def is_iob2(tag: str) -> bool:
 
 
 def entities(tags: Sequence[str]) -> list[Entity]:
-    """Returns the entities of a sentence's tags; an `I-` that goes on with nothing belongs to none.
+    """Returns the entities of a sentence's tags; an `I-` that continues nothing belongs to none.
 
     >>> entities(["B-Disease", "I-Disease", "O", "I-Disease"])
     [Entity(type='Disease', start=0, stop=2)]
@@ -52,7 +52,7 @@ def invalid(tags: Sequence[str]) -> list[int]:
 
 
 def repair(tags: Sequence[str]) -> list[str]:
-    """Returns the tags with each `I-` that goes on with nothing made a `B-`, as IOB1 means it and people read it.
+    """Returns the tags with each `I-` that continues nothing made a `B-`, as IOB1 means it and people read it.
 
     >>> repair(["I-Gene", "I-Gene", "O", "B-Gene", "I-Disease"])
     ['B-Gene', 'I-Gene', 'O', 'B-Gene', 'B-Disease']

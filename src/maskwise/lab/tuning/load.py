@@ -34,7 +34,7 @@ class Loaded(NamedTuple):
 def load_with_head(auto: Any, checkpoint: str, *, seed: int, freeze: bool, **config: Any) -> Loaded:
     """Returns a checkpoint in fp32 under the head of `auto`, such as AutoModelForSequenceClassification.
 
-    A checkpoint that was tuned to the same classes goes on from its head; one that was tuned to others, whatever their
+    A checkpoint that was tuned to the same classes keeps its head; one that was tuned to others, whatever their
     number, gets a new head. What is new is drawn from `seed`; the global generator is left as it was.
 
     Args:

@@ -89,8 +89,8 @@ def fit_pairs(
 ) -> Fitted:
     """Trains an encoder on pairs, and returns it as it was after the epoch that `grade` finds best.
 
-    Checkpoints go to `out`, and a run that finds one there goes on from it. No text is twice in a batch. Raises
-    InputError where the loss is no longer finite.
+    Checkpoints go to `out`, and a run that finds one there resumes from it. No text is twice in a batch. Raises
+    InputError if the loss is no longer finite.
     """
     options = training_options(settings, seed, out)
     args = on_one_device(SentenceTransformerTrainingArguments(**options, batch_sampler=BatchSamplers.NO_DUPLICATES))

@@ -1,4 +1,4 @@
-"""Fine-tuning for retrieval: queries and documents as vectors, scored beside BM25."""
+"""Fine-tuning for retrieval: queries and documents as vectors, scored next to BM25."""
 
 from __future__ import annotations
 

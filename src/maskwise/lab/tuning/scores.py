@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from maskwise.lab.printed import Printed
 from maskwise.lab.records.strict_json import to_json
 from maskwise.lab.tasks.table import GLUE, Task
 from maskwise.lab.tuning.metrics import metric_names
@@ -62,7 +63,7 @@ class TaskScores:
 
 
 @dataclass(frozen=True)
-class FinetuneResult:
+class FinetuneResult(Printed):
     """The outcome of `finetune`: `table()` for people, `as_json()` for machines. It stands for its folder."""
 
     folder: Path

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from maskwise.errors import InputError, nearest
+from maskwise.errors import InputError
+from maskwise.lab.faults import explain_fault
 
 
 class TuneSettings(BaseModel):
@@ -54,7 +55,9 @@ def resolve_tuning(*layers: Mapping[str, Any]) -> TuneSettings:
     try:
         return TuneSettings.model_validate({key: value for layer in layers for key, value in layer.items()})
     except ValidationError as error:
-        raise InputError("\n".join(_explain(fault) for fault in error.errors()[:3])) from None
+        known = list(TuneSettings.model_fields)
+        lines = [explain_fault(fault, lambda place: known, "tune.") for fault in error.errors()[:3]]
+        raise InputError("\n".join(lines)) from None
 
 
 def tune_settings(settings: Any) -> TuneSettings:
@@ -74,11 +77,3 @@ def tune_settings(settings: Any) -> TuneSettings:
             f"{type(settings).__name__}."
         )
     return resolve_tuning(settings)
-
-
-def _explain(fault: Any) -> str:
-    name = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        known = list(TuneSettings.model_fields)
-        return f"Unknown setting 'tune.{name}'.{nearest(name, known)} Known: {', '.join(known)}."
-    return f"Setting 'tune.{name}': {fault['msg']}; found {fault['input']!r}."

@@ -37,7 +37,7 @@ class Tagging:
         if wrong:
             raise InputError(
                 f"{task.name}: the tag {wrong[0]!r} is not of IOB2, which has O, B-X and I-X. Found: "
-                f"{', '.join(data.classes[:12])}.\nNumbers need their names, in label_names.json beside the data."
+                f"{', '.join(data.classes[:12])}.\nNumbers need their names, in label_names.json next to the data."
             )
         return data
 

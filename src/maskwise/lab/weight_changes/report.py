@@ -13,6 +13,7 @@ from typing import Any
 from maskwise.files.atomic import atomic_write
 from maskwise.files.path_names import path_text
 from maskwise.files.writable import check_writable
+from maskwise.lab.printed import Printed
 from maskwise.lab.records.strict_json import to_json
 from maskwise.lab.weight_changes.measure import ALL, Change, Drift, measure_drift
 from maskwise.lab.weight_changes.parameter_groups import HEAD, OTHER, PARTS
@@ -29,7 +30,7 @@ MOST_NAMES = 12
 
 
 @dataclass(frozen=True)
-class DriftReport:
+class DriftReport(Printed):
     """How far checkpoints are from the one they were tuned from: `table()`, `as_json()`, `write_csv(path)`."""
 
     checkpoint: str

@@ -74,7 +74,7 @@ def _open_safe(checkpoint: str, file: str) -> dict[str, StoredTensor]:
     if path is None:
         return {}
     handle = safe_open(path, framework="pt")
-    slices = {name: handle.get_slice(name) for name in handle.keys()}  # noqa: SIM118 (a handle is no mapping)
+    slices = {name: handle.get_slice(name) for name in handle.keys()}  # noqa: SIM118 (a handle is not a mapping)
     return {
         name: StoredTensor(tuple(s.get_shape()), s.get_dtype(), lambda name=name: handle.get_tensor(name))
         for name, s in slices.items()
