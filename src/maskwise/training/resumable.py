@@ -97,8 +97,7 @@ class ResumableTrainer(Trainer):
         """
         if "train_loss" in logs:
             logs["train_loss"] = self._total_loss_scalar / max(self.state.global_step, 1)
-        finite = {name: x for name, x in logs.items() if not isinstance(x, float) or math.isfinite(x)}
-        super().log(finite, *args, **kwargs)
+        super().log({name: value for name, value in logs.items() if _is_written(value)}, *args, **kwargs)
 
     def note_loss(self, loss: Tensor) -> None:
         """Notes on the device whether a loss is finite."""
@@ -206,6 +205,10 @@ class _Watch(TrainerCallback):
     def on_train_end(self, args, state, control, **kwargs):
         """Looks at the losses and the weights: a run does not end well with a model that is not finite."""
         self.trainer.raise_if_not_finite(weights=True)
+
+
+def _is_written(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _why_not(checkpoint: Path) -> str | None:

@@ -130,6 +130,26 @@ def test_a_run_stopped_at_any_checkpoint_ends_at_the_same_weights(checkpoint, tm
         assert not list(kept.glob("checkpoint-*"))
 
 
+def test_a_run_is_resumed_from_undamaged_checkpoints_and_on_its_own_examples_alone(checkpoint, tmp_path):
+    """Its weights would be of both, and the result of neither."""
+
+    def fresh():
+        return load_with_head(AutoModelForSequenceClassification, str(checkpoint), seed=0, freeze=False, num_labels=2)
+
+    with pytest.raises(Interrupt):
+        run(fresh(), tmp_path, grade=interrupted([0.5, 0.6]))
+    with pytest.raises(InputError, match=r"of another run(.|\n)*learning_rate: 0.003, now 0.001"):
+        run(fresh(), tmp_path, SETTINGS.model_copy(update={"learning_rate": 1e-3}))
+    other = fresh()
+    other.model.classifier.weight.data += 1
+    with pytest.raises(InputError, match=r"of another run(.|\n)*checkpoint: "):
+        run(other, tmp_path)
+    (kept,) = complete_checkpoints(tmp_path)
+    (kept / "optimizer.pt").write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"(?s)Every checkpoint in .* is damaged:.*optimizer.pt has 7 bytes"):
+        run(fresh(), tmp_path)
+
+
 def test_another_seed_gives_another_order(checkpoint, tmp_path):
     found = []
     for seed in (0, 1):
