@@ -173,5 +173,7 @@ def test_a_resumed_run_knows_the_arguments_of_its_unit(tiny_tokenizer):
     assert identity(ColumnGroups("a")) == identity(ColumnGroups("a")) != identity(ColumnGroups("b"))
     assert identity(Spans(longest=3)) != identity(Spans(longest=4))
     assert identity("word") != identity("word", max_word_pieces=9)
+    phases = [steps([(0, 0.3), (begin, 0.15)]) for begin in (0.8, 0.9)]
+    assert identity("token", rate=phases[0]) != identity("token", rate=phases[1])
     rule = UnitRule(functools.partial(read_rate, rate={"steps": [1]}), tiny_tokenizer)
     assert rule.fingerprint().endswith("rates:read_rate(rate={'steps': [1]})")

@@ -41,7 +41,8 @@ def masker_identity(masker: Masker) -> dict[str, str]:
         for name, value in sorted(vars(masker).items())
         if not name.startswith("_") and name not in told_below
     }
-    rates = [round(masker.rate_at(progress), 9) for progress in PROGRESS]
+    rates: list[Any] = [round(masker.rate_at(progress), 9) for progress in PROGRESS]
+    rates.append(_digest([round(masker.rate_at(place / 1000), 9) for place in range(1001)]))  # steps may lie between
     unit = [masker.unit_rule.fingerprint(), masker.unit_rule.max_word_pieces]
     vocabulary = sorted(masker.tokenizer.get_vocab().items(), key=lambda item: item[1])
     return {
