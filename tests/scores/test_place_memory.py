@@ -90,7 +90,7 @@ def test_a_resumed_run_remembers_what_the_unbroken_one_does(kind, tiny_model, ti
 
 
 def test_a_table_that_would_not_fit_is_refused_before_the_first_step(tiny_tokenizer, monkeypatch):
-    monkeypatch.setattr(place_memory, "LARGEST", 2**20)
+    monkeypatch.setattr(place_memory, "MOST_BYTES", 2**20)
     rows = [{"input_ids": [2] * 1024}] * 1024
     with pytest.raises(InputError, match=r"remember 1,024 rows of 1,024 tokens, which takes 0\.0 GiB"):
         CountMemory().on_epoch_start(ScoreContext.alone(rows=rows))

@@ -22,7 +22,7 @@ Record = Mapping[str, Mapping[str, Any]]
 
 _SMALL = 1 << 20  # bytes: read in about a millisecond
 CHUNK = 1 << 22
-_BYTES, CHECKSUM = "bytes", "checksum"
+_BYTES, _CHECKSUM = "bytes", "checksum"
 
 
 def record_files(folder: Path, names: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
@@ -35,7 +35,7 @@ def record_files(folder: Path, names: Iterable[str] | None = None) -> dict[str, 
     chosen = [folder] if names is None else [folder / name for name in names]
     files = sorted(file for path in chosen for file in _files_of(path))
     return {
-        file.relative_to(folder).as_posix(): {_BYTES: file.stat().st_size, CHECKSUM: checksum(file)} for file in files
+        file.relative_to(folder).as_posix(): {_BYTES: file.stat().st_size, _CHECKSUM: checksum(file)} for file in files
     }
 
 
@@ -71,7 +71,7 @@ def checksum(file: Path, kind: str | None = None) -> str:
 
 def record_digest(record: Record) -> str:
     """Returns one sha256 for the content that a record stands for."""
-    entries = sorted((name, entry[CHECKSUM]) for name, entry in record.items())
+    entries = sorted((name, entry[_CHECKSUM]) for name, entry in record.items())
     return hashlib.sha256(repr(entries).encode()).hexdigest()
 
 
@@ -94,8 +94,8 @@ def _is_record(record: Any) -> bool:
     return isinstance(record, Mapping) and all(
         isinstance(entry, Mapping)
         and isinstance(entry.get(_BYTES), int)
-        and isinstance(entry.get(CHECKSUM), str)
-        and ":" in entry[CHECKSUM]
+        and isinstance(entry.get(_CHECKSUM), str)
+        and ":" in entry[_CHECKSUM]
         for entry in record.values()
     )
 
@@ -108,7 +108,7 @@ def _damage_of(folder: Path, name: str, entry: Mapping[str, Any], read_all: bool
             return f"{name} is missing"
         if size != entry[_BYTES]:
             return f"{name} has {size:,} bytes instead of {entry[_BYTES]:,}"
-        if (read_all or size <= _SMALL) and checksum(file, entry[CHECKSUM].partition(":")[0]) != entry[CHECKSUM]:
+        if (read_all or size <= _SMALL) and checksum(file, entry[_CHECKSUM].partition(":")[0]) != entry[_CHECKSUM]:
             return f"{name} is not what was written (another checksum)"
     except OSError as error:
         return f"{name} cannot be read ({error.strerror})"

@@ -23,8 +23,8 @@ from maskwise.scores.uniform_phase import UniformPhase
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-LARGEST = 4 * 2**30  # bytes of a table; more would not fit next to a model on most devices
-NOTES = {"nll": "nll_R", "entropy": "entropy_R"}
+MOST_BYTES = 4 * 2**30  # bytes of a table; more would not fit next to a model on most devices
+_NOTES = {"nll": "nll_R", "entropy": "entropy_R"}
 
 
 class PlaceMemory(StatefulScore):
@@ -96,10 +96,10 @@ class PlaceMemory(StatefulScore):
 
     def _table(self, shape: tuple[int, int], dtype: torch.dtype, start: float) -> Tensor:
         size = math.prod(shape) * dtype.itemsize
-        if size > LARGEST:
+        if size > MOST_BYTES:
             raise InputError(
                 f"{self.name} would remember {shape[0]:,} rows of {shape[1]:,} tokens, which takes {size / 2**30:.1f} "
-                f"GiB; at most {LARGEST / 2**30:.0f} are kept. Train on less text, or choose a score by token type."
+                f"GiB; at most {MOST_BYTES / 2**30:.0f} are kept. Train on less text, or choose a score by token type."
             )
         return torch.full(shape, start, dtype=dtype)
 
@@ -114,6 +114,12 @@ class CountMemory(PlaceMemory):
 
     Raises:
         InputError: When a run starts, for a data set without a length and a table of more than 4 GiB.
+
+    >>> score = CountMemory()
+    >>> score.on_epoch_start(ScoreContext.alone(rows=[{"input_ids": [2, 5, 6, 3]}]))
+    >>> score.counts_NL[0, 1] += 1
+    >>> score({"input_ids": torch.tensor([[2, 5, 6, 3]]), "example_id": torch.tensor([0])}).tolist()
+    [[0.0, -1.0, 0.0, 0.0]]
     """
 
     feedback = frozenset({"nll"})  # which costs nothing
@@ -157,6 +163,12 @@ class PositionMemory(PlaceMemory):
     Raises:
         InputError: For another `of`, numbers out of range, and when a run starts, for a data set without a length and
             a table of more than 4 GiB.
+
+    >>> from maskwise.testing import word_tokenizer
+    >>> score = PositionMemory(word_tokenizer("a b"))
+    >>> row = {"input_ids": torch.tensor([[5]]), "state": TrainState(), "example_id": torch.tensor([0])}
+    >>> score(row).allclose(torch.tensor(3.0).log())  # nothing was asked yet: [UNK], "a" and "b" are equally likely
+    True
     """
 
     values_NL: Tensor
@@ -175,8 +187,8 @@ class PositionMemory(PlaceMemory):
         share: float | None = None,
     ) -> None:
         super().__init__()
-        if of not in NOTES:
-            raise InputError(f"PositionMemory remembers {' or '.join(NOTES)}; found of={of!r}.")
+        if of not in _NOTES:
+            raise InputError(f"PositionMemory remembers {' or '.join(_NOTES)}; found of={of!r}.")
         if not 0 <= decay <= 1 or refresh < 1:
             raise InputError(f"decay is from 0 to 1 and refresh at least 1; found {decay!r} and {refresh!r}.")
         self.of, self.decay, self.refresh = of, decay, refresh
@@ -209,7 +221,7 @@ class PositionMemory(PlaceMemory):
 
     def learn(self, batch: Mapping[str, Any], labelled: Labelled) -> None:
         """Notes the rows that were replaced by [MASK]."""
-        values_R = getattr(labelled, NOTES[self.of])
+        values_R = getattr(labelled, _NOTES[self.of])
         counted_R = labelled.counted_R & (labelled.fate_R == MASKED)
         self.note(batch, labelled, values_R, counted_R)
         self.seen_V.index_add_(0, labelled.token_id_R, counted_R.to(self.seen_V.dtype))

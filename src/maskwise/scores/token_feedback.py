@@ -140,7 +140,14 @@ class TokenAccuracy(TokenFeedback):
 
     Args:
         tokenizer: Of the batches.
-        options: See `TokenFeedback`.
+        refresh: Optimizer steps between two renewals of the weights.
+        newest: The share of the newest rows in a weight.
+        floor: The least weight before scaling.
+        key: A column of whole numbers from 0: weights are kept for its values instead of token types.
+        num_values: How many values the column has.
+        epochs: All tokens weigh the same for so many epochs,
+        steps: or so many optimizer steps,
+        share: or this share of the run.
 
     Returns:
         When called with a batch: each token's weight, float32 [B, T].
@@ -176,13 +183,25 @@ class TokenLoss(TokenFeedback):
 
     Args:
         tokenizer: Of the batches.
-        options: See `TokenFeedback`.
+        refresh: Optimizer steps between two renewals of the weights.
+        newest: The share of the newest rows in a weight.
+        floor: The least weight before scaling.
+        key: A column of whole numbers from 0: weights are kept for its values instead of token types.
+        num_values: How many values the column has.
+        epochs: All tokens weigh the same for so many epochs,
+        steps: or so many optimizer steps,
+        share: or this share of the run.
 
     Returns:
         When called with a batch: each token's weight, float32 [B, T].
 
     Raises:
         InputError: For numbers out of range.
+
+    >>> from maskwise.testing import word_tokenizer
+    >>> score = TokenLoss(word_tokenizer("a b"), share=0.1)
+    >>> score({"input_ids": torch.tensor([[5, 6]]), "state": TrainState(progress=0.05)}).tolist()
+    [[1.0, 1.0]]
     """
 
     note = "nll"
@@ -206,13 +225,25 @@ class TokenEntropy(TokenFeedback):
 
     Args:
         tokenizer: Of the batches.
-        options: See `TokenFeedback`.
+        refresh: Optimizer steps between two renewals of the weights.
+        newest: The share of the newest rows in a weight.
+        floor: The least weight before scaling.
+        key: A column of whole numbers from 0: weights are kept for its values instead of token types.
+        num_values: How many values the column has.
+        epochs: All tokens weigh the same for so many epochs,
+        steps: or so many optimizer steps,
+        share: or this share of the run.
 
     Returns:
         When called with a batch: each token's weight, float32 [B, T].
 
     Raises:
         InputError: For numbers out of range.
+
+    >>> from maskwise.testing import word_tokenizer
+    >>> score = TokenEntropy(word_tokenizer("a b"), share=0.1)
+    >>> score({"input_ids": torch.tensor([[5, 6]]), "state": TrainState(progress=0.05)}).tolist()
+    [[1.0, 1.0]]
     """
 
     note = "entropy"

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-LARGEST = float("inf")  # the order of a norm that is the largest absolute value: it cannot overflow
+_LARGEST = float("inf")  # the order of a norm that is the largest absolute value: it cannot overflow
 
 
 class LossWatch:
@@ -40,7 +40,7 @@ def all_finite(tensors: Iterable[Tensor]) -> bool:
     """
     local = (getattr(tensor, "_local_tensor", tensor).detach() for tensor in tensors)  # of sharded ones, the own part
     largest = [
-        torch.linalg.vector_norm(tensor, LARGEST).isfinite()
+        torch.linalg.vector_norm(tensor, _LARGEST).isfinite()
         for tensor in local
         if tensor.is_floating_point() and tensor.numel()
     ]

@@ -4,7 +4,7 @@ import pytest
 
 from maskwise.lab.config import merge
 from maskwise.lab.stats.power import largest_sd_for_equivalence, power, sd_upper_limit, smallest_effect
-from maskwise.lab.study.power_statement import UNIT, power_statement
+from maskwise.lab.study.power_statement import REPLICATION, power_statement
 from maskwise.lab.study.study_file import check_study
 
 TREE = {
@@ -55,7 +55,7 @@ def test_a_pilots_sd_is_planned_with_by_its_upper_limit():
     needed = limit * smallest_effect(10, 0.05 / 4)
     assert f"80% power needs a difference of {needed:.3g}" in lines[4]
     assert lines[5].startswith("pos: a difference as large as the margin, 0.01 (1 points), is found with 100% power")
-    assert lines[6] == UNIT and len(lines) == 7
+    assert lines[6] == REPLICATION and len(lines) == 7
 
 
 def test_a_study_that_cannot_find_its_margin_is_told_so():
@@ -73,8 +73,8 @@ def test_a_study_that_cannot_find_its_margin_is_told_so():
 
 
 def test_the_unit_of_replication_is_always_said():
-    assert said()[-1] == UNIT
-    assert "pretraining seed" in UNIT and "Tokenizer, text and splits are fixed" in UNIT
+    assert said()[-1] == REPLICATION
+    assert "pretraining seed" in REPLICATION and "Tokenizer, text and splits are fixed" in REPLICATION
 
 
 def test_thousands_of_seeds_are_planned_without_an_overflow():

@@ -41,7 +41,7 @@ _OutFolder = Annotated[
     Path | None, Option(metavar="DIR", help="Keep results and predictions here, in a folder per checkpoint.")
 ]
 
-BLOCKS = 1024
+_DEFAULT_BLOCKS = 1024
 
 
 def evaluate_command(
@@ -54,7 +54,7 @@ def evaluate_command(
     perplexity: _Sources = None,
     blocks: Annotated[
         int, Option(min=1, help="How many held-out blocks (--data) or windows of text (--words) are taken.")
-    ] = BLOCKS,
+    ] = _DEFAULT_BLOCKS,
     by_entropy_of: _TeacherForQuintiles = None,
     metric: Annotated[str, Option(help="Of pseudo-log-likelihoods: within-word or original.")] = "within-word",
     ties: Annotated[
@@ -82,7 +82,7 @@ def evaluate_command(
         "--bad-column": bad_column is not None, "--counts": counts is not None, "--paradigms": paradigms,
     }  # fmt: skip
     _refuse_unused("of what is evaluated without --data or --words", given if not asked else {})
-    _refuse_unused("of --data and --words", {"--blocks": blocks != BLOCKS} if asked else {})
+    _refuse_unused("of --data and --words", {"--blocks": blocks != _DEFAULT_BLOCKS} if asked else {})
     _refuse_unused("of --data", {"--by-entropy-of": by_entropy_of is not None} if data is None else {})
     hide_library_bars()
     if not asked:

@@ -16,7 +16,7 @@ _MARGIN = 10
 NARROWEST = 8
 LEGEND_CELLS = 24
 _COLOURS = ((244, 246, 248), (255, 209, 128), (232, 98, 58))
-MASKED = Style(color="rgb(72,136,196)", bgcolor="rgb(72,136,196)")
+_MASKED = Style(color="rgb(72,136,196)", bgcolor="rgb(72,136,196)")
 QUIET = Style(dim=True)
 
 
@@ -96,7 +96,7 @@ def _system(line: Sequence[TokenColumn], strategies: Sequence[str], margin: int)
     rows.append(_row(nats, line, [column.nats for column in line], [QUIET] * len(line)))
     for i, strategy in enumerate(strategies):
         marks = ["#" * column.width if column.masked[i] else "" for column in line]
-        rows.append(_row(strategy.ljust(margin), line, marks, [MASKED] * len(line)))
+        rows.append(_row(strategy.ljust(margin), line, marks, [_MASKED] * len(line)))
     return Text("\n").join(rows).append("\n")
 
 

@@ -24,7 +24,7 @@ from maskwise.lab.records.attempts import Cost
 from maskwise.lab.records.strict_json import to_json
 
 RECORD = "record.json"
-CHECKSUM = "checksum"  # of all else in the file
+_CHECKSUM = "checksum"  # of all else in the file
 RecordKind = Literal["prepare", "annotate", "pretrain", "tune", "evaluate"]
 HELD_OUT = "held_out"  # the held-out evaluation of pretraining, as a task
 LESS_IS_BETTER = frozenset({"loss", "perplexity", "nats_per_character"})
@@ -136,7 +136,7 @@ def read_record_file(path: Path) -> RunRecord:
     """
     advice = "Restore it, or delete the folder that it is in and run the same command again."
     found = read_json_object(path, advice=advice)
-    if found.pop(CHECKSUM, None) != hash_of(found):
+    if found.pop(_CHECKSUM, None) != hash_of(found):
         raise InputError(f"{path} is damaged: it is not as it was written (another checksum). {advice}")
     try:
         return RunRecord.model_validate(found)
@@ -156,7 +156,7 @@ def write_record(folder: Path, record: RunRecord) -> None:
 def write_record_file(path: Path, record: RunRecord) -> None:
     """Writes a record, whole or not at all."""
     plain = json.loads(to_json(record.model_dump(mode="json")))
-    atomic_write(path, to_json(plain | {CHECKSUM: hash_of(plain)}))
+    atomic_write(path, to_json(plain | {_CHECKSUM: hash_of(plain)}))
 
 
 def check_files(folder: Path, record: RunRecord) -> None:

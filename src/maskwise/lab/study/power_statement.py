@@ -8,7 +8,7 @@ from maskwise.lab.stats.power import POWER, largest_sd_for_equivalence, power, s
 from maskwise.lab.stats.sign_flip import sign_flip_floor
 from maskwise.lab.study.study_file import HELD_OUT, LESS_IS_BETTER, Study
 
-UNIT = (
+REPLICATION = (
     "The unit of replication is the pretraining seed: initial weights, order of the data, noise, and the seed's "
     "teacher. Tokenizer, text and splits are fixed, so nothing here is shown of others."
 )
@@ -31,7 +31,7 @@ def power_statement(study: Study) -> list[str]:
     if not hypotheses:
         return [
             "Without a task there is no verdict: the held-out loss is measured on randomly masked text, and favours "
-            "random.", UNIT,
+            "random.", REPLICATION,
         ]  # fmt: skip
     hardest = rules.alpha / hypotheses
     return [
@@ -45,7 +45,7 @@ def power_statement(study: Study) -> list[str]:
         f"their paired differences is at most {largest_sd_for_equivalence(seeds, rules.alpha):.2f} margins, and "
         f"{largest_sd_for_equivalence(seeds, hardest):.2f} at the hardest step. The margin is {rules.margin}.",
         *(line for task in tasks for line in _expected(study, task, seeds, hardest)),
-        UNIT,
+        REPLICATION,
     ]
 
 

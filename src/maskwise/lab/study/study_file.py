@@ -70,8 +70,23 @@ class Study(Declaration):
     Fields are the tables of a study file; tables may be given as mappings.
 
     Args:
-        **tables: `seeds`, `tasks`, `task_data`, `pretrain` (settings that all arms share), `tune`, `backbones`, `arms`,
-            `statistics`, and the others of this class.
+        question: What the report is titled.
+        seeds: Pretraining seeds, as "0-4" or a list; at least two.
+        tuning_seeds: Fine-tuning seeds of every pretrained model.
+        tasks: What models are tuned on or asked about, such as "pos" and "pairs:blimp"; "held_out" for the evaluation.
+        task_data: A folder of task folders; by default the hub.
+        adapt: Whether to pretrain on each task's own text, from a checkpoint.
+        adapt_block: Tokens of a block of that text.
+        equal: What arms have alike: "steps", "compute" or "seconds".
+        equal_to: The arm whose compute or seconds; by default the first.
+        keep_models: Whether tuned models keep their weights.
+        backbones: The models; see `Backbone`.
+        arms: The ways of masking; see `Arm`.
+        pretrain: Settings of `pretrain` that all arms share.
+        tune: Settings of `finetune`, and a table for each task that differs.
+        teacher: One teacher for each pretraining seed.
+        not_pretrained: Whether to tune the weights that each seed's arms start from, too.
+        statistics: What is compared: the family, the margin, `gain_of` and what is expected.
 
     Raises:
         InputError: Something is missing, unknown or contradicts itself: one seed, an arm that the family names and

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from maskwise.errors import InputError, first_line, nearest
+from maskwise.files.checkpoint_names import HUB
 from maskwise.lab.text.clean import clean, count_joiners
 from maskwise.lab.text.compressed import COMPRESSIONS, open_source
 from maskwise.lab.text.encodings import decode
@@ -23,7 +24,6 @@ from maskwise.lab.text.values import label_of
 
 _FORMATS = (".txt", ".jsonl", ".parquet")
 BUILT_IN = "python-docs"
-HUB = "hub:"
 MAX_DOCUMENT_BYTES = 64 << 20
 TEXT = "text"
 RENAME_THE_COLUMN = f"The text is read from the column {TEXT!r}: rename yours. --label-column names that of the labels."

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 Mode = Literal["concat", "document"]
+SPLITS = ("train", "valid")
 MANIFEST = "manifest.json"
 MANIFEST_TYPES = {  # what is read of it without another look
     "block": int, "mode": str, "vocabulary": int, "tokenizer_sha256": str, "files": dict, "counts.words": int,

@@ -13,7 +13,7 @@ from maskwise.lab.records.record import RunRecord, hash_of, record_beside, write
 from maskwise.lab.records.recorder import Recorder
 from maskwise.lab.tokens.blocks import TOKEN_COUNTS, DataFolder
 
-BLOCKS = ("train.arrow", "valid.arrow")
+_BLOCKS = ("train.arrow", "valid.arrow")
 
 
 def data_hash(data: DataFolder) -> str:
@@ -27,7 +27,7 @@ def data_hash(data: DataFolder) -> str:
     files = data.manifest["files"]
     if found := damage_of_all(data.path, files):
         raise InputError(f"The data folder {data.path} is damaged: {'; '.join(found[:3])}.\nPrepare it again.")
-    content = record_digest({name: files[name] for name in (*BLOCKS, TOKEN_COUNTS)})
+    content = record_digest({name: files[name] for name in (*_BLOCKS, TOKEN_COUNTS)})
     return hash_of([content, data.manifest["block"], data.manifest["mode"]])
 
 

@@ -18,7 +18,7 @@ from maskwise.errors import InputError
 from maskwise.files.atomic import atomic_write
 from maskwise.files.atomic_folder import atomic_folder
 from maskwise.lab.records.recorder import Recorder
-from maskwise.lab.tokens.blocks import MANIFEST, TOKEN_COUNTS, TOKENIZER, DataFolder, open_data
+from maskwise.lab.tokens.blocks import MANIFEST, SPLITS, TOKEN_COUNTS, TOKENIZER, DataFolder, open_data
 from maskwise.lab.tokens.content import write_prepare_record
 from maskwise.masking.columns import MASKING_KEYS, declared_columns
 from maskwise.progress import Progress, silent_if_not_shown
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset
 
-CHUNK_ROWS = 1000
-SPLITS = ("train", "valid")
+_ROWS_AT_ONCE = 1000
 TYPES = {"i": "int32", "u": "int32", "b": "int32", "f": "float32"}  # by NumPy's kind
 
 
@@ -59,7 +58,11 @@ def add_column(
         InputError: For a name that is taken, and if the function returns anything else; nothing is left behind then.
 
     Example:
-        `add_column("data", "tags", lambda row: [int(i > 500) for i in row["input_ids"]], out="tagged")`
+        ```python
+        from maskwise.lab import add_column
+
+        add_column("data", "tags", lambda row: [int(i > 500) for i in row["input_ids"]], out="tagged")
+        ```
     """
     folder, new = open_data(Path(data)), Path(out)
     declared_columns([name], ())
@@ -120,8 +123,8 @@ def _chunks(
     rows: Dataset, function: Callable[[Mapping[str, Any]], Any], name: str
 ) -> Iterator[tuple[pa.Table, list[np.ndarray]]]:
     """Yields consecutive blocks with the checked values of each."""
-    for first in range(0, len(rows), CHUNK_ROWS):
-        last = min(first + CHUNK_ROWS, len(rows))
+    for first in range(0, len(rows), _ROWS_AT_ONCE):
+        last = min(first + _ROWS_AT_ONCE, len(rows))
         plain = [rows[number] for number in range(first, last)]
         values = [_checked(function(row), row, first + place, name) for place, row in enumerate(plain)]
         yield rows.data.table.slice(first, last - first), values

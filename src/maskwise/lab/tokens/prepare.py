@@ -24,7 +24,16 @@ from maskwise.lab.text.clean import text_parts
 from maskwise.lab.text.corpus import Corpus, DocumentBatch
 from maskwise.lab.text.find_files import PassedOver
 from maskwise.lab.text.sources import BUILT_IN, Sources, find_sources, one_document_note
-from maskwise.lab.tokens.blocks import MANIFEST, TOKEN_COUNTS, TOKENIZER, BlockWriter, DataFolder, Mode, open_data
+from maskwise.lab.tokens.blocks import (
+    MANIFEST,
+    SPLITS,
+    TOKEN_COUNTS,
+    TOKENIZER,
+    BlockWriter,
+    DataFolder,
+    Mode,
+    open_data,
+)
 from maskwise.lab.tokens.content import write_prepare_record
 from maskwise.lab.tokens.extend_tokenizer import Extension, WordCounter, check_extendable, extend
 from maskwise.lab.tokens.parallel import encode_batches
@@ -45,7 +54,6 @@ if TYPE_CHECKING:
 
 MAX_BLOCK = np.iinfo(np.int16).max
 LONG_WORD_PIECES = 16
-SPLITS = ("train", "valid")
 
 
 @dataclass(frozen=True, kw_only=True)
