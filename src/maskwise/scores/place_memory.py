@@ -118,8 +118,8 @@ class CountMemory(PlaceMemory):
     >>> score = CountMemory()
     >>> score.on_epoch_start(ScoreContext.alone(rows=[{"input_ids": [2, 5, 6, 3]}]))
     >>> score.counts_NL[0, 1] += 1
-    >>> score({"input_ids": torch.tensor([[2, 5, 6, 3]]), "example_id": torch.tensor([0])}).tolist()
-    [[0.0, -1.0, 0.0, 0.0]]
+    >>> score({"input_ids": torch.tensor([[2, 5, 6, 3]]), "example_id": torch.tensor([0])}).int().tolist()
+    [[0, -1, 0, 0]]
     """
 
     feedback = frozenset({"nll"})  # which costs nothing

@@ -52,6 +52,15 @@ class _Named(_Section):
 class Arm(_Named):
     """A way of masking: a recipe, and settings laid over it and over what is shared.
 
+    Args:
+        name: What results call it.
+        recipe: The recipe; by default the arm's name, or `random` for an arm with a score.
+        score: Your own: a function, or its text `package.module:function`.
+        equal: What it has alike with another arm: "steps", "compute" or "seconds"; by default the study's.
+        equal_to: The arm whose compute or seconds it gets; by default the study's.
+        settings: What is laid over the recipe and the shared settings.
+        recipe_settings: What the recipe held when the study was declared; made by the study itself.
+
     >>> Arm("rare", score="mine:rare").recipe_name, Arm("whole-word").recipe_name
     ('random', 'whole-word')
     """
@@ -72,6 +81,12 @@ class Arm(_Named):
 
 class Backbone(_Named):
     """A model: a preset from scratch, or a checkpoint continued; its own settings are laid over what is shared.
+
+    Args:
+        name: What results call it.
+        preset: A preset or the path of a config.json, from scratch;
+        checkpoint: or a checkpoint that is continued.
+        settings: What is laid over the shared settings.
 
     >>> Backbone("small", preset="tiny").model
     'tiny'
