@@ -24,7 +24,6 @@ from maskwise.lab.evaluation.babylm_sets import (
     revision_names,
 )
 from maskwise.lab.evaluation.item_files import ItemSet
-from maskwise.lab.records.strict_json import finite_only
 
 _PREDICTIONS = "predictions.json"
 BabylmPredictions = dict[str, dict[str, list[dict[str, Any]]]]
@@ -110,7 +109,7 @@ def require_sizes(one: BabylmSet, sizes: Mapping[str, int]) -> None:
 def write_babylm_predictions(path: Path, predictions: BabylmPredictions) -> None:
     """Writes a file of predictions, its folder too; a reader finds the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(path, json.dumps(finite_only(predictions), ensure_ascii=False, allow_nan=False))
+    atomic_write(path, json.dumps(predictions, ensure_ascii=False))
 
 
 def missing_files(results: Path, model: str, *, fast: bool = True) -> list[str]:
