@@ -100,7 +100,7 @@ def test_a_setting_that_cannot_work_is_named(name, prepare_refused, make_corpus)
 def test_a_tokenizer_that_cannot_work_is_named(prepare_refused, make_corpus, tmp_path, tiny_tokenizer):
     corpus = make_corpus(60)
     assert "give one of" in prepare_refused(corpus, tokenizer=None)
-    assert "cannot load a tokenizer from" in prepare_refused(corpus, tokenizer=tmp_path / "nowhere")
+    assert "There is no checkpoint" in prepare_refused(corpus, tokenizer=tmp_path / "nowhere")
     tiny_tokenizer._tokenizer.save(str(tmp_path / "tokenizer.json"))
     (tmp_path / "bare").mkdir()
     (tmp_path / "tokenizer.json").rename(tmp_path / "bare" / "tokenizer.json")

@@ -177,7 +177,7 @@ def test_mistakes_on_the_command_line_are_answered_in_words(refused, data, teach
     assert "Did you mean 'entropy'?" in refused([*command, "--score", "entrpy"])
     assert "at least one job" in refused([*command, "--jobs", "0"])
     assert "does not exist" in refused(["annotate", "--data", str(data / "none"), "--teacher", str(teacher)])
-    assert "has no tokenizer" in refused(["annotate", "--data", str(data), "--teacher", str(data / "none")])
+    assert "There is no checkpoint" in refused(["annotate", "--data", str(data), "--teacher", str(data / "none")])
     assert not (data / "scores").exists()
 
 
