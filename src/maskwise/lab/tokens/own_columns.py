@@ -17,6 +17,7 @@ import numpy as np
 from maskwise.errors import InputError
 from maskwise.files.atomic import atomic_write
 from maskwise.files.atomic_folder import atomic_folder
+from maskwise.files.checksums import record_files
 from maskwise.lab.records.recorder import Recorder
 from maskwise.lab.tokens.blocks import MANIFEST, SPLITS, TOKEN_COUNTS, TOKENIZER, DataFolder, open_data
 from maskwise.lab.tokens.content import write_prepare_record
@@ -86,7 +87,9 @@ def _copy_with_column(
         kind = None
         for split in SPLITS:
             kind = _write(folder.rows(split), made / f"{split}.arrow", name, function, kind, progress)
-        manifest = folder.manifest | {"own_columns": [*folder.manifest.get("own_columns", []), name]}
+        names = [*(f"{split}.arrow" for split in SPLITS), TOKEN_COUNTS, TOKENIZER]
+        manifest = folder.manifest | {"files": record_files(made, names)}
+        manifest |= {"own_columns": [*folder.manifest.get("own_columns", []), name]}
         atomic_write(made / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False))
 
 
