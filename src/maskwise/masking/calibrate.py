@@ -27,7 +27,7 @@ def water_filling(
     Q_k the sum of shares times weights over the rest, and k the smallest that leaves no other above the cap. A score
     of 0 or less is never masked. Costs one sort.
 
-    Raises InputError where the types with a positive score are too small a share of the text for the budget.
+    Raises InputError if the types with a positive score are too small a share of the text for the budget.
 
     >>> shares = torch.tensor([0.25, 0.25, 0.5])
     >>> water_filling(torch.tensor([8.0, 1.0, 0.0]), shares, 0.15, cap=0.5)
@@ -59,7 +59,7 @@ def affine_2023(scores_V: Tensor, shares_V: Tensor, rate: float, *, cap: float =
     """Returns r = rate w / sum(shares w) [V], where w = 1 - spread + spread * (scores stretched to 0 .. 1).
 
     The highest rate is at most 1 / (1 - spread) times the lowest, 1.667 at 0.4; one outlier pushes all other types to
-    one end. Source: Typhoon's code of 2023. Raises InputError where a rate exceeds the cap, which cannot be as long as
+    one end. Source: Typhoon's code of 2023. Raises InputError if a rate exceeds the cap, which cannot be as long as
     rate <= cap (1 - spread).
 
     >>> affine_2023(torch.tensor([3.0, 1.0]), torch.tensor([0.5, 0.5]), 0.4, spread=0.5).tolist()

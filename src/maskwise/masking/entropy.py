@@ -38,7 +38,7 @@ class RowStatistics(NamedTuple):
 
     entropy_R: Tensor
     surprisal_R: Tensor | None
-    """-log p of the given token; None where no token was given."""
+    """-log p of the given token; None if no token was given."""
     log_z_R: Tensor
 
 

@@ -255,7 +255,7 @@ class Masker:
         return pick(scores_BT, units, budget_B, noise_BT, strategy, self.sharpness, rounding_B2=rounding_B2), units
 
     def most_masked(self, length: int, state: TrainState) -> int | None:
-        """Returns how many tokens of a sequence of this length are masked at most; None where chance decides."""
+        """Returns how many tokens of a sequence of this length are masked at most; None if chance decides."""
         if self.budget != "exact" or not self.unit_rule.is_token:
             return None
         return int(token_budget(torch.tensor(length), self.rate_at(state.progress)))

@@ -32,7 +32,7 @@ class ScoreFile:
         self.path, self.offsets = path, offsets
 
     def reserve(self) -> None:
-        """Makes the file, or keeps what is there, at its full size; raises InputError where the disk has no room."""
+        """Makes the file, or keeps what is there, at its full size; raises InputError if the disk has no room."""
         size = int(self.offsets[-1]) * _BYTES
         with disk_full_as_input_error(self.path), self.path.open("ab") as file:
             if size and hasattr(os, "posix_fallocate"):  # else a full disk shows only when it is written
@@ -58,7 +58,7 @@ class ScoreFile:
         """Returns the values [B, T] of a batch's rows by `example_id`, 0 at padding, on the batch's device.
 
         Padding is where `attention_mask` is 0, on any side. Costs about 5 microseconds a row, and on a GPU a wait
-        for the ids. Raises InputError where a row is not one of the file's or has another length there.
+        for the ids. Raises InputError if a row is not one of the file's or has another length there.
         """
         input_ids_BT = batch["input_ids"]
         rows_B = batch["example_id"].cpu().numpy()

@@ -21,7 +21,7 @@ class LabelledRows:
     """Rows of `input_ids` and `label` (a class: a text or a number), and a classifier for them.
 
     Batches are full and endless: the rows in a new order in every round. Tuning is `epochs` rounds of AdamW at a
-    constant rate. Raises InputError where the rows have fewer than two classes.
+    constant rate. Raises InputError if the rows have fewer than two classes.
 
     >>> rows = LabelledRows([{"input_ids": [5, 6], "label": "a"}, {"input_ids": [7], "label": "b"}], 0, batch_size=2)
     >>> rows.classes, rows.batch(0)["labels"].sum().item()

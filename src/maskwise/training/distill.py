@@ -1,4 +1,4 @@
-"""Distillation beside masking: when the teacher's predictions are part of the loss, and what they are.
+"""Distillation next to masking: when the teacher's predictions are part of the loss, and what they are.
 
 Shapes: B sequences, T positions, R labelled rows, V vocabulary.
 """

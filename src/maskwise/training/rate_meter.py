@@ -23,7 +23,7 @@ class RateMeter:
         self._counts = counts if self._counts is None else self._counts.to(counts.device) + counts
 
     def take(self) -> float | None:
-        """Returns the share of eligible tokens masked since the last call; None where there were none."""
+        """Returns the share of eligible tokens masked since the last call; None if there were none."""
         masked, eligible = self._counts.tolist() if self._counts is not None else (0, 0)
         self._counts = None
         return masked / eligible if eligible else None

@@ -93,7 +93,7 @@ class ResumableTrainer(Trainer):
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Logs figures; the mean training loss is that of all steps, those before a resume too.
 
-        A figure that is no number, such as the loss of a fifth without tokens, is left out: the logs are JSON.
+        A figure that is not a number, such as the loss of a fifth without tokens, is left out: the logs are JSON.
         """
         if "train_loss" in logs:
             logs["train_loss"] = self._total_loss_scalar / max(self.state.global_step, 1)

@@ -70,7 +70,7 @@ BAD = {
     ),
     "family of a stranger": (
         merge(GOOD, {"statistics": {"family": [["bert", "randm"]]}}),
-        "compares 'randm', which is no arm. Did you mean 'random'?",
+        "compares 'randm', which is not an arm. Did you mean 'random'?",
     ),
     "family with itself": (merge(GOOD, {"statistics": {"family": [["bert", "bert"]]}}), "with itself"),
     "family both ways": (
@@ -93,11 +93,11 @@ BAD = {
     ),
     "unknown tuning setting": (GOOD | {"tune": {"epochs": 3}}, "Unknown setting 'tune.epochs'."),
     "no teacher": (GOOD | {"arms": [RANDOM, {"name": "bert", "recipe": "entropy-high"}]}, "needs a teacher"),
-    "adaptation from scratch": (GOOD | {"adapt": True}, "adapt = true goes on from a checkpoint"),
+    "adaptation from scratch": (GOOD | {"adapt": True}, "adapt = true continues from a checkpoint"),
     "a name that is a path": (GOOD | {"arms": [RANDOM, {"name": "../bert", "recipe": "bert"}]}, "arms.1.name"),
     "a budget of no such kind": (GOOD | {"equal": "step"}, "found 'step'. Did you mean 'steps'?"),
     "the budget of a stranger": (
-        GOOD | {"equal": "compute", "equal_to": "randm"}, "equal_to is 'randm', which is no arm. Did you mean",
+        GOOD | {"equal": "compute", "equal_to": "randm"}, "equal_to is 'randm', which is not an arm. Did you mean",
     ),
     "an arm's budget of a stranger": (
         GOOD | {"arms": [RANDOM, BERT | {"equal": "compute", "equal_to": "brt"}]}, "The arm 'bert': equal_to is 'brt'",

@@ -15,7 +15,7 @@ FIXED_PICKS = ("high", "low", "mid", "marginal")
 
 @dataclass(frozen=True)
 class Expected:
-    """`rate` and `corruption` are None where nobody states them, and are then not judged.
+    """`rate` and `corruption` are None if nobody states them, and are then not judged.
 
     `is_uniform`: all tokens of a row are meant to be masked equally often. `repeats`: the same tokens are meant to be
     masked in every epoch, as by the highest of scores that do not change.

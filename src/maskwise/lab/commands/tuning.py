@@ -57,7 +57,7 @@ def finetune_command(
 
 
 def distinct_seeds(text: str) -> list[int]:
-    """Returns the seeds that `--seeds` names; raises InputError where it names none, or one twice.
+    """Returns the seeds that `--seeds` names; raises InputError if it names none, or one twice.
 
     >>> distinct_seeds("0-2,7")
     [0, 1, 2, 7]

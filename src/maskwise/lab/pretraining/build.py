@@ -89,7 +89,7 @@ def with_defaults(settings: PretrainSettings) -> PretrainSettings:
 
 
 def build_rule(settings: StoppingSettings) -> StoppingRule | None:
-    """Returns the rule that settings describe, or None where nothing but the last step ends a run."""
+    """Returns the rule that settings describe, or None if nothing but the last step ends a run."""
     return None if settings == StoppingSettings() else StoppingRule(**settings.model_dump())
 
 
@@ -145,9 +145,9 @@ def load_model(settings: PretrainSettings, data: DataFolder) -> Any:
 
 
 def load_general(settings: PretrainSettings, data: DataFolder) -> DataFolder | None:
-    """Returns the folder of general text, or None where the settings name none.
+    """Returns the folder of general text, or None if the settings name none.
 
-    Raises InputError where its tokenizer is not the one of `data`: the losses of two tokenizers are no one scale.
+    Raises InputError if its tokenizer is not the one of `data`: the losses of two tokenizers are no one scale.
     """
     if settings.data.general is None:
         return None
@@ -201,9 +201,9 @@ def _check_has_columns(masker: Masker, data: DataFolder) -> None:
 
 
 def load_teacher(settings: PretrainSettings, data: DataFolder) -> Any:
-    """Returns the frozen teacher, or None where the settings need none.
+    """Returns the frozen teacher, or None if the settings need none.
 
-    Raises InputError where it does not load, has no masked-LM head, or has another vocabulary than the data.
+    Raises InputError if it does not load, has no masked-LM head, or has another vocabulary than the data.
     """
     masking = settings.masking
     scores_live = masking.score in MODEL_SCORE_NAMES and masking.source != "self" and not masking.stored
@@ -251,7 +251,7 @@ def rows_a_step(args: TrainingArguments, num_rows: int) -> float:
 
 
 def build_distillation(settings: DistillationSettings, teacher: Any) -> Distillation | None:
-    """Returns the distillation that settings describe, or None where its weight is 0."""
+    """Returns the distillation that settings describe, or None if its weight is 0."""
     if settings.weight == 0:
         return None
     return Distillation(

@@ -15,7 +15,7 @@ from maskwise.scores.typhoon import Typhoon
 def build_typhoon(settings: TyphoonSettings, data: DataFolder) -> Score:
     """Returns the Typhoon that settings describe, by how often types occur in a data folder.
 
-    Raises InputError where the task's folder has another tokenizer, or rows without a label.
+    Raises InputError if the task's folder has another tokenizer, or rows without a label.
     """
     of_task = {"task_data", "task_learning_rate", "task_batch_size", "refresh_steps", "refresh_batches"}
     table = settings.model_dump(exclude={"loss", *of_task})

@@ -27,7 +27,7 @@ DECIDES = {"held_out": LOSS, "strategy_masks": OWN_LOSS}
 
 
 class Evaluation(NamedTuple):
-    """The losses (nats) at a step: of what decides, and of the general evaluation, None where none is followed."""
+    """The losses (nats) at a step: of what decides, and of the general evaluation, None if none is followed."""
 
     step: int
     loss: float

@@ -21,7 +21,7 @@ NOISE_STEPS = 2**24
 
 
 def write_page(preview: ShownText, path: Path) -> None:
-    """Writes a preview's page; raises InputError where the file cannot be written."""
+    """Writes a preview's page; raises InputError if the file cannot be written."""
     try:
         atomic_write(path, preview_page(preview))
     except OSError as error:

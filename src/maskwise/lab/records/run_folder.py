@@ -87,12 +87,12 @@ def kept_when_full(out: Path) -> Iterator[None]:
         kept = f"{whole[-1]} is whole" if whole else "There was no checkpoint yet"
         raise InputError(
             f"The disk is full: it has no room for the run in {out}. {kept}.\n"
-            "Free some space and go on with the same command and --resume."
+            "Free some space and run the same command with --resume."
         ) from error
 
 
 def stored_settings(out: Path) -> PretrainSettings:
-    """Returns the settings a run was started with; raises InputError where `out` is no run folder."""
+    """Returns the settings a run was started with; raises InputError if `out` is not a run folder."""
     if not (out / CONFIG).exists():
         raise InputError(f"{out} holds no run to resume: there is no {CONFIG}.")
     return check_settings(read_toml(out / CONFIG))

@@ -239,7 +239,7 @@ def _references(study: Study) -> Iterator[tuple[str, str]]:
     if NOT_PRETRAINED in study.rows:
         yield NOT_PRETRAINED, "the weights that a seed's arms start from, tuned like them"
     if AS_GIVEN in study.rows:
-        yield AS_GIVEN, "a backbone's checkpoint before the arms go on with it, tuned like them"
+        yield AS_GIVEN, "a backbone's checkpoint before the arms continue it, tuned like them"
 
 
 def _compared_at(study: Study) -> str:

@@ -1,6 +1,6 @@
 """Pictures of a study as SVG for a page: every seed as a dot, evaluations over training, shares as bars.
 
-Each picture is small enough for a phone and stands beside others where there is room. Colours are classes, `a0` to `a7`
+Each picture is small enough for a phone and stands next to others if there is room. Colours are classes, `a0` to `a7`
 for arms and `q1` to `q5` for shares, so that the page sets them for light, dark and print.
 """
 
@@ -186,7 +186,7 @@ def _strip(svg: Tree.Element, x: AxisScale, row: Strip, middle: float) -> None:
 
 
 def _end_of(group: Tree.Element, is_inside: bool, tip: float, y: float, outward: int) -> None:
-    """Draws a stop where an interval ends in the picture, and an arrow head where it goes on outside."""
+    """Draws a stop where an interval ends in the picture, and an arrow head if it continues outside."""
     if is_inside:
         _add(group, "line", cls="interval", x1=tip, x2=tip, y1=y - 3, y2=y + 3)
     else:

@@ -13,9 +13,9 @@ from maskwise.lab.reports.page import report_page
 
 
 def write_report(report: Report, path: Path) -> list[Path]:
-    """Writes the page to `path`, and beside it the same as .md, .json and a folder of .csv; returns what was written.
+    """Writes the page to `path`, and next to it the same as .md, .json and a folder of .csv; returns what was written.
 
-    Raises InputError where that cannot be written, or `path` does not end in .html.
+    Raises InputError if that cannot be written, or `path` does not end in .html.
     """
     if path.suffix != ".html":
         raise InputError(f"--out is the report's page, such as report.html; found {str(path)!r}.")

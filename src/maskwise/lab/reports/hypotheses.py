@@ -2,7 +2,7 @@
 
 The family is what the study file declared: every pair of arms on every backbone and task, whether or not it was
 measured. What has fewer than two pairs of seeds is inconclusive, and still counts in Holm's procedure. The held-out
-loss is no task: comparisons on it have figures and no verdict, and are not of the family.
+loss is not a task: comparisons on it have figures and no verdict, and are not of the family.
 
 Shapes: S pretraining seeds, M hypotheses.
 """

@@ -1,4 +1,4 @@
-"""What was measured beside what the entropy masking paper printed."""
+"""What was measured next to what the entropy masking paper printed."""
 
 from __future__ import annotations
 

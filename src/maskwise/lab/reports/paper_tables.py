@@ -110,7 +110,7 @@ def find_row(backbone: str, arm_or_recipe: str) -> PublishedRow | None:
 def is_single_run(cell: float, task: str) -> bool | None:
     """Returns whether a printed accuracy can be one run's, a whole number of examples, and not a mean of two that is.
 
-    None where the printed digits cannot tell: where both a whole and a half number of examples round to them.
+    None if the printed digits cannot tell: where both a whole and a half number of examples round to them.
 
     >>> is_single_run(69.32, "cola"), is_single_run(50.0, "cola")
     (True, False)

@@ -76,7 +76,7 @@ class Scores:
 def scores_of(rows: ResultRows, study: Study) -> list[Scores]:
     """Returns the scores by task, backbone, metric and arm: tasks and arms in the study's order, held-out ones last.
 
-    What is no arm of the study, such as the models without pretraining, follows the arms.
+    What is not an arm of the study, such as the models without pretraining, follows the arms.
     """
     frame = as_frame(rows)
     labels = [task_label(row) for row in frame[["task", "adapted_to"]].to_dict("records")]

@@ -32,9 +32,9 @@ SETTINGS = (Column("setting"), Column("here"), Column("there"))
 
 
 def with_other(report: Report, other: Report) -> Report:
-    """Returns the report with another study's findings and scores set beside its own.
+    """Returns the report with another study's findings and scores set next to its own.
 
-    Raises InputError where the two have no comparison in common.
+    Raises InputError if the two have no comparison in common.
     """
     effects = tuple(_effects(report, other))
     if not effects:

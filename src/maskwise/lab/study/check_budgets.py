@@ -9,14 +9,14 @@ from maskwise.lab.config import PretrainSettings
 
 
 def check_named(equal_to: Mapping[str, str | None], of_all: str | None) -> None:
-    """Raises InputError where an arm's `equal_to`, or the study's, names no arm; every arm is a key of `equal_to`."""
+    """Raises InputError if an arm's `equal_to`, or the study's, names no arm; every arm is a key of `equal_to`."""
     for owner, name in [("", of_all), *((f"The arm {arm!r}: ", name) for arm, name in equal_to.items())]:
         if name is not None and name not in equal_to:
-            raise InputError(f"{owner}equal_to is {name!r}, which is no arm.{nearest(name, equal_to)}")
+            raise InputError(f"{owner}equal_to is {name!r}, which is not an arm.{nearest(name, equal_to)}")
 
 
 def check_taken(equal_to: Mapping[str, str | None], taken: Mapping[str, str | None]) -> None:
-    """Raises InputError where `equal_to` has no effect, and for a ring of arms; `taken` is whose budget each gets."""
+    """Raises InputError if `equal_to` has no effect, and for a ring of arms; `taken` is whose budget each gets."""
     for arm, name in equal_to.items():
         if name is not None and taken[arm] is None:
             raise InputError(

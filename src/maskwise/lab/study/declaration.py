@@ -169,7 +169,7 @@ class Declaration(_Section):
         return self.not_pretrained or self.statistics.gain_of is not None
 
     def equal_of(self, arm: Arm) -> tuple[Equal, Arm | None]:
-        """Returns what an arm has alike with another, and that one; None where it trains as its settings say."""
+        """Returns what an arm has alike with another, and that one; None if it trains as its settings say."""
         equal = arm.equal or self.equal
         name = arm.equal_to or self.equal_to or self.arms[0].name
         if equal == "steps" or name == arm.name:

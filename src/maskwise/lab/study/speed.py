@@ -1,6 +1,6 @@
 """How long a step of an arm takes on this machine, from a short run of it: what "equal seconds" means.
 
-The short run is a job like any other, so it trains beside the same other jobs and with the same threads. What comes on
+The short run is a job like any other, so it trains next to the same other jobs and with the same threads. What comes on
 top of steps (evaluations, checkpoints, compiling) is not in it.
 """
 
@@ -41,6 +41,6 @@ def short_run(settings: PretrainSettings, run: Budget) -> PretrainSettings:
 
 
 def seconds_a_step(folder: Path) -> float | None:
-    """Returns the mean time of a step after the first few, or None where the short run has not ended."""
+    """Returns the mean time of a step after the first few, or None if the short run has not ended."""
     at = {record["step"]: record["seconds"] for record in read_metrics(folder / METRICS) if "loss" in record}
     return (at[_STEPS] - at[_WARM_STEPS]) / (_STEPS - _WARM_STEPS) if {_WARM_STEPS, _STEPS} <= at.keys() else None

@@ -87,7 +87,7 @@ def _check_family(statistics: Statistics, arms: Sequence[str]) -> None:
     for pair in statistics.family:
         for name in pair:
             if name not in arms:
-                raise InputError(f"statistics.family compares {name!r}, which is no arm.{nearest(name, arms)}")
+                raise InputError(f"statistics.family compares {name!r}, which is not an arm.{nearest(name, arms)}")
         if pair[0] == pair[1]:
             raise InputError(f"statistics.family compares {pair[0]!r} with itself.")
     if not statistics.family:

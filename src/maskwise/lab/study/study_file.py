@@ -240,7 +240,7 @@ def _check_backbones(study: Declaration) -> None:
             raise InputError(f"The backbone {backbone.name!r} needs a preset or a checkpoint: one of the two.")
         if study.adapt and backbone.checkpoint is None:
             raise InputError(
-                f"The backbone {backbone.name!r} starts from scratch, and adapt = true goes on from a checkpoint."
+                f"The backbone {backbone.name!r} starts from scratch, and adapt = true continues from a checkpoint."
             )
         for arm in study.arms:
             settings = study.settings(arm, backbone, study.seeds[0], data)

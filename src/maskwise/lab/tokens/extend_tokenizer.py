@@ -95,7 +95,7 @@ class WordCounter:
 def most_useful_words(core: Tokenizer, counts: Mapping[str, int], num_words: int) -> list[str]:
     """Returns at most `num_words` words by the pieces that each saves as one token: count x (pieces - 1).
 
-    Words met fewer than `MIN_COUNT` times are passed over. Raises InputError where no word would save anything.
+    Words met fewer than `MIN_COUNT` times are passed over. Raises InputError if no word would save anything.
     """
     frequent = ((word, count) for word, count in counts.items() if count >= MIN_COUNT)
     saved = {word: count * (len(core.model.tokenize(word)) - 1) for word, count in frequent}

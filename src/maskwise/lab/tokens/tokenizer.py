@@ -27,7 +27,7 @@ def open_tokenizer(name: str) -> PreTrainedTokenizerFast:
     """Returns the fast tokenizer of a hub name, a folder, or a BERT vocabulary file (`.txt`, one token a line).
 
     A vocabulary file without capital letters makes an uncased tokenizer.
-    Raises InputError where there is none, where it has no fast version, or lacks a mask, start or end token.
+    Raises InputError if there is none, where it has no fast version, or lacks a mask, start or end token.
     """
     if name.endswith(".txt"):
         return checked_tokenizer(_from_vocabulary_file(Path(name)), name)

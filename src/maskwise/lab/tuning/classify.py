@@ -99,7 +99,7 @@ def encode_task(loaded: Loaded, data: TaskData, settings: TuneSettings) -> Encod
 def _selection(examples: Encoded, settings: TuneSettings, seed: int) -> tuple[list[Example], list[Example]]:
     """Returns what is trained on and what selects the epoch: a random share of the training set, or the held-out set.
 
-    Raises InputError where the training set is too small to give a share away.
+    Raises InputError if the training set is too small to give a share away.
     """
     if settings.select_on == "validation":
         return examples.train, [example for split in examples.held_out.values() for example in split]

@@ -13,7 +13,7 @@ def freeze_all_but(model: nn.Module, new: Iterable[str]) -> list[str]:
     """Freezes every parameter but the newly initialised ones, and returns the names of those.
 
     `new` are the missing keys that `from_pretrained(..., output_loading_info=True)` reports: the classifier, and the
-    pooler, which a masked-LM checkpoint lacks. Raises InputError where nothing is new.
+    pooler, which a masked-LM checkpoint lacks. Raises InputError if nothing is new.
 
     >>> model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
     >>> freeze_all_but(model, ["1.weight", "1.bias"])

@@ -10,7 +10,7 @@ from maskwise.errors import InputError
 def set_aside(num_examples: int, share: float, seed: int) -> tuple[list[int], list[int]]:
     """Returns the examples to train on and those set aside: a random share that the seed draws, both in order.
 
-    Raises InputError where there are too few to give a share away.
+    Raises InputError if there are too few to give a share away.
 
     >>> train, select = set_aside(10, 0.2, seed=0)
     >>> len(train), len(select), sorted(train + select) == list(range(10))

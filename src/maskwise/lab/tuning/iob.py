@@ -42,7 +42,7 @@ def entities(tags: Sequence[str]) -> list[Entity]:
 
 
 def invalid(tags: Sequence[str]) -> list[int]:
-    """Returns the places of `I-` tags that go on with nothing.
+    """Returns the places of `I-` tags that continue nothing.
 
     >>> invalid(["I-Gene", "I-Gene", "B-Gene", "I-Disease"])
     [0, 3]

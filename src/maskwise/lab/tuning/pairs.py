@@ -62,7 +62,7 @@ class Grade(NamedTuple):
 def build_encoder(checkpoint: str, seed: int, max_length: int) -> SentenceTransformer:
     """Returns the checkpoint's encoder with the mean of its last hidden states as the embedding of a text, in fp32.
 
-    Raises InputError where the checkpoint does not load.
+    Raises InputError if the checkpoint does not load.
     """
     with torch.random.fork_rng(devices=[]), loading(checkpoint):
         torch.manual_seed(seed)  # a pooler that the checkpoint lacks is drawn, though never used

@@ -33,7 +33,7 @@ class Retrieval:
     def load(self, task: Task, source: str | Path | None) -> Collection:
         """Returns the collection in a local folder.
 
-        Raises InputError where the extra is not installed, and where the folder is not in the layout of BEIR.
+        Raises InputError if the extra is not installed, and where the folder is not in the layout of BEIR.
         """
         missing = [name for module, name in EXTRA.items() if find_spec(module) is None]
         if missing:
@@ -99,7 +99,7 @@ def training_pairs(data: Collection) -> tuple[list[list[Pair]], str]:
     """Returns the pairs to train on, those of one query together, and what they are.
 
     Queries with their relevant documents where there are training judgements, else titles with their texts, where a
-    text that begins with its title goes without it. Raises InputError where there is neither.
+    text that begins with its title goes without it. Raises InputError if there is neither.
     """
     from maskwise.lab.tuning.pairs import Pair
 

@@ -34,7 +34,7 @@ class Change:
 
     @property
     def norm_percent(self) -> float | None:
-        """||W' - W|| / ||W|| in percent; None where all weights were 0."""
+        """||W' - W|| / ||W|| in percent; None if all weights were 0."""
         return 100 * (self.changed_squares / self.squares) ** 0.5 if self.squares else None
 
     @property
@@ -56,7 +56,7 @@ class Drift(NamedTuple):
         return list(dict.fromkeys(layer for layer, _ in sorted(self.cells, key=_height)))
 
     def change(self, layer: str = ALL, part: str = ALL) -> Change | None:
-        """Returns the change of a layer, a part, their crossing, or of everything; None where there is nothing."""
+        """Returns the change of a layer, a part, their crossing, or of everything; None if there is nothing."""
         found = [c for (row, column), c in self.cells.items() if layer in (ALL, row) and part in (ALL, column)]
         return sum(found, Change()) if found else None
 
@@ -83,7 +83,7 @@ def measure(weight: Tensor, tuned: Tensor) -> Change:
 def measure_drift(before: Weights, after: Weights) -> Drift:
     """Returns how far `after` is from `before`; parameters that one of them lacks are named and skipped.
 
-    Raises InputError where they have no parameter in common.
+    Raises InputError if they have no parameter in common.
     """
     common = [name for name in before.tensors if name in after.tensors]
     skipped = {

@@ -49,7 +49,7 @@ class Weights:
 def open_weights(checkpoint: str) -> Weights:
     """Returns the weights of a run folder, a checkpoint, or a hub name.
 
-    Raises InputError where there are none, or where they do not load.
+    Raises InputError if there are none, or where they do not load.
     """
     from safetensors import SafetensorError
 
