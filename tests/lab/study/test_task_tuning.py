@@ -28,6 +28,13 @@ def test_runs_are_counted_by_each_tasks_own_seeds():
     assert "x 1 tuning seeds" in outline(study({}))[0]
 
 
+def test_a_plan_shows_the_code_of_others_that_would_run():
+    arms = [{"name": "random"}, {"name": "rare", "score": "mine:rare"}]
+    own = check_study(TREE | {"arms": arms, "statistics": {"family": [["rare", "random"]], "margin": 0.01}})
+    assert outline(own)[-1] == "Code of others that is imported and run: mine:rare."
+    assert not any("imported" in line for line in outline(study({})))
+
+
 @pytest.mark.parametrize(
     ("tune", "message"),
     [
