@@ -44,7 +44,7 @@ def test_what_is_recorded_survives_json_and_moves(folder):
 
 
 def test_large_files_are_read_only_if_that_is_asked_for_and_small_ones_always(folder, monkeypatch):
-    monkeypatch.setattr(checksums, "SMALL", 100)
+    monkeypatch.setattr(checksums, "_SMALL", 100)
     record = record_files(folder)
     (folder / "large.bin").write_bytes(b"\x01" + bytes(999))
     assert damage(folder, record, read_all=False) == []

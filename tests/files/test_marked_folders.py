@@ -27,7 +27,7 @@ def test_a_folder_as_it_was_written_passes_and_so_does_one_without_a_marker(fold
 
 
 def test_the_content_of_large_files_is_compared_if_all_is_read(folder, monkeypatch):
-    monkeypatch.setattr(checksums, "SMALL", 100)
+    monkeypatch.setattr(checksums, "_SMALL", 100)
     (folder / "weights").write_bytes(b"w" * 2999 + b"x")
     check_folder(folder, "run", read_all=False)
     with pytest.raises(InputError, match=r"The run .* is damaged: weights is not what was written"):
@@ -35,7 +35,7 @@ def test_the_content_of_large_files_is_compared_if_all_is_read(folder, monkeypat
 
 
 def test_sizes_and_small_files_are_always_compared(folder, monkeypatch):
-    monkeypatch.setattr(checksums, "SMALL", 100)
+    monkeypatch.setattr(checksums, "_SMALL", 100)
     (folder / "weights").write_bytes(b"w" * 2999)
     (folder / "config").write_bytes(b"d" * 10)
     found = damage_by_marker(folder / "done.json", read_all=False)

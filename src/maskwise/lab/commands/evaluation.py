@@ -68,8 +68,6 @@ def evaluate_command(
     json_: Annotated[bool, Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Evaluate checkpoints: on held-out text, minimal pairs, reading times, word formation, or by perplexity."""
-    for name in (*checkpoints, *([by_entropy_of] if by_entropy_of else [])):
-        checkpoint_on_purpose(name)
     zero_shot = {"pairs": pairs, "reading": reading, "word_formation": word_formation, "perplexity": perplexity}
     asked = {name: value for name, value in zero_shot.items() if value}
     if (data is not None) + bool(words) + bool(asked) != 1:
@@ -84,6 +82,8 @@ def evaluate_command(
     _refuse_unused("of what is evaluated without --data or --words", given if not asked else {})
     _refuse_unused("of --data and --words", {"--blocks": blocks != _DEFAULT_BLOCKS} if asked else {})
     _refuse_unused("of --data", {"--by-entropy-of": by_entropy_of is not None} if data is None else {})
+    for name in (*checkpoints, *([by_entropy_of] if by_entropy_of else [])):
+        checkpoint_on_purpose(name)
     hide_library_bars()
     if not asked:
         print(_held_out(checkpoints, data, words or [], blocks, by_entropy_of, out, json_))
