@@ -58,6 +58,14 @@ def test_a_picture_in_a_page_brings_no_style_font_or_address_of_its_own():
     assert "var(--a1)" in svg and "#c8501f" not in svg
 
 
+def test_a_name_in_any_letters_is_drawn_as_text_and_what_xml_forbids_is_replaced():
+    """Names and tokens come from the user's data; a page with one of them could not be made otherwise."""
+    for name, shown in (("随机 🎲", "随机 🎲"), ("a\x01b\uffffc", "a\ufffdb\ufffdc")):
+        svg = draw_inline("t", (100, 50), lambda figure, name=name: mark(figure.text(0, 0, name), "name", name))
+        (text,), (title,) = (list(ElementTree.fromstring(svg).iter(tag)) for tag in ("text", "title"))
+        assert text.text == title.text == shown
+
+
 def test_two_pictures_share_no_name():
     names = [set(re.findall(r'\bid="([^"]*)"', draw_inline(title, (100, 50), draw_line))) for title in ("one", "two")]
     assert all(names) and not names[0] & names[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ LINE_COLOURS = ("#55616c", "#c8501f", "#1f6fb2", "#178a64", "#9a4a9c", "#a57800"
 SHARE_COLOURS = ("#e6edf2", "#ffe2ad", "#fdc06d", "#f1914f", "#cf5a2a")  # from the most frequent to the rarest
 PAPER, GRID, BAND, SOFT, INK = "#ffffff", "#d8e0e7", "#e4edf6", "#566573", "#1d2730"
 LIMIT = LINE_COLOURS[7]  # a value not to be exceeded
+_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SVG, _HREF = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 
 
@@ -67,11 +69,13 @@ def _rendered(draw: Draw, kind: str, salt: str, **figure_settings: Any) -> bytes
     from matplotlib.figure import Figure
 
     data = io.BytesIO()
-    with matplotlib.style.context(["default", _look() | {"svg.hashsalt": salt}]):
+    with matplotlib.style.context(["default", _look() | {"svg.hashsalt": salt}]), warnings.catch_warnings():
+        if kind == "svg":  # its text is shown in the reader's fonts
+            warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
         figure = Figure(**figure_settings)
         draw(figure)
         figure.savefig(data, format=kind, metadata={"Date": None} if kind == "svg" else None)
-    return data.getvalue()
+    return _NOT_XML.sub("\ufffd", data.getvalue().decode()).encode() if kind == "svg" else data.getvalue()
 
 
 def _look() -> dict[str, Any]:

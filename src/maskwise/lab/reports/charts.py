@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from maskwise.lab.drawing import (
     BAND,
@@ -194,15 +194,14 @@ def _strip(ax: Axes, row: Strip, middle: float) -> None:
         mark(ax.plot(ends, (above, above), color=color, linewidth=2)[0], "interval", hint)
         for edge, tip, is_right in ((row.low, ends[0], False), (row.high, ends[1], True)):
             _end_of(ax, low <= edge <= high, tip, above, color, is_right)
-        shape = {"marker": "|", "markersize": 12, "markeredgewidth": 4}
-        mark(ax.plot(row.mean, above, color=color, **shape)[0], "mean", hint)
+        mark(ax.plot(row.mean, above, "|", color=color, markersize=12, markeredgewidth=4)[0], "mean", hint)
     for seed, value in row.by_seed.items():
         _dot(ax, row.arm, value, middle + 7, f"{row.label}, seed {seed}: {value:.4g}")
 
 
 def _dot(ax: Axes, arm: int, x: float, y: float, hint: str) -> None:
-    edge = {"markeredgewidth": 0.8, "markeredgecolor": PAPER}
-    mark(ax.plot(x, y, "o", markersize=_DOT, markerfacecolor=_dot_colour(arm), clip_on=False, **edge)[0], "dot", hint)
+    look: dict[str, Any] = {"markerfacecolor": _dot_colour(arm), "markeredgecolor": PAPER, "markeredgewidth": 0.8}
+    mark(ax.plot(x, y, "o", markersize=_DOT, clip_on=False, **look)[0], "dot", hint)
 
 
 def _end_of(ax: Axes, is_inside: bool, tip: float, y: float, color: str, is_right: bool) -> None:
@@ -210,8 +209,8 @@ def _end_of(ax: Axes, is_inside: bool, tip: float, y: float, color: str, is_righ
     from matplotlib.markers import CARETLEFTBASE, CARETRIGHTBASE
 
     arrow = CARETRIGHTBASE if is_right else CARETLEFTBASE
-    shape = {"marker": "|", "markeredgewidth": 2} if is_inside else {"marker": arrow, "markeredgewidth": 0}
-    end = ax.plot(tip, y, color=color, markersize=6 if is_inside else 8, clip_on=False, **shape)[0]
+    marker, size, width = ("|", 6, 2) if is_inside else (arrow, 8, 0)
+    end = ax.plot(tip, y, color=color, marker=marker, markersize=size, markeredgewidth=width, clip_on=False)[0]
     mark(end, "stop" if is_inside else "arrow")
 
 
@@ -228,7 +227,7 @@ def _reference(ax: Axes, value: float, name: str) -> None:
 def _curve(ax: Axes, line: ChartLine, *, clip_on: bool = True) -> None:
     x, y = zip(*line.points, strict=True)
     dashes = DASHES[line.arm % len(DASHES)]
-    look = {"linewidth": 2.2, "linestyle": dashes} if line.bold else {"linewidth": 1, "alpha": 0.28}
+    look: dict[str, Any] = {"linewidth": 2.2, "linestyle": dashes} if line.bold else {"linewidth": 1, "alpha": 0.28}
     mark(ax.plot(x, y, color=_colour(line.arm), clip_on=clip_on, **look)[0], "curve" if line.bold else "thin")
 
 
@@ -251,5 +250,5 @@ def _dot_colour(arm: int) -> tuple[str, float]:
     return _colour(arm), 0.62
 
 
-def _count(value: float, _: int) -> str:
+def _count(value: float, _: float) -> str:
     return f"{value:.1e}".replace("e+", "e") if value >= 1e6 else f"{value:,.0f}"
