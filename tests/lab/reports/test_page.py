@@ -38,13 +38,14 @@ class Seen(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.tags, self.addresses, self.text, self.open = [], [], "", []
+        self.tags, self.addresses, self.names, self.text, self.open = [], [], [], "", []
 
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
         self.addresses += [value for name, value in attributes if name in ("src", "href", "action", "data")]
+        self.names += [value for name, value in attributes if name == "id"]
         assert not [name for name, _ in attributes if name.startswith("on")]
-        if tag not in ("meta", "link", "line", "rect", "circle", "polyline", "polygon"):
+        if tag not in ("meta", "link"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attributes):
@@ -53,8 +54,7 @@ class Seen(HTMLParser):
             self.open.pop()
 
     def handle_endtag(self, tag):
-        if tag not in ("line", "rect", "circle", "polyline", "polygon"):
-            assert self.open.pop() == tag
+        assert self.open.pop() == tag
 
     def handle_data(self, data):
         self.text += data
@@ -72,7 +72,25 @@ def test_the_page_needs_nothing_from_elsewhere(html):
     assert all(address.startswith(("data:", "#")) for address in addresses)
     assert "http" not in html.replace('http-equiv="Content-Security-Policy"', "")
     assert "default-src 'none'" in html
-    assert "url(" not in html and "@import" not in html
+    assert "url(" not in html.replace("url(#", "") and "@import" not in html
+
+
+def test_the_names_on_a_page_are_its_own_and_all_there(html):
+    """A mark named twice would be drawn with the colour of another picture."""
+    parser = seen(html)
+    assert len(set(parser.names)) == len(parser.names)
+    used = set(re.findall(r"url\(#(\w+)\)", html)) | {name[1:] for name in parser.addresses if name.startswith("#")}
+    assert len(used) > 10
+    assert used <= set(parser.names)
+
+
+def test_every_colour_of_a_picture_has_one_in_light_and_one_in_dark(html):
+    light, dark = (set(re.findall(r"--(\w+):", rules)) for rules in re.findall(r":root {(.*?)}", html, re.DOTALL)[:2])
+    assert light == dark
+    pictures = " ".join(re.findall(r"<svg.*?</svg>", html, re.DOTALL))
+    used = set(re.findall(r"var\(--(\w+)\)", pictures))
+    assert {"a0", "a1", "a2", "q5", "ink"} <= used <= light
+    assert not re.search(r"[:\s]#[0-9a-f]{3}", pictures)
 
 
 def test_whatever_is_in_a_study_is_text(hostile):
@@ -123,7 +141,7 @@ RECORDER = """<pre id="record"></pre><script>
   }
   record.charts = [...document.querySelectorAll("svg.chart")].map((svg) => {
     const box = svg.getBoundingClientRect();
-    const shapes = svg.querySelectorAll("circle, polyline, rect").length;
+    const shapes = svg.querySelectorAll("path, use").length;
     return [svg.getAttribute("aria-label"), box.width, box.height, shapes];
   });
   record.width = document.documentElement.scrollWidth - document.documentElement.clientWidth;

@@ -1,6 +1,7 @@
 import csv
 import json
 import shutil
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -163,6 +164,22 @@ def test_the_same_report_is_the_same_picture(checkpoint, moved, tmp_path):
         draw_drift(report, tmp_path / name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert (tmp_path / "c.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_a_picture_writes_names_and_percentages_as_plain_text(checkpoint, moved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "$a$").symlink_to(moved)
+    draw_drift(drift(str(checkpoint), ["$a$"]), tmp_path / "a.svg")
+    shown = [text.text for text in ElementTree.parse(tmp_path / "a.svg").iter("{http://www.w3.org/2000/svg}text")]
+    assert shown.count("$a$") == 2
+    assert not [text for text in shown if "mathdefault" in text or "^" in text]
+    assert {"layer", "feed-forward out", "0"} <= set(shown)
+
+
+def test_a_checkpoint_that_did_not_move_has_a_picture_of_zeros(checkpoint, tmp_path):
+    report = drift(str(checkpoint), [str(checkpoint)])
+    draw_drift(report, tmp_path / "a.png")
+    assert all(change.norm_percent == 0 for change in report.drifts[0].cells.values())
 
 
 def test_what_cannot_be_compared_is_refused(refused, checkpoint, moved, tmp_path):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from maskwise.files.atomic import atomic_write
+from maskwise.lab.drawing import LIMIT, SOFT, draw_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PANEL_WIDTH, PANEL_HEIGHT = 7.0, 2.6  # inches
 
@@ -42,28 +45,23 @@ def draw_curves(panels: Sequence[Panel], path: Path, *, marked_step: int | None 
 
     `marked_step` is the step of the model that is kept.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({"svg.hashsalt": "maskwise", "svg.fonttype": "none"}):
-        figure = Figure(figsize=(PANEL_WIDTH, PANEL_HEIGHT * len(panels)), layout="constrained")
+    def draw(figure: Figure) -> None:
         axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
         for ax, panel in zip(axes, panels, strict=True):
             _draw_panel(ax, panel, marked_step)
         axes[-1].set_xlabel("step")
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    atomic_write(path, text.getvalue())
+
+    draw_file(path, (PANEL_WIDTH, PANEL_HEIGHT * len(panels)), draw)
 
 
-def _draw_panel(ax: Any, panel: Panel, marked_step: int | None) -> None:
+def _draw_panel(ax: Axes, panel: Panel, marked_step: int | None) -> None:
     for name, curve in panel.curves.items():
         ax.plot(curve.steps, curve.values, marker="o", markersize=3, label=name)
     if panel.limit is not None:
-        ax.axhline(panel.limit, color="firebrick", linestyle="--", linewidth=1, label="tolerance")
+        ax.axhline(panel.limit, color=LIMIT, linestyle="--", linewidth=1, label="tolerance")
     if marked_step is not None:
-        ax.axvline(marked_step, color="gray", linestyle=":", linewidth=1, label=f"kept: step {marked_step:,}")
-    ax.set_title(panel.title, loc="left", fontsize=10)
-    ax.grid(alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))  # never over the curves
+        ax.axvline(marked_step, color=SOFT, linestyle=":", linewidth=1, label=f"kept: step {marked_step:,}")
+    ax.set_title(panel.title)
+    ax.grid()
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))  # never over the curves

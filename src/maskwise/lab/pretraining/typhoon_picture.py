@@ -5,7 +5,6 @@ Shapes: S looks at the table, V vocabulary.
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,17 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from transformers import TrainerCallback
 
-from maskwise.files.atomic import atomic_write
+from maskwise.lab.drawing import LINE_COLOURS, SOFT, draw_file
 from maskwise.masking.masker import Masker
 from maskwise.masking.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from maskwise.lab.tokens.blocks import DataFolder
 
 _NUM_TYPES = 10  # at either end
 MIN_SHARE = 1e-4  # of the training text: rarer types are noise
 _WIDTH, HEIGHT = 9.0, 6.0  # inches
-_MOST, _LEAST = "#b5452c", "#2c6fb5"
+_MOST, _LEAST = LINE_COLOURS[1], LINE_COLOURS[2]
 
 
 class KeepRates(TrainerCallback):
@@ -67,17 +69,14 @@ def extreme_types(
 
 def draw_rates(folder: Path, data: DataFolder, path: Path) -> None:
     """Writes an SVG of the rates kept in `folder`: bars at the last look, and lines over the steps."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
     steps, rates_SV = read_rates(folder)
     eligible_V = Vocabulary.of(data.tokenizer).eligible_V.numpy()
     counts_V = np.zeros(len(eligible_V), np.int64)
     counts_V[: len(data.token_counts)] = data.token_counts
     counts_V[~eligible_V] = 0
     average = float(np.average(rates_SV[-1], weights=counts_V))
-    with matplotlib.rc_context({"svg.hashsalt": "maskwise", "svg.fonttype": "none", "text.parse_math": False}):
-        figure = Figure(figsize=(_WIDTH, HEIGHT), layout="constrained")
+
+    def draw(figure: Figure) -> None:
         rows: Any = figure.subplots(2, 2, width_ratios=(2, 3))
         sides = zip(("most", "least"), (_MOST, _LEAST), extreme_types(rates_SV[-1], counts_V), rows, strict=True)
         for which, color, ids, (bars, lines) in sides:
@@ -85,30 +84,25 @@ def draw_rates(folder: Path, data: DataFolder, path: Path) -> None:
             _draw_bars(bars, f"masked {which}, step {steps[-1]:,}", names, rates_SV[-1, ids], color, average)
             _draw_lines(lines, steps, rates_SV[:, ids], color, average)
         rows[1][1].set_xlabel("step")
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None})
-    atomic_write(path, text.getvalue())
+
+    draw_file(path, (_WIDTH, HEIGHT), draw)
 
 
-def _draw_bars(ax: Any, title: str, names: list[str], rates: np.ndarray, color: str, average: float) -> None:
+def _draw_bars(ax: Axes, title: str, names: list[str], rates: np.ndarray, color: str, average: float) -> None:
     places = np.arange(len(names))[::-1]
     ax.bar_label(ax.barh(places, rates, color=color, alpha=0.8), fmt="{:.1%}", padding=2, fontsize=8)
-    ax.set_yticks(places, names, fontsize=8)
-    ax.axvline(average, color="gray", linestyle="--", linewidth=1)
+    ax.set_yticks(places, names)
+    ax.axvline(average, color=SOFT, linestyle="--", linewidth=1)
     ax.set_xlabel("rate of being masked")
-    _tidy(ax, title)
+    ax.set_title(title)
+    ax.grid()
 
 
-def _draw_lines(ax: Any, steps: list[int], rates_SN: np.ndarray, color: str, average: float) -> None:
+def _draw_lines(ax: Axes, steps: list[int], rates_SN: np.ndarray, color: str, average: float) -> None:
     for rates_S in rates_SN.T:
         ax.plot(steps, rates_S, color=color, alpha=0.5, linewidth=1, marker="o", markersize=2)
-    ax.axhline(average, color="gray", linestyle="--", linewidth=1, label=f"all text: {average:.1%}")
+    ax.axhline(average, color=SOFT, linestyle="--", linewidth=1, label=f"all text: {average:.1%}")
     ax.set_ylim(bottom=0)
-    ax.legend(frameon=False, fontsize=8)
-    _tidy(ax, "the same types over training")
-
-
-def _tidy(ax: Any, title: str) -> None:
-    ax.set_title(title, loc="left", fontsize=10)
-    ax.grid(alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_title("the same types over training")
+    ax.grid()
+    ax.legend()

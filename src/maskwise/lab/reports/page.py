@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from maskwise.lab.drawing import colour_variables
 from maskwise.lab.reports import charts
 from maskwise.lab.reports.assemble import Report, arm_names
 from maskwise.lab.reports.findings import REPORT_ORDER, decided_and_open, tally
@@ -47,6 +48,7 @@ def report_page(report: Report) -> str:
     decided, open_ = decided_and_open(report.findings)
     return template.render(
         report=report,
+        colours=colour_variables(),
         study=report.study,
         tables=report.tables,
         tally=tally(report.findings),

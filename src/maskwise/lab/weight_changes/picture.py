@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from maskwise.errors import InputError
+from maskwise.lab.drawing import draw_file
 from maskwise.lab.weight_changes.report import MEASURES, DriftReport, parts_in
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _FORMATS = (".svg", ".png")
 CELL_WIDTH, CELL_HEIGHT, _MARGIN = 0.55, 0.32, 1.9  # inches
@@ -27,39 +30,36 @@ def draw_drift(report: DriftReport, path: Path) -> None:
 
     The colour of a measure means the same in every panel, on a logarithmic scale.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
     check_picture(path)
     height, width = max(len(drift.layers) for drift in report.drifts), max(len(parts_in(d)) for d in report.drifts)
     size = (2 * (CELL_WIDTH * width + _MARGIN), len(report.drifts) * (CELL_HEIGHT * height + _MARGIN))
-    with matplotlib.rc_context({"svg.hashsalt": "maskwise", "svg.fonttype": "none"}):
-        figure = Figure(figsize=size, layout="constrained")
+
+    def draw(figure: Figure) -> None:
         axes = figure.subplots(len(report.drifts), len(MEASURES), squeeze=False)
         for column, measure in enumerate(MEASURES):
             _draw_measure(figure, axes[:, column], report, measure)
-        data = io.BytesIO()
-        metadata = {"Date": None} if path.suffix.lower() == ".svg" else {}
-        figure.savefig(data, format=path.suffix[1:].lower(), metadata=metadata)
-    path.write_bytes(data.getvalue())
+
+    draw_file(path, size, draw)
 
 
-def _draw_measure(figure: Any, axes: Any, report: DriftReport, measure: str) -> None:
+def _draw_measure(figure: Figure, axes: Any, report: DriftReport, measure: str) -> None:
     from matplotlib.colors import LogNorm
+    from matplotlib.ticker import LogLocator, MaxNLocator
 
     grids = [_grid(drift, measure) for drift in report.drifts]
     seen = np.concatenate([grid[grid > 0] for grid in grids])
     norm = LogNorm(seen.min(), max(seen.max(), seen.min() * 1.01)) if seen.size else None
+    ticks = LogLocator(subs=(1, 3)) if seen.size and seen.max() > 10 * seen.min() else MaxNLocator(4)
     for ax, drift, grid in zip(axes, report.drifts, grids, strict=True):
         ax.set_facecolor("lightgray")
         image = ax.imshow(np.ma.masked_where(~(grid > 0), grid), norm=norm, cmap="viridis", aspect="auto")
-        ax.set_xticks(range(len(parts_in(drift))), parts_in(drift), rotation=45, ha="right", fontsize=8)
-        ax.set_yticks(range(len(drift.layers)), drift.layers, fontsize=8)
-        ax.set_ylabel("layer", fontsize=8)
+        ax.set_xticks(range(len(parts_in(drift))), parts_in(drift), rotation=45, ha="right")
+        ax.set_yticks(range(len(drift.layers)), drift.layers)
+        ax.set_ylabel("layer")
         ax.invert_yaxis()
-        ax.set_title(f"{drift.tuned}\n{measure}, %", fontsize=9, loc="left")
+        ax.set_title(f"{drift.tuned}\n{measure}, %")
         _write_values(ax, grid, image)
-        figure.colorbar(image, ax=ax)
+        figure.colorbar(image, ax=ax, ticks=ticks, format="{x:g}").minorticks_off()
 
 
 def _grid(drift: Any, measure: str) -> np.ndarray:
@@ -72,5 +72,5 @@ def _write_values(ax: Any, grid: np.ndarray, image: Any) -> None:
     for (row, column), value in np.ndenumerate(grid):
         if not np.isnan(value):
             text = f"{value:.0f}" if value >= 100 else f"{value:.2g}"
-            is_light = value > 0 and image.norm(value) > DARK_BELOW
+            is_light = value == 0 or image.norm(value) > DARK_BELOW
             ax.text(column, row, text, ha="center", va="center", fontsize=6, color="black" if is_light else "white")
