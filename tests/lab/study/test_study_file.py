@@ -13,6 +13,7 @@ from maskwise.lab.study.study_file import Arm, Backbone, Study, check_study, loa
 
 READY = {"entropy-table1", "entropy-table2", "entropy-distillation", "entropy-corpus", "entropy-freezing",
          "entropy-drift", "entropy-compute", "masking-rate", "typhoon"}  # fmt: skip
+EVIDENCE = {"entropy-c0": (8, 4), "masking-c1": (10, 12)}  # seeds, and hypotheses of the family
 TINY = {"name": "tiny", "preset": "tiny"}
 RANDOM, BERT = {"name": "random"}, {"name": "bert"}
 GOOD = {
@@ -225,7 +226,21 @@ def test_arms_share_everything_but_what_they_say():
 
 
 def test_the_ready_studies_are_there():
-    assert set(study_names()) == READY
+    assert set(study_names()) == READY | set(EVIDENCE)
+
+
+@pytest.mark.parametrize(("name", "num_seeds", "family"), [(name, *sizes) for name, sizes in EVIDENCE.items()])
+def test_a_study_that_looks_for_evidence_is_declared_whole(name, num_seeds, family):
+    """Its arms differ in what they choose alone, and a gain of pretraining is the yardstick."""
+    from maskwise.lab.study.study_file import find_study
+
+    study = load_study(name)
+    assert (len(study.seeds), len(study.statistics.family) * len(study.tasks)) == (num_seeds, family)
+    assert study.statistics.gain_of == "random" and study.statistics.margin.is_share and study.teacher is not None
+    settings = [study.settings(arm, study.backbones[0], 0).masking for arm in study.arms]
+    shared = {(one.rate, tuple(one.corruption), one.budget) for one in settings}
+    assert shared == {(0.15, (1.0, 0.0, 0.0), "exact")}
+    assert "# Cost: " in find_study(name).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("scale", ["paper", "tiny"])
