@@ -151,10 +151,10 @@ def test_another_kind_of_rate_replaces_the_one_before_and_the_same_kind_is_merge
         ({"steps": [[0, 0.1]], "end": 0.2}, "A rate of steps has nothing else but periods; found end too"),
         ({"steps": [[0, 0.1]], "periods": 0}, "periods above 0"),
         ({"steps": 0.3}, "pairs of progress and rate"),
-        ("two", "found two. Write 15% as 0.15"),
+        ("two", "found 'two'. Write 15% as 0.15"),
     ],
 )
-def test_a_rate_that_is_none_is_refused(rate, message):
+def test_what_is_not_a_rate_is_refused(rate, message):
     with pytest.raises(InputError, match=message):
         read_rate(rate)
 
