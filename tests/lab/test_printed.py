@@ -11,7 +11,7 @@ from maskwise.lab.evaluation.side_by_side import SideBySide
 from maskwise.lab.evaluation.zero_shot import ZeroShotResult
 from maskwise.lab.printed import Printed
 from maskwise.lab.reports.job import PrintedReport
-from maskwise.lab.study.declaration import Study
+from maskwise.lab.study.study_file import Study
 
 PLAIN = ("collect", "holm", "annotate", "demo")  # a frame, numbers, a path, a text
 

@@ -281,12 +281,12 @@ class MaskingTrainer(EvaluatingTrainer):
 
     def _mask(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         batch = self._prepare_inputs(batch)
-        prepared = self.masker.prepare(batch, self.train_state())
+        state = self.train_state()
         with self.precision():
-            masked = self.masker.mask(prepared)
-        self.rate_meter.add(prepared["eligible"], masked["labels"] != IGNORE)
+            masked = self.masker(batch, state)
+        self.rate_meter.add(self.masker.eligible(batch), masked["labels"] != IGNORE)
         if self._learning:
-            self._unmasked.append(prepared)
+            self._unmasked.append(self.masker.prepare(batch, state))
         return masked
 
     @torch.no_grad()

@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from transformers import TrainerCallback, TrainingArguments
+from transformers.integrations import unset_hf_deepspeed_config
 
 from maskwise.errors import InputError, first_line, nearest
 from maskwise.files.checkpoint_folders import complete_checkpoints
@@ -83,6 +84,7 @@ def settings_as_input_errors(begun: Begun | None = None) -> Iterator[None]:
     except (InputError, torch.OutOfMemoryError):
         raise
     except OF_SETTINGS as error:
+        unset_hf_deepspeed_config()  # transformers keeps half of one that fails, and later models would ask it
         if is_disk_full(error) or (begun is not None and begun.trains):
             raise
         raise InputError(f"The [trainer] settings do not work: {first_line(error)}") from error
