@@ -9,6 +9,7 @@ from typing import Any
 from maskwise.errors import InputError
 
 MAX_NAME_LENGTH = 100
+_MOST_BYTES = 255  # of a folder's or file's name, on the file systems there are
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -20,7 +21,7 @@ def path_text(path: Any, what: str) -> str:
         what: What it names, such as "checkpoint", for the message.
 
     Raises:
-        InputError: If it is something else, with the line that works.
+        InputError: If it is something else, with the line that works, and if it is too long for a file system.
 
     >>> path_text(7, "checkpoint")
     Traceback (most recent call last):
@@ -28,13 +29,23 @@ def path_text(path: Any, what: str) -> str:
     maskwise.errors.InputError: The checkpoint is named by a text or a path; found int. Name it, such as 'run'.
     """
     try:
-        return fspath(path)
+        return _checked_length(fspath(path), what)
     except TypeError:
         pass
     advice = "Name it, such as 'run'."
     if hasattr(path, "save_pretrained"):
         advice = "Save it, model.save_pretrained('run') and tokenizer.save_pretrained('run'), and name the folder."
     raise InputError(f"The {what} is named by a text or a path; found {type(path).__name__}. {advice}")
+
+
+def _checked_length(text: str, what: str) -> str:
+    """File systems refuse longer names wherever they are asked for one, even whether it is there."""
+    longest = max(text.split("/"), key=len)
+    if len(longest.encode("utf-8", "surrogatepass")) > _MOST_BYTES:
+        raise InputError(
+            f"The {what} has a name of more than {_MOST_BYTES} bytes, which file systems refuse: {longest[:40]!r}..."
+        )
+    return text
 
 
 def checked_path_name(name: str, what: str) -> str:

@@ -79,13 +79,18 @@ def run_command_line() -> None:
         make_app()()
     except InputError as error:
         if os.environ.get("RANK", "0") == "0":
-            print(f"Error: {error}", file=sys.stderr)
+            _say(f"Error: {error}")
         sys.exit(2)
     except Exception as error:
         file = _keep_traceback()
-        print(f"Error: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
-        print(f"This is a fault of maskwise, not of the command. The traceback is in {file}.", file=sys.stderr)
+        _say(f"Error: {type(error).__name__}: {first_line(error)}")
+        _say(f"This is a fault of maskwise, not of the command. The traceback is in {file}.")
         sys.exit(1)
     except KeyboardInterrupt:
         print("Stopped. The same command resumes (pretrain: with --resume).", file=sys.stderr)
         sys.exit(130)
+
+
+def _say(text: str) -> None:
+    """Prints to stderr; halves of surrogate pairs, which an argument may hold, as escapes."""
+    print(text.encode("utf-8", "backslashreplace").decode("utf-8"), file=sys.stderr)

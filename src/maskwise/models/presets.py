@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, BertConfig, PreTraine
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from maskwise.errors import InputError, first_line, nearest
+from maskwise.files.path_names import path_text
 from maskwise.models.initialization import attend_to_neighbours
 from maskwise.models.loading import CANNOT_LOAD, check_attention
 
@@ -81,7 +82,7 @@ def build_model(
 
 
 def _config(name_or_config: str | Path, vocab_size: int, pad_token_id: int) -> PreTrainedConfig:
-    path = Path(name_or_config)
+    path = Path(path_text(name_or_config, "model"))
     if not path.exists():
         return preset_config(str(name_or_config), vocab_size, pad_token_id)
     changes: dict[str, Any] = {"vocab_size": vocab_size, "pad_token_id": pad_token_id}

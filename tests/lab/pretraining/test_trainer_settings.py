@@ -10,7 +10,8 @@ from maskwise.lab.pretraining.trainer_settings import Begun, check_trainer_table
     ("table", "message"),
     [
         ({"learning_rate": "fast"}, "trainer.learning_rate is a number"),
-        ({"learning_rate": float("nan")}, "trainer.learning_rate is not a number"),
+        ({"learning_rate": float("nan")}, "trainer.learning_rate is a finite number; found nan"),
+        ({"learning_rate": float("inf")}, "trainer.learning_rate is a finite number; found inf"),
         ({"learning_rate": True}, "trainer.learning_rate is a number"),
         ({"learning_rate": -1.0}, "trainer.learning_rate is -1.0; give at least 0"),
         ({"max_steps": 0}, "trainer.max_steps is 0; give at least 1"),

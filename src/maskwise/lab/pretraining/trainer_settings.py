@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -130,8 +131,8 @@ def _check_values(trainer: Mapping[str, Any]) -> None:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if type(default) in (int, float) and not is_number:
             raise InputError(f"The setting trainer.{name} is a number, such as {default:g}; found {value!r}.")
-        if is_number and value != value:
-            raise InputError(f"The setting trainer.{name} is not a number.")
+        if is_number and not math.isfinite(value):
+            raise InputError(f"The setting trainer.{name} is a finite number; found {value!r}.")
         try:
             _type_of(name).validate_python(value)
         except ValidationError as error:
