@@ -52,7 +52,7 @@ class _Named(_Section):
 class Arm(_Named):
     """A way of masking: a recipe, and settings laid over it and over what is shared.
 
-    Args:
+    Attributes:
         name: What results call it.
         recipe: The recipe; by default the arm's name, or `random` for an arm with a score.
         score: Your own: a function, or its text `package.module:function`.
@@ -82,7 +82,7 @@ class Arm(_Named):
 class Backbone(_Named):
     """A model: a preset from scratch, or a checkpoint continued; its own settings are laid over what is shared.
 
-    Args:
+    Attributes:
         name: What results call it.
         preset: A preset or the path of a config.json, from scratch;
         checkpoint: or a checkpoint that is continued.

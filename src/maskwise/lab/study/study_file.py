@@ -69,7 +69,7 @@ class Study(Declaration):
 
     Fields are the tables of a study file; tables may be given as mappings.
 
-    Args:
+    Attributes:
         question: What the report is titled.
         seeds: Pretraining seeds, as "0-4" or a list; at least two.
         tuning_seeds: Fine-tuning seeds of every pretrained model.
@@ -92,14 +92,13 @@ class Study(Declaration):
         InputError: Something is missing, unknown or contradicts itself: one seed, an arm that the family names and
             nobody declared, no task.
 
-    Example:
-        >>> study = Study(
-        ...     seeds="0-5", tasks=["held_out"], pretrain={"data": {"path": "data"}},
-        ...     backbones=[Backbone("tiny", preset="tiny")], arms=[Arm("random"), Arm("whole-word")],
-        ...     statistics={"family": [["whole-word", "random"]], "margin": 0.01},
-        ... )
-        >>> [arm.name for arm in study.arms]
-        ['random', 'whole-word']
+    >>> study = Study(
+    ...     seeds="0-5", tasks=["held_out"], pretrain={"data": {"path": "data"}},
+    ...     backbones=[Backbone("tiny", preset="tiny")], arms=[Arm("random"), Arm("whole-word")],
+    ...     statistics={"family": [["whole-word", "random"]], "margin": 0.01},
+    ... )
+    >>> [arm.name for arm in study.arms]
+    ['random', 'whole-word']
     """
 
     def __init__(self, **tables: Any) -> None:
