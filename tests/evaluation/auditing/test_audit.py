@@ -70,9 +70,9 @@ def test_a_rare_fault_is_found_or_left_undecided_but_never_called_fine(fault, th
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("seed", [3, 4])
-def test_all_planted_faults_are_found_with_all_tokenizers(family, seed, three_tokenizers, rows_of):
-    tokenizer, missed = three_tokenizers[family], []
+def test_all_planted_faults_are_found_with_all_tokenizers(family, three_tokenizers, rows_of):
+    """On one seed; `benchmarks/audit.py planted` tries more."""
+    tokenizer, missed, seed = three_tokenizers[family], [], 3
     for fault in FAULTS:
         for is_low in (False, True):
             collator, rows = plant(fault, tokenizer, rows_of(tokenizer, 96, seed), is_low=is_low, seed=seed)

@@ -234,7 +234,7 @@ def test_floors_of_blimp_and_zorro(data_root, reference, monkeypatch, name, item
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["blimp", "zorro"])
 def test_a_model_of_counts_gets_half_of_every_reordered_pair(data_root, reference, name):
-    """All pairs of BLiMP and Zorro that differ in their order alone, and some of each paradigm that do not."""
+    """A third of the pairs of BLiMP and Zorro that differ in their order alone, and some that do not."""
     tokenizer, counts = reference
     log_p_V = unigram_log_probabilities(counts, tokenizer)
     config = BertConfig(
@@ -246,11 +246,11 @@ def test_a_model_of_counts_gets_half_of_every_reordered_pair(data_root, referenc
             parameter.zero_()
         model.cls.predictions.decoder.bias.copy_(torch.from_numpy(np.log(counts + 1.0)))
     (item_set,) = read_item_sets([data_root / "zero_shot" / name]).sets
-    kept = {uid: [*items[:20], *reordered(tokenizer, items[20:])] for uid, items in item_set.paradigms.items()}
+    kept = {uid: [*items[:20], *reordered(tokenizer, items[20::3])] for uid, items in item_set.paradigms.items()}
     some = ItemSet(item_set.name, item_set.path, item_set.layout, kept)
     opened = ScoredModel("counts", model, tokenizer, log_p_V, "")
     frame = count_items(score_items(opened, some, metric="original", show=False), "half")
-    assert frame["reordered"].sum() > 11_000
+    assert frame["reordered"].sum() > 3_500
     assert (frame["credit"][frame["reordered"]] == 0.5).all()
     assert (frame["credit"] == frame["floor"]).all()
     assert set(frame["credit"]) == {0, 0.5, 1}
