@@ -65,6 +65,11 @@ class UnitRule:
         self._marks: WordMarks | None = checked_word_marks(tokenizer) if self._needs_words else None
 
     @property
+    def goes_by_marks(self) -> bool:
+        """Whether words begin where the vocabulary marks them, since the tokenizer gives a whole text one word id."""
+        return self._marks is not None
+
+    @property
     def is_token(self) -> bool:
         """Whether every token is a unit: budgets are then whole numbers of tokens."""
         return self.unit == "token"

@@ -1,15 +1,15 @@
 import pytest
 
 from maskwise.errors import InputError
-from maskwise.lab.tasks.retrieval import BeirDocument, load_beir
+from maskwise.lab.tasks.retrieval import Document, load_beir
 from maskwise.lab.tuning.bm25 import bm25_run
 from maskwise.lab.tuning.ranking import DEPTH, mean_scores
 
 pytest.importorskip("bm25s")
 DOCUMENTS = {
-    "a": BeirDocument("birds", "wings and feathers"),
-    "b": BeirDocument("", "fish swim"),
-    "c": BeirDocument("", ""),
+    "a": Document("birds", "wings and feathers"),
+    "b": Document("", "fish swim"),
+    "c": Document("", ""),
 }
 
 
@@ -30,7 +30,7 @@ def test_a_query_that_shares_no_word_with_a_document_finds_nothing(query):
 
 
 def test_as_many_documents_are_found_as_share_a_word():
-    texts = {f"d{i}": BeirDocument("", f"alpha{i} beta{i % 50} gamma{i % 7}") for i in range(300)}
+    texts = {f"d{i}": Document("", f"alpha{i} beta{i % 50} gamma{i % 7}") for i in range(300)}
     found = bm25_run(texts, {"q": "alpha5 beta5"}, depth=100)["q"]
     assert set(found) == {key for key, document in texts.items() if {"alpha5", "beta5"} & set(document.text.split())}
 
@@ -38,7 +38,7 @@ def test_as_many_documents_are_found_as_share_a_word():
 @pytest.mark.parametrize("text", ["", "a b c", "the of"])
 def test_a_corpus_without_a_word_that_is_indexed_is_refused(text):
     with pytest.raises(InputError, match="BM25 finds no word in the 2 documents"):
-        bm25_run({"a": BeirDocument("", text), "b": BeirDocument("", "")}, {"q": "fish"}, depth=10)
+        bm25_run({"a": Document("", text), "b": Document("", "")}, {"q": "fish"}, depth=10)
 
 
 @pytest.mark.data

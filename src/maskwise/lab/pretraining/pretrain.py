@@ -59,6 +59,7 @@ from maskwise.lab.records.attempts import ATTEMPTS
 from maskwise.lab.records.recorder import Recorder
 from maskwise.lab.records.strict_json import to_json
 from maskwise.lab.tokens.blocks import DataFolder, open_data
+from maskwise.lab.tokens.describe import WORD_BORDERS
 from maskwise.masking.score import Score
 from maskwise.masking.score_context import RunPlan
 from maskwise.models.hf_logging import silent_on_tied_weights
@@ -213,6 +214,8 @@ def _run(
     scorer = load_stored(settings, data) or teacher
     masker = build_masker(settings.masking, data, seed=settings.seed, teacher=scorer, score=score)
     check_runs_eager(masker, args)
+    if masker.unit_rule.goes_by_marks:
+        printer(show and first)(f"Note: {WORD_BORDERS['marks']}.")
     for part in masker.scores_inside:
         part.check_run(RunPlan(*planned_run(args, len(data.train))))
     words = checkpoint_words(settings.trainer.get(SETTING), data, planned_run(args, len(data.train))[1])

@@ -12,7 +12,7 @@ from maskwise.lab.stats.paired import drop_rounding
 MOST_ENUMERATED = (
     30  # seeds; beyond them the sums of one half alone would be 2^15 numbers, and double with every 2 seeds
 )
-GRID = 2**20  # cells that the sum of all sizes is divided into for more seeds: 8 MB, and an error of one in a million
+_GRID = 2**20  # cells that the sum of all sizes is divided into for more seeds: 8 MB, and an error of one in a million
 
 
 def sign_flip_p(differences_S: np.ndarray) -> float:
@@ -65,10 +65,10 @@ def _signed_sums(sizes: np.ndarray) -> np.ndarray:
 
 def _by_convolution(values_S: np.ndarray) -> float:
     """A signing's sum is the sum of all sizes less twice those made negative, so subsets of sizes are counted."""
-    sizes_S = np.abs(values_S) * (GRID / (np.abs(values_S).sum() or 1.0))
+    sizes_S = np.abs(values_S) * (_GRID / (np.abs(values_S).sum() or 1.0))
     cells_S = np.rint(sizes_S).astype(int)
     # By rounding a sum moves by no more than this, so every signing that may reach the observed sum is counted.
-    error = np.abs(sizes_S - cells_S).sum() + 1e-9 * GRID
+    error = np.abs(sizes_S - cells_S).sum() + 1e-9 * _GRID
     bound = abs((np.sign(values_S) * sizes_S).sum()) - error
     if bound <= 0:
         return 1.0

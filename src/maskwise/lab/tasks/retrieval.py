@@ -31,7 +31,7 @@ _GRADE = re.compile(r"-?\d+", re.ASCII)
 THE_LAYOUT = "Expected the layout of BEIR: corpus.jsonl, queries.jsonl, qrels/test.tsv."
 
 
-class BeirDocument(NamedTuple):
+class Document(NamedTuple):
     """A document; its title may be empty."""
 
     title: str
@@ -48,7 +48,7 @@ class Collection:
     """Documents and queries by id, and for each split and query the grades of its judged documents."""
 
     name: str
-    documents: Mapping[str, BeirDocument]
+    documents: Mapping[str, Document]
     queries: Mapping[str, str]
     judgements: Mapping[str, Judgements]
     repairs: list[str] = field(default_factory=list)
@@ -99,7 +99,7 @@ def load_beir(folder: Path, splits: Sequence[str]) -> Collection:
     repairs: list[str] = []
     corpus, asked = _find(folder, "corpus.jsonl", repairs), _find(folder, "queries.jsonl", repairs)
     documents = {
-        key: BeirDocument(text_of(row.get("title"), where), text_of(row["text"], where))
+        key: Document(text_of(row.get("title"), where), text_of(row["text"], where))
         for where, key, row in _read_rows(corpus)
     }
     queries = {key: text_of(row["text"], where) for where, key, row in _read_rows(asked)}
@@ -171,7 +171,7 @@ def _id_of(value: Any, where: str) -> str:
     return key
 
 
-def _read_judgements(path: Path, documents: Mapping[str, BeirDocument], queries: Mapping[str, str]) -> Judgements:
+def _read_judgements(path: Path, documents: Mapping[str, Document], queries: Mapping[str, str]) -> Judgements:
     judged: Judgements = {}
     unknown: list[str] = []
     places: Sequence[int] | None = None

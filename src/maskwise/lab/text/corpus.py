@@ -9,7 +9,7 @@ import numpy as np
 
 from maskwise.lab.text.clean import count_words
 from maskwise.lab.text.duplicates import SeenDigests, digest, share
-from maskwise.lab.text.sources import Document, Source
+from maskwise.lab.text.sources import Source, SourceDocument
 
 BATCH_CHARACTERS = 1_000_000
 
@@ -58,7 +58,7 @@ class Corpus:
                 yield batch
         self.counts["joiners"] += source.num_joiners
 
-    def _keep(self, documents: list[Document], held_out: bool | None) -> DocumentBatch:
+    def _keep(self, documents: list[SourceDocument], held_out: bool | None) -> DocumentBatch:
         texts = [document.text for document in documents]
         num_words = np.fromiter(map(count_words, texts), np.int64, len(texts))
         keep = num_words >= max(self.min_words, 1)
@@ -82,7 +82,7 @@ class Corpus:
         return share(digest, self.seed) < self.valid_share
 
 
-def _grouped(documents: Iterator[Document]) -> Iterator[list[Document]]:
+def _grouped(documents: Iterator[SourceDocument]) -> Iterator[list[SourceDocument]]:
     group, size = [], 0
     for document in documents:
         group.append(document)

@@ -31,7 +31,7 @@ RENAME_THE_COLUMN = f"The text is read from the column {TEXT!r}: rename yours. -
 _BLANK_LINES = re.compile(rb"(?:\A|(?>\r\n?|\n))[ \t\f\v]*(?>\r\n?|\n)\s*")
 
 
-class Document(NamedTuple):
+class SourceDocument(NamedTuple):
     """One text that belongs together, and its label if one is asked for (`python-docs`: the package)."""
 
     text: str
@@ -47,7 +47,7 @@ class Source:
     """
 
     name: str
-    read: Callable[[Source], Iterator[Document]]
+    read: Callable[[Source], Iterator[SourceDocument]]
     is_plain_text: bool = False
     size: int = 0
     sha256: str = ""
@@ -55,7 +55,7 @@ class Source:
     num_joiners: int = 0
     num_lines: int = 0
 
-    def documents(self) -> Iterator[Document]:
+    def documents(self) -> Iterator[SourceDocument]:
         """Yields the documents, cleaned, in the order of the source; memory holds one of them at a time."""
         self.num_documents = self.num_joiners = self.num_lines = 0
         for text, label in self.read(self):
@@ -64,7 +64,7 @@ class Source:
             self.num_lines = text.rstrip().count("\n") + 1 if is_only else 0
             cleaned = clean(text)
             self.num_joiners += count_joiners(cleaned) - count_joiners(text)
-            yield Document(cleaned, label)
+            yield SourceDocument(cleaned, label)
 
 
 class Sources(list[Source]):
@@ -75,7 +75,7 @@ class Sources(list[Source]):
         self.passed_over = passed_over or PassedOver()
 
 
-def documents(sources: Sequence[str]) -> Iterator[Document]:
+def documents(sources: Sequence[str]) -> Iterator[SourceDocument]:
     """Yields the documents of all sources, cleaned, in the order given (a folder or a glob: sorted by path).
 
     Args:
@@ -155,7 +155,7 @@ def _file(path: Path, label_column: str | None) -> Source:
             f"{path} is plain text, which has no column {label_column!r}. Labels are read from .jsonl and .parquet."
         )
 
-    def read(source: Source) -> Iterator[Document]:
+    def read(source: Source) -> Iterator[SourceDocument]:
         with open_source(path) as (stream, raw):
             yield from read_text(stream, path) if kind == ".txt" else _read_rows(stream, path, label_column)
             raw.drain()
@@ -164,7 +164,7 @@ def _file(path: Path, label_column: str | None) -> Source:
     return Source(str(path), read, is_plain_text=kind == ".txt")
 
 
-def read_text(stream: BinaryIO, path: Path) -> Iterator[Document]:
+def read_text(stream: BinaryIO, path: Path) -> Iterator[SourceDocument]:
     """Yields the documents of a text file: a line is a paragraph, a blank line ends the document.
 
     Raises:
@@ -196,38 +196,38 @@ def _require_short(size: int, began_at: int, path: Path) -> None:
         )
 
 
-def _decoded(parts: list[bytes], began_at: int, path: Path) -> Iterator[Document]:
+def _decoded(parts: list[bytes], began_at: int, path: Path) -> Iterator[SourceDocument]:
     data = b"".join(parts)
     if data and not data.isspace():
-        yield Document(decode(data, path, began_at))
+        yield SourceDocument(decode(data, path, began_at))
 
 
-def _read_rows(stream: BinaryIO, path: Path, label_column: str | None) -> Iterator[Document]:
+def _read_rows(stream: BinaryIO, path: Path, label_column: str | None) -> Iterator[SourceDocument]:
     read = json_rows if file_kind(path) == ".jsonl" else parquet_rows
     unit, columns = unit_of(path), [TEXT, *([label_column] if label_column else [])]
     for place, values in read(stream, path, columns, RENAME_THE_COLUMN):
         yield _document(values, f"{path}, {unit} {place:,}", label_column)
 
 
-def _document(values: dict[str, Any], where: str, label_column: str | None) -> Document:
+def _document(values: dict[str, Any], where: str, label_column: str | None) -> SourceDocument:
     text = values[TEXT]
     if not isinstance(text, str):
         raise InputError(f"{where}: the column {TEXT!r} holds {text!r:.60}, not a string.")
     if len(text) > MAX_DOCUMENT_BYTES:
         raise InputError(f"{where}: the text has {len(text):,} characters; at most {MAX_DOCUMENT_BYTES:,} are read.")
     if label_column is None:
-        return Document(text)
+        return SourceDocument(text)
     label = label_of(values[label_column], where)
     if label is None:
         raise InputError(f"{where} has no label: the column {label_column!r} is empty.\nLabel or delete it.")
-    return Document(text, label)
+    return SourceDocument(text, label)
 
 
-def _read_hub(source: Source, label_column: str | None) -> Iterator[Document]:
+def _read_hub(source: Source, label_column: str | None) -> Iterator[SourceDocument]:
     name, _, config = source.name.removeprefix(HUB).partition(":")
     columns = [TEXT, *([label_column] if label_column else [])]
 
-    def found() -> Iterator[Document]:
+    def found() -> Iterator[SourceDocument]:
         for place, values in enumerate(_hub_rows(name, config or None), start=1):
             where = f"{source.name}, row {place:,}"
             require_columns(where, columns, values, RENAME_THE_COLUMN)
@@ -247,11 +247,11 @@ def _hub_rows(name: str, config: str | None) -> Iterator[dict[str, Any]]:
         ) from error
 
 
-def _read_python_docs(source: Source) -> Iterator[Document]:
-    return _hashed(source, (Document(text, package) for text, package in python_documents()))
+def _read_python_docs(source: Source) -> Iterator[SourceDocument]:
+    return _hashed(source, (SourceDocument(text, package) for text, package in python_documents()))
 
 
-def _hashed(source: Source, found: Iterator[Document]) -> Iterator[Document]:
+def _hashed(source: Source, found: Iterator[SourceDocument]) -> Iterator[SourceDocument]:
     """Passes documents on and leaves the size and hash of their texts: such a source has no bytes of its own."""
     total, size = hashlib.sha256(), 0
     for document in found:

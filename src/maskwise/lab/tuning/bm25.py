@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from maskwise.errors import InputError
-from maskwise.lab.tasks.retrieval import BeirDocument
+from maskwise.lab.tasks.retrieval import Document
 
 
-def bm25_run(documents: Mapping[str, BeirDocument], queries: Mapping[str, str], depth: int) -> dict[str, list[str]]:
+def bm25_run(documents: Mapping[str, Document], queries: Mapping[str, str], depth: int) -> dict[str, list[str]]:
     """Returns the first `depth` documents of each query by BM25 over title and text; those that share a word with it.
 
     Lucene's variant with k1 = 1.5 and b = 0.75, English stop words and words of one letter left out, no stemming

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from maskwise.errors import InputError
 from maskwise.lab.tasks.classification import find_folder
-from maskwise.lab.tasks.retrieval import BeirDocument, Collection, load_beir
+from maskwise.lab.tasks.retrieval import Collection, Document, load_beir
 from maskwise.lab.tasks.table import Task
 from maskwise.lab.tuning.bm25 import bm25_run
 from maskwise.lab.tuning.fit import Fitted
@@ -118,7 +118,7 @@ def training_pairs(data: Collection) -> tuple[list[list[Pair]], str]:
     return whole, "titles and texts"
 
 
-def _body(document: BeirDocument) -> str:
+def _body(document: Document) -> str:
     """The text without the title: a pair that shares its first words would be found by these alone."""
     return document.text.removeprefix(document.title).strip()
 

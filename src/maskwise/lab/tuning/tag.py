@@ -27,19 +27,24 @@ Tags = Sequence[Sequence[str]]
 ENTITY_F1 = "entity_f1"
 
 
+def load(task: Task, source: str | Path | None) -> TaggedData:
+    """Returns the task's data; tags that are not valid IOB2 are repaired and counted, see `iob.repair`."""
+    data = load_tagged(task, source, iob.repair if finds_entities(task) else None)
+    wrong = [tag for tag in data.classes if finds_entities(task) and not iob.is_iob2(tag)]
+    if wrong:
+        raise InputError(
+            f"{task.name}: the tag {wrong[0]!r} is not of IOB2, which has O, B-X and I-X. Found: "
+            f"{', '.join(data.classes[:12])}.\nNumbers need their names, in label_names.json next to the data."
+        )
+    return data
+
+
 class Tagging:
     """The kind of task that gives every word a tag: a `TaskKind`."""
 
     def load(self, task: Task, source: str | Path | None) -> TaggedData:
-        """Returns the task's data; tags that are not valid IOB2 are repaired and counted, see `iob.repair`."""
-        data = load_tagged(task, source, iob.repair if finds_entities(task) else None)
-        wrong = [tag for tag in data.classes if finds_entities(task) and not iob.is_iob2(tag)]
-        if wrong:
-            raise InputError(
-                f"{task.name}: the tag {wrong[0]!r} is not of IOB2, which has O, B-X and I-X. Found: "
-                f"{', '.join(data.classes[:12])}.\nNumbers need their names, in label_names.json next to the data."
-            )
-        return data
+        """Returns the task's data; see `load`."""
+        return load(task, source)
 
     def baselines(self, task: Task, data: TaggedData) -> dict[str, dict[str, float]]:
         """Returns what needs no model: the best that one tag for all words gives, and each word's commonest tag.
