@@ -37,6 +37,12 @@ class Labelled(NamedTuple):
     is_correct_R: Tensor | None = None
     entropy_R: Tensor | None = None
 
+    def note(self, name: str) -> Tensor:
+        """Returns what a name of `feedback` asked for: "nll", "correct" or "entropy"."""
+        value_R = {"nll": self.nll_R, "correct": self.is_correct_R, "entropy": self.entropy_R}[name]
+        assert value_R is not None, f"nobody asked for {name}"
+        return value_R
+
 
 def uniform(batch: Mapping[str, Any]) -> Tensor:
     """Returns 1 for every token, [B, T]: random masking.

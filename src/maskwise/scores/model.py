@@ -23,6 +23,7 @@ from maskwise.models.loading import load_masked_lm
 from maskwise.models.model_limits import check_teacher_vocabulary
 from maskwise.models.sparse import SparseHead, evaluating, unwrapped
 from maskwise.models.weights_sample import weights_sample
+from maskwise.scores.start_phase import StartPhase
 from maskwise.scores.stored import Stored
 
 DENSE_POSITIONS = 512
@@ -63,10 +64,10 @@ class ModelScore(StatefulScore):
         folds: int | None = None,
         compiled: bool = True,
     ) -> None:
-        switches = [switch for switch in (epochs, steps, share) if switch is not None]
-        if len(switches) > 1:
+        self._phase = StartPhase(epochs, steps, share)
+        if len(self._phase.given) > 1:
             raise InputError("Give the teacher's phase once: epochs, steps or share of the run.")
-        if switches and teacher is None:
+        if self._phase.given and teacher is None:
             raise InputError("A teacher's phase (epochs, steps or share) needs a teacher.")
         if folds is not None and folds < 2:
             raise InputError(f"folds is the number of passes, at least 2; found {folds}. Leave it out for one pass.")
@@ -76,7 +77,7 @@ class ModelScore(StatefulScore):
             self._check_stored(teacher)
         self.teacher = SparseHead(teacher) if isinstance(teacher, nn.Module) else teacher
         self.student: SparseHead | None = None
-        self.is_local = isinstance(teacher, Stored) and not switches
+        self.is_local = isinstance(teacher, Stored) and not self._phase.given
 
     def bind(self, model: nn.Module, tokenizer: Any = None) -> None:
         """Names the model in training, and moves a live teacher to its device.
@@ -97,8 +98,7 @@ class ModelScore(StatefulScore):
 
     def check_run(self, plan: RunPlan) -> None:
         """Raises InputError if the run would end before the switch to the model in training."""
-        ends_before = (self.epochs or 0) >= plan.epochs or (self.steps or 0) >= plan.steps or (self.share or 0) >= 1
-        if ends_before:
+        if self._phase.outlasts(plan):
             raise InputError(
                 f"The run of {plan.steps:,} steps ({plan.epochs:g} epochs) would end before the teacher's phase does "
                 f"({self._switch_text()}). Train longer, shorten the phase, or leave it out to keep the teacher."
@@ -108,12 +108,7 @@ class ModelScore(StatefulScore):
         """Returns who scores at a point of the run: `teacher` or `self`."""
         if self.teacher is None:
             return "self"
-        switches = (
-            self.epochs is not None and state.epoch >= self.epochs,
-            self.steps is not None and state.step >= self.steps,
-            self.share is not None and state.progress >= self.share,
-        )
-        return "self" if any(switches) else "teacher"
+        return "self" if self._phase.given and not self._phase.covers(state) else "teacher"
 
     def __call__(self, batch: Mapping[str, Any]) -> Tensor:
         """Returns the score [B, T] in nats; 0 where a token may not be masked."""
@@ -163,8 +158,7 @@ class ModelScore(StatefulScore):
             )
 
     def _switch_text(self) -> str:
-        named = (("epochs", self.epochs), ("steps", self.steps), ("share", self.share))
-        return ", ".join(f"{name} = {value:g}" for name, value in named if value is not None)
+        return ", ".join(f"{name} = {value:g}" for name, value in self._phase.given.items())
 
 
 class Entropy(ModelScore):

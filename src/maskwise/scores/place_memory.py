@@ -18,13 +18,13 @@ from maskwise.masking.row_notes import MASKED
 from maskwise.masking.score import Labelled, StatefulScore
 from maskwise.masking.score_context import RunPlan, ScoreContext, TrainState
 from maskwise.masking.vocabulary import Vocabulary
-from maskwise.scores.uniform_phase import UniformPhase
+from maskwise.scores.start_phase import check_uniform_phase, uniform_phase
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 MOST_BYTES = 4 * 2**30  # bytes of a table; more would not fit next to a model on most devices
-_NOTES = {"nll": "nll_R", "entropy": "entropy_R"}
+_NOTES = ("nll", "entropy")
 
 
 class PlaceMemory(StatefulScore):
@@ -193,7 +193,7 @@ class PositionMemory(PlaceMemory):
             raise InputError(f"decay is from 0 to 1 and refresh at least 1; found {decay!r} and {refresh!r}.")
         self.of, self.decay, self.refresh = of, decay, refresh
         self.epochs, self.steps, self.share = epochs, steps, share
-        self._phase, self.feedback = UniformPhase(epochs, steps, share).check(), frozenset({of})
+        self._phase, self.feedback = uniform_phase(epochs, steps, share), frozenset({of})
         eligible_V = Vocabulary.of(tokenizer).eligible_V
         self._hardest = math.log(int(eligible_V.sum()))
         self.add_state("means_V", torch.full((len(eligible_V),), self._hardest, dtype=torch.float64))
@@ -202,7 +202,7 @@ class PositionMemory(PlaceMemory):
 
     def check_run(self, plan: RunPlan) -> None:
         """Raises InputError if the run would end inside the uniform phase."""
-        self._phase.check_run(plan, self.name)
+        check_uniform_phase(self._phase, plan, self.name)
 
     def source(self, state: TrainState) -> str:
         """Returns who scores at a point of the run: `uniform` or `feedback`."""
@@ -221,7 +221,7 @@ class PositionMemory(PlaceMemory):
 
     def learn(self, batch: Mapping[str, Any], labelled: Labelled) -> None:
         """Notes the rows that were replaced by [MASK]."""
-        values_R = getattr(labelled, _NOTES[self.of])
+        values_R = labelled.note(self.of)
         counted_R = labelled.counted_R & (labelled.fate_R == MASKED)
         self.note(batch, labelled, values_R, counted_R)
         self.seen_V.index_add_(0, labelled.token_id_R, counted_R.to(self.seen_V.dtype))

@@ -18,7 +18,7 @@ from maskwise.masking.row_notes import MASKED
 from maskwise.masking.score import Labelled, StatefulScore
 from maskwise.masking.score_context import RunPlan, ScoreContext, TrainState
 from maskwise.masking.vocabulary import Vocabulary
-from maskwise.scores.uniform_phase import UniformPhase
+from maskwise.scores.start_phase import check_uniform_phase, uniform_phase
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -68,7 +68,7 @@ class TokenFeedback(StatefulScore):
             raise InputError(f"key and num_values go together; found key={key!r}, num_values={num_values!r}.")
         self.refresh, self.newest, self.floor, self.key, self.num_values = refresh, newest, floor, key, num_values
         self.epochs, self.steps, self.share = epochs, steps, share
-        self._phase = UniformPhase(epochs, steps, share).check()
+        self._phase = uniform_phase(epochs, steps, share)
         self.feedback, self.columns = frozenset({self.note}), () if key is None else (key,)
         eligible_V = Vocabulary.of(tokenizer).eligible_V
         self._num_types = int(eligible_V.sum())
@@ -79,7 +79,7 @@ class TokenFeedback(StatefulScore):
 
     def check_run(self, plan: RunPlan) -> None:
         """Raises InputError if the run would end inside the uniform phase."""
-        self._phase.check_run(plan, self.name)
+        check_uniform_phase(self._phase, plan, self.name)
 
     def __call__(self, batch: Mapping[str, Any]) -> Tensor:
         """Returns each token's weight [B, T]; 1 for all while the uniform phase lasts."""
@@ -96,7 +96,7 @@ class TokenFeedback(StatefulScore):
         counted_R = labelled.counted_R & (labelled.fate_R == MASKED) & (keys_R >= 0)
         self.to(keys_R.device)
         keys_R, counted_R = keys_R.clamp_min(0), counted_R.to(self.seen_K.dtype)
-        value_R = self._value(labelled).to(self.seen_K.dtype)
+        value_R = labelled.note(self.note).to(self.seen_K.dtype)
         self.seen_K.index_add_(0, keys_R, counted_R)
         self.sums_K.index_add_(0, keys_R, torch.where(counted_R > 0, value_R, 0))
 
@@ -124,9 +124,6 @@ class TokenFeedback(StatefulScore):
 
     def _keys(self, batch: Mapping[str, Any]) -> Tensor:
         return batch["input_ids"] if self.key is None else batch[self.key].to(torch.int64)
-
-    def _value(self, labelled: Labelled) -> Tensor:
-        raise NotImplementedError
 
     def _hardness(self, seen_K: Tensor, sums_K: Tensor, counts_K: Tensor) -> Tensor:
         raise NotImplementedError
@@ -167,10 +164,6 @@ class TokenAccuracy(TokenFeedback):
 
     note = "correct"
 
-    def _value(self, labelled: Labelled) -> Tensor:
-        assert labelled.is_correct_R is not None
-        return labelled.is_correct_R
-
     def _hardness(self, seen_K: Tensor, sums_K: Tensor, counts_K: Tensor) -> Tensor:
         return 1 - (sums_K + 0.5) / (seen_K + 1)
 
@@ -205,10 +198,6 @@ class TokenLoss(TokenFeedback):
     """
 
     note = "nll"
-
-    def _value(self, labelled: Labelled) -> Tensor:
-        assert labelled.nll_R is not None
-        return labelled.nll_R
 
     def _hardness(self, seen_K: Tensor, sums_K: Tensor, counts_K: Tensor) -> Tensor:
         mean_K = (sums_K + math.log(self._num_types)) / (seen_K + 1)
@@ -247,10 +236,6 @@ class TokenEntropy(TokenFeedback):
     """
 
     note = "entropy"
-
-    def _value(self, labelled: Labelled) -> Tensor:
-        assert labelled.entropy_R is not None
-        return labelled.entropy_R
 
     def _hardness(self, seen_K: Tensor, sums_K: Tensor, counts_K: Tensor) -> Tensor:
         is_seen_K = seen_K > 0
